@@ -1,0 +1,30 @@
+"""Whether MuJoCo can draw here, and what to do where it cannot."""
+
+from __future__ import annotations
+
+import os
+
+APT_COMMAND = "sudo apt install libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri"
+
+
+class NoRenderer(RuntimeError):
+    """MuJoCo cannot draw on this machine; the message says what to install."""
+
+    def __init__(self, cause: BaseException) -> None:
+        backend = os.environ.get("MUJOCO_GL", "")
+        super().__init__(
+            f"MuJoCo has no off-screen OpenGL (MUJOCO_GL={backend}: {type(cause).__name__}: {cause}). "
+            f"On Debian or Ubuntu: {APT_COMMAND}; then MUJOCO_GL=egl, or leave it unset."
+        )
+
+
+def load_mujoco() -> None:
+    """Import MuJoCo, which loads OpenGL at once. Raises :class:`NoRenderer` where that fails."""
+    try:
+        import mujoco  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name == "mujoco":
+            raise
+        raise NoRenderer(error) from error
+    except Exception as error:  # PyOpenGL fails with whatever it stumbles over
+        raise NoRenderer(error) from error

@@ -1,0 +1,36 @@
+"""How the nodes of the simulated cell start and end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from a1x_sim.graphics import NoRenderer
+from worldsample_core.config import ConfigError
+from worldsample_core.exit_codes import BAD_CONFIGURATION, DONE
+
+
+def run_node(name: str, make: Callable[[], Node], args: list[str] | None) -> int:
+    """Spin the node that ``make`` makes until it is asked to stop. Returns the process's exit code."""
+    rclpy.init(args=args)
+    try:
+        node = make()
+        try:
+            rclpy.spin(node)
+        finally:
+            node.destroy_node()
+    except (ConfigError, NoRenderer) as problem:
+        print(f"{name}: {problem}", file=sys.stderr)
+        return BAD_CONFIGURATION
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception:
+        if rclpy.ok():  # otherwise a signal has closed ROS in the middle of something
+            raise
+    finally:
+        rclpy.try_shutdown()
+    return DONE

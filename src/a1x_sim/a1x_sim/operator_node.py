@@ -1,0 +1,76 @@
+"""The scripted operator as a ROS node: the same topic as a SpaceMouse, keyboard or gamepad operator."""
+
+from __future__ import annotations
+
+import sys
+from typing import get_args
+
+import numpy as np
+from rclpy.node import Node
+
+from a1x_sim.node_process import run_node
+from a1x_sim.operator import OperatorConfig, Phase, ScriptedOperator
+from a1x_sim.tasks import make_task
+from worldsample_core.config import ConfigError, from_mapping
+from worldsample_core.conversions import stamp_ns
+from worldsample_core.qos import STATUS
+from worldsample_core.settings import load_settings
+from worldsample_msgs.msg import Intervention, SimState
+
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+
+class OperatorNode(Node):
+    """Answers every tick of the simulator with one Intervention of the same stamp."""
+
+    def __init__(self) -> None:
+        """Raises :class:`ConfigError` where the configuration is unusable."""
+        super().__init__("operator")
+        path = str(self.declare_parameter("config", "").value)
+        if not path:
+            raise ConfigError("the parameter `config` (path of the run's config.yaml) is missing")
+        settings = load_settings(path)
+        task = make_task(settings.task.name, settings.task)
+        config = from_mapping(OperatorConfig, settings.operator, "operator")
+        self._operator = ScriptedOperator(task, settings.run.seed, config)
+        self._resets = -1.0
+        self._phase: Phase = "eval"
+        self._succeeded = False
+        self._answered = -1
+        self._answer = Intervention()
+        self._publisher = self.create_publisher(Intervention, "operator/intervention", STATUS)
+        self.create_subscription(SimState, "sim/state", self._on_state, STATUS)
+
+    def _on_state(self, message: SimState) -> None:
+        if stamp_ns(message.header.stamp) != self._answered:  # a repeated tick gets the same answer again
+            self._answered = stamp_ns(message.header.stamp)
+            self._answer = self._respond(message)
+        self._publisher.publish(self._answer)
+
+    def _respond(self, message: SimState) -> Intervention:
+        answer = Intervention()
+        answer.header = message.header
+        state = dict(zip(message.names, message.values, strict=True))
+        state["success"] = float(message.success)
+        mode = int(state["mode"])
+        if mode < 0:  # nobody has started an episode yet
+            return answer
+        if state["resets"] != self._resets:
+            if self._resets >= 0:
+                self._operator.end_episode(self._succeeded, self._phase)
+            self._resets, self._phase, self._succeeded = state["resets"], PHASES[mode], False
+            self._operator.start_episode(mode, int(state["episode"]))
+        signal = self._operator.act(state, self._phase)
+        self._succeeded = self._succeeded or signal.success
+        answer.active, answer.action = signal.active, np.asarray(signal.action, np.float32)
+        answer.success, answer.failure, answer.abort = signal.success, signal.failure, signal.abort
+        return answer
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node. Returns 0 when asked to stop, 2 where the configuration cannot be used."""
+    return run_node("operator", OperatorNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""The tasks of the cell, by name."""
+
+from __future__ import annotations
+
+from a1x_sim.tasks.base import Task
+from a1x_sim.tasks.pushing import Pushing
+from worldsample_core.config import TaskConfig, choose
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Pushing,)}
+
+
+def make_task(name: str, config: TaskConfig | None = None) -> Task:
+    """The task called ``name``, with a run's own limits if given.
+
+    Raises:
+        ConfigError: unknown task; the message lists the known ones.
+    """
+    return TASKS[choose(name, TASKS, "task")](config)

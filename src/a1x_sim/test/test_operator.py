@@ -1,0 +1,104 @@
+"""The scripted operator acts like a person: demonstrates, helps who is stuck, lets go, helps winners less."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from a1x_sim.cell import Cell
+from a1x_sim.operator import OperatorConfig, ScriptedOperator
+
+Policy = Callable[[Cell], np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def cell() -> Cell:
+    return Cell("pushing", render=False)
+
+
+def still(_: Cell) -> np.ndarray:
+    return np.zeros(7)
+
+
+def expert(cell: Cell) -> np.ndarray:
+    return cell.task.expert(cell.state())
+
+
+def run(
+    cell: Cell, operator: ScriptedOperator, seed: int, phase: str, policy: Policy = still
+) -> tuple[bool, str]:
+    """Success, and one letter per step: H where the operator drove."""
+    cell.reset(seed)
+    operator.start_episode(seed)
+    log = ""
+    for _ in range(cell.config.horizon):
+        signal = operator.act(cell.state(), phase)  # type: ignore[arg-type]
+        if signal.success:
+            break
+        log += "H" if signal.active else "."
+        cell.step(signal.action if signal.active else policy(cell))
+    success = operator.act(cell.state(), phase).success  # type: ignore[arg-type]
+    operator.end_episode(success, phase)  # type: ignore[arg-type]
+    return success, log
+
+
+def test_demonstrations_succeed_and_vary(cell: Cell) -> None:
+    operator = ScriptedOperator(cell.task)
+    results = [run(cell, operator, seed, "demo") for seed in range(30)]
+    assert np.mean([success for success, _ in results]) > 0.9
+    assert all("." not in log for _, log in results)
+    assert len({len(log) for _, log in results}) > 5
+
+
+def test_demonstrations_repeat_per_seed(cell: Cell) -> None:
+    first = [run(cell, ScriptedOperator(cell.task, seed=3), seed, "demo") for seed in range(3)]
+    again = [run(cell, ScriptedOperator(cell.task, seed=3), seed, "demo") for seed in range(3)]
+    assert first == again
+
+
+def test_takes_over_a_stalled_policy_after_reacting_and_lets_go(cell: Cell) -> None:
+    config = OperatorConfig()
+    operator = ScriptedOperator(cell.task, config=config)
+    for seed in range(5):
+        _, log = run(cell, operator, seed, "train")
+        first = log.index("H")
+        assert config.patience + config.reaction - 1 <= first <= config.patience + config.reaction + 2
+        for stretch in log.split("."):
+            assert len(stretch) <= config.help_max
+    assert operator.success_rate == 0.0
+
+
+def test_takes_over_a_policy_that_drifts_away(cell: Cell) -> None:
+    def away_after_a_while(cell: Cell) -> np.ndarray:
+        return expert(cell) if cell.steps < 6 else np.array([-1.0, 0, 0, 0, 0, 0, 0])
+
+    _, log = run(cell, ScriptedOperator(cell.task), 1, "train", away_after_a_while)
+    assert "H" in log
+    assert log.index("H") < 6 + OperatorConfig().patience + OperatorConfig().reaction
+
+
+def test_leaves_a_good_policy_alone(cell: Cell) -> None:
+    success, log = run(cell, ScriptedOperator(cell.task), 0, "train", expert)
+    assert success and "H" not in log
+
+
+def test_helps_less_as_the_policy_succeeds(cell: Cell) -> None:
+    watched = {}
+    for rate in (0, 10, 20):
+        operator = ScriptedOperator(cell.task)
+        for index in range(20):
+            operator.end_episode(index < rate)
+        watching = []
+        for seed in range(300):
+            operator.start_episode(seed)
+            watching.append(operator.watching)
+        watched[rate] = np.mean(watching)
+    assert watched[0] == 1.0
+    assert 0.4 < watched[10] < 0.65
+    assert watched[20] < 0.12
+
+
+def test_only_presses_success_in_evaluation(cell: Cell) -> None:
+    operator = ScriptedOperator(cell.task)
+    assert "H" not in run(cell, operator, 0, "eval")[1]
+    assert run(cell, operator, 0, "eval", expert)[0]

@@ -1,0 +1,203 @@
+"""The command line: ``worldsample train | eval | demos | bench | report | test | check``.
+
+Only the standard library is imported before a command is known, so that help needs no set-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from worldsample_bringup.options import NEWEST, Mode, options_of
+
+EXIT_USAGE = 2
+MODES: tuple[Mode, ...] = ("train", "eval", "demos")
+
+DESCRIPTIONS = {
+    "train": "Train a policy: demonstrations, learning with a person's corrections, evaluations.\n"
+    "Leaves a run folder with summary.json, report.html, TensorBoard events, episodes and checkpoints.",
+    "eval": "Evaluate a checkpoint of a training run, without exploration and without interventions.\n"
+    "Leaves its result in RUN/eval/.",
+    "demos": "Record demonstrations, to be used by any number of runs with train --demos-from.",
+    "bench": "Measure: the control loop while the learner trains, or the learner's speed.",
+    "report": "Build summary.json and report.html of a run folder again from what stands in it.",
+    "test": "Check (ruff, mypy) and test everything; the last line is pytest's.",
+    "check": "Say what this machine and its set-up can do.",
+}
+SETTINGS_HELP = """\
+settings:
+  section.key=value    any setting of config.yaml, e.g. learner.lr=1e-4 run.demos=10 task.horizon=80;
+                       a setting that nobody knows is an error. Sections: run, task, cameras, learner,
+                       operator, sim (src/worldsample_bringup/config has the layers below them)
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    program = "./worldsample" if os.environ.get("WORLDSAMPLE_ROOT") else "worldsample"
+    parser = argparse.ArgumentParser(
+        prog=program, description="Trains a robot arm from images over ROS 2, with a person's corrections."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for mode in MODES:
+        command = _add(commands, mode, _run, SETTINGS_HELP)
+        _add_options(command, mode)
+    bench = _add(commands, "bench", _bench)
+    bench.add_argument("what", choices=("loop", "learner"), help="ticks and weights; or updates per second")
+    bench.add_argument(
+        "--seconds", type=int, default=60, metavar="S", help="loop: train so long (default: 60)"
+    )
+    _add_json(bench)
+    report = _add(commands, "report", _report)
+    report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
+    _add_json(report)
+    _add(commands, "test", _test, "What follows is handed to pytest: worldsample test -k replay\n")
+    _add_json(_add(commands, "check", _check))
+    return parser
+
+
+def _add(commands: Any, name: str, run: Callable[..., int], epilog: str = "") -> argparse.ArgumentParser:
+    text = DESCRIPTIONS[name]
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text.partition("\n")[0].rstrip("."),
+        description=text,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, mode: Mode) -> None:
+    for option in options_of(mode):
+        flag = "--" + option.name.replace("_", "-")
+        if option.kind is bool:
+            action = argparse.BooleanOptionalAction if option.default == "true" else "store_true"
+            parser.add_argument(flag, action=action, default=None, help=option.described)  # type: ignore[arg-type]
+        elif option.bare is not None:
+            parser.add_argument(
+                flag,
+                nargs="?",
+                const=option.bare,
+                metavar=option.value,
+                type=option.kind,
+                help=option.described,
+            )
+        else:
+            parser.add_argument(flag, metavar=option.value, type=option.kind, help=option.described)
+    _add_json(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, as the last line")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns its exit code: 2 where it cannot be done as asked, 128 + n after signal n."""
+    options, rest = make_parser().parse_known_args(arguments)
+    options.rest = rest
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if not _is_for_people(error):
+            raise
+        print(f"worldsample {options.command}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _is_for_people(error: Exception) -> bool:
+    """Whether the message says what is wrong and what to do, so that a traceback would only hide it."""
+    from worldsample_bringup.domain import DomainTaken
+    from worldsample_core.config import ConfigError
+    from worldsample_core.journal import StorageError
+
+    return isinstance(error, (ConfigError, DomainTaken, StorageError, OSError))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """train, eval and demos."""
+    from worldsample_bringup.options import request_from
+    from worldsample_bringup.prepare import plan
+    from worldsample_bringup.session import run_session
+
+    settings = list(options.rest)
+    values = vars(options)
+    if "=" in (values.get("resume") or ""):  # `--resume section.key=value`: the setting is not a run
+        settings.insert(0, values["resume"])
+        values["resume"] = NEWEST
+    _refuse_unknown(settings)
+    prepared = plan(request_from(options.command, values, tuple(settings)), Path("runs"))
+    outcome = run_session(prepared)
+    if options.json:
+        summary = prepared.folder.read_summary()
+        print(json.dumps({**summary, "run_dir": str(prepared.folder.path), "exit_code": outcome.code}))
+    return outcome.code
+
+
+def _refuse_unknown(arguments: Sequence[str]) -> None:
+    from worldsample_core.config import ConfigError
+
+    for argument in arguments:
+        if argument.startswith("-") or "=" not in argument:
+            raise ConfigError(f"unknown argument {argument!r}; a setting looks like section.key=value")
+
+
+def _report(options: argparse.Namespace) -> int:
+    _refuse_unknown(options.rest)
+    from worldsample_bringup.prepare import existing_run
+    from worldsample_bringup.report import write_report
+
+    folder = existing_run(options.folder, Path("runs"))
+    summary = write_report(folder)
+    print(f"{folder.report}\n{folder.summary}")
+    if options.json:
+        print(json.dumps(summary))
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    _refuse_unknown(options.rest)
+    if options.what == "learner":
+        from importlib import import_module
+
+        result = import_module("worldsample_policy.bench").measure()
+    else:
+        from worldsample_bringup.bench_loop import measure
+
+        result = measure(options.seconds)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        for name, value in result.items():
+            print(f"{name:<36} {value}")
+    return 0
+
+
+def _test(options: argparse.Namespace) -> int:
+    from worldsample_bringup.selftest import run_all
+
+    return run_all(options.rest)
+
+
+def _check(options: argparse.Namespace) -> int:
+    _refuse_unknown(options.rest)
+    from worldsample_bringup.machine import describe
+
+    facts = describe()
+    for name, value in facts.items():
+        print(f"{name:<12} {value}")
+    if options.json:
+        print(json.dumps(facts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Layers of YAML into the settings of a run.
+
+Later layers win: config/machines/<machine>.yaml, config/methods/<method>.yaml, config/tasks/<task>.yaml,
+config/quick.yaml (with ``--quick``), ``section.key=value``. The rest keeps its dataclass's default.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from worldsample_core.config import (
+    ConfigError,
+    choose,
+    from_mapping,
+    merge,
+    parse_override,
+    read_yaml,
+    to_mapping,
+)
+from worldsample_core.settings import Settings
+
+SECTION_CLASSES = {
+    "learner": ("worldsample_policy.config", "LearnerConfig"),
+    "operator": ("a1x_sim.operator", "OperatorConfig"),
+    "sim": ("a1x_sim.sim_config", "SimConfig"),
+}
+"""The dataclass by which a package reads its section; checked before any node starts."""
+
+
+OWNED = {
+    ("run", "directory"): "--run-dir or --name",
+    ("run", "name"): "--name",
+    ("run", "mode"): "the command: train, eval or demos",
+    ("run", "method"): "--method",
+    ("run", "machine"): "--machine",
+    ("run", "resume"): "--resume",
+    ("run", "checkpoint"): "eval --checkpoint",
+    ("run", "demos_from"): "--demos-from",
+    ("task", "name"): "--task",
+}
+"""Settings that decide where a run lives and which layers it has: no override may contradict them."""
+
+
+def config_directory() -> Path:
+    """``config/`` of the checkout, or of the installed package.
+
+    Raises:
+        ConfigError: there is none: the workspace is not built and sourced.
+    """
+    beside = Path(__file__).resolve().parent.parent / "config"
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    installed = [Path(prefix, "share", "worldsample_bringup", "config") for prefix in prefixes if prefix]
+    for directory in (beside, *installed):
+        if (directory / "tasks").is_dir():
+            return directory
+    raise ConfigError(
+        "the configuration of worldsample_bringup is not installed: build the workspace and source it"
+    )
+
+
+def known(kind: str) -> list[str]:
+    """Names of the layers of one kind: "machines", "methods" or "tasks"."""
+    return sorted(path.stem for path in (config_directory() / kind).glob("*.yaml"))
+
+
+def read_layer(kind: str, name: str) -> dict[str, Any]:
+    """One layer by its name. Raises :class:`ConfigError` naming the known ones."""
+    return read_yaml(config_directory() / kind / f"{choose(name, known(kind), kind[:-1])}.yaml")
+
+
+def layers(machine: str, method: str, task: str, quick: bool) -> dict[str, Any]:
+    """The merged layers below the command line."""
+    tiny = read_yaml(config_directory() / "quick.yaml") if quick else {}
+    return merge(
+        read_layer("machines", machine), read_layer("methods", method), read_layer("tasks", task), tiny
+    )
+
+
+def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """``section.key=value`` texts as one mapping.
+
+    Raises:
+        ConfigError: not of that form, or a setting that only an option may set.
+    """
+    for text in overrides:
+        if "." not in text.partition("=")[0]:
+            raise ConfigError(f"a setting looks like section.key=value, got {text!r}")
+    values = merge(*map(parse_override, overrides))
+    for (section, key), option in OWNED.items():
+        if key in values.get(section, {}):
+            raise ConfigError(f"{section}.{key} is set by {option}")
+    return values
+
+
+def make_settings(values: Mapping[str, Any]) -> Settings:
+    """Settings with every section checked and complete.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type, or sections that contradict each other.
+    """
+    values = merge(values)
+    learner, run = values.setdefault("learner", {}), values["run"]
+    for key in ("image_size", "seed"):  # the run's word; a learner that contradicts it would train on nothing
+        if key in run:
+            if learner.get(key, run[key]) != run[key]:
+                raise ConfigError(
+                    f"learner.{key}={learner[key]} contradicts run.{key}={run[key]}: set run.{key} only"
+                )
+            learner[key] = run[key]
+    for section, (module, name) in SECTION_CLASSES.items():
+        values[section] = to_mapping(from_mapping(_class(module, name), values.get(section, {}), section))
+    return from_mapping(Settings, values)
+
+
+def _class(module: str, name: str) -> type:
+    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+
+
+def write_config(path: Path, settings: Settings) -> None:
+    """Write ``config.yaml``; readers see the old file or the new one, never a part."""
+    text = "# All settings of this run, resolved. Nodes read it through their parameter `config`.\n"
+    text += yaml.safe_dump(to_mapping(settings), sort_keys=False, default_flow_style=None, width=110)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def detect_machine() -> str:
+    """ "gpu" where torch can use one, else "cpu"."""
+    if not (Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi")):
+        return "cpu"
+    import torch  # only here: it takes seconds
+
+    return "gpu" if torch.cuda.is_available() else "cpu"
+
+
+def git_revision() -> str:
+    """Of the checkout that this file belongs to; "+changes" where it is not clean, "unknown" outside git."""
+    root = os.environ.get("WORLDSAMPLE_ROOT") or str(Path(__file__).resolve().parent)
+
+    def git(*arguments: str) -> str:
+        result = subprocess.run(
+            ["git", "-C", root, *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+        return result.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD")[:12] + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,193 @@
+"""Listens to all statuses; writes metrics and live line, and at the end summary and report."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import rclpy
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from worldsample_bringup.announcement import closing
+from worldsample_bringup.console import LIVE_INTERVAL, LIVE_MARK
+from worldsample_bringup.history import Record
+from worldsample_bringup.metrics import MetricsLog, event_writer
+from worldsample_bringup.progress import Pace, live_line
+from worldsample_bringup.report import write_report
+from worldsample_bringup.run_folder import RunFolder
+from worldsample_bringup.runner import Outcome
+from worldsample_core.config import ConfigError
+from worldsample_core.conversions import summary_from_message
+from worldsample_core.episode_bag import DamagedBag, read_metadata
+from worldsample_core.episode_store import find_bags
+from worldsample_core.exit_codes import BAD_CONFIGURATION
+from worldsample_core.observation import InvalidObservation
+from worldsample_core.qos import EPISODES, STATUS
+from worldsample_core.settings import load_settings
+from worldsample_msgs.msg import EpisodeSummary, LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
+from worldsample_policy.run_plan import EvaluationLog
+
+LAST_WORDS = 1.5
+"""Seconds between the policy's word that the run is done and the report: what is still under way arrives."""
+
+PHASES = ("STARTING", "DEMO", "TRAIN", "EVAL", "DONE", "FAILED")
+LEARNER_STATES = ("WAITING", "ADAPTING", "TRAINING", "FAILED", "DONE")
+WORLD_STATES = ("WAITING", "ADAPTING", "GENERATING", "FAILED")
+
+
+def words(message_type: Any, names: tuple[str, ...]) -> dict[int, str]:
+    """Words for the numbers of an enumeration in a message."""
+    return {int(getattr(message_type, name)): name.lower() for name in names}
+
+
+STATUSES: dict[str, tuple[str, Any, Mapping[str, Mapping[int, str]]]] = {
+    "policy": ("policy/status", PolicyStatus, {"phase": words(PolicyStatus, PHASES)}),
+    "learner": ("learner/status", LearnerStatus, {"state": words(LearnerStatus, LEARNER_STATES)}),
+    "pacing": ("learner/pacing", PacingStatus, {}),
+    "worldmodel": (
+        "worldmodel/status",
+        WorldModelStatus,
+        {"state": words(WorldModelStatus, WORLD_STATES)},
+    ),
+}
+"""Kind of record: topic, message, words for its enumerations."""
+
+
+def to_record(message: Any, names: Mapping[str, Mapping[int, str]]) -> Record:
+    """The plain fields of a status message; ``names`` gives words to the numbers of its enumerations."""
+    record: Record = {}
+    for field in message.get_fields_and_field_types():
+        value = getattr(message, field)
+        if field in names:
+            record[field] = names[field].get(int(value), str(value))
+        elif field != "run" and isinstance(value, (bool, int, float, str)):
+            record[field] = value
+    return record
+
+
+class DashboardNode(Node):
+    """Watches the run. :attr:`complete` turns true when there is nothing left to wait for."""
+
+    def __init__(self) -> None:
+        """Raises :class:`ConfigError` where the configuration is unusable."""
+        super().__init__("dashboard")
+        path = str(self.declare_parameter("config", "").value)
+        if not path:
+            raise ConfigError("the parameter `config` (path of the run's config.yaml) is missing")
+        self.settings = load_settings(path)
+        self.folder = RunFolder(self.settings.run.path)
+        self.log = MetricsLog(self.folder, event_writer(self.folder))
+        self.log.start(self.settings.run.resume, self.settings.run.git_revision)
+        self.complete = False
+        self._newest: dict[str, Any] = {}  # messages since the last look, by kind
+        self._latest: dict[str, Record] = {}
+        self._pace = Pace()
+        self._done_at: float | None = None
+        self._live_printed = -LIVE_INTERVAL
+        self._in_place = "WORLDSAMPLE_LIVE_LINE" in os.environ  # whoever reads our output knows the mark
+        self.create_subscription(EpisodeSummary, "episodes", self._on_episode, EPISODES)
+        for kind, (topic, message_type, _) in STATUSES.items():
+            self.create_subscription(message_type, topic, partial(self._on_status, kind), STATUS)
+        self.create_timer(1.0, self._every_second)
+
+    def _on_episode(self, message: EpisodeSummary) -> None:
+        if message.run != self.settings.run.name:
+            return
+        try:
+            self.log.episode(summary_from_message(message))
+        except InvalidObservation as problem:
+            self.get_logger().warning(f"an episode was passed over: {problem}")
+
+    def _on_status(self, kind: str, message: Any) -> None:
+        if message.run == self.settings.run.name:
+            self._newest[kind] = message  # in lockstep there are many a second: one of them is kept
+
+    def _every_second(self) -> None:
+        self._take_statuses()
+        self._pace_on()
+        self._show()
+        if self._latest.get("policy", {}).get("phase") != "done":
+            return
+        now = time.monotonic()
+        self._done_at = self._done_at or now
+        self.complete = now - self._done_at > LAST_WORDS
+
+    def _take_statuses(self) -> None:
+        for kind, message in self._newest.items():
+            self._latest[kind] = to_record(message, STATUSES[kind][2])
+            self.log.status(kind, self._latest[kind])
+        self._newest.clear()
+
+    def _pace_on(self) -> None:
+        policy = self._latest.get("policy", {})
+        if policy.get("phase") == "train":
+            self._pace.add(self.log.wall, int(policy["real_steps"]))
+        else:
+            self._pace.points.clear()
+
+    def _show(self) -> None:
+        policy, learner = self._latest.get("policy", {}), self._latest.get("learner", {})
+        line = live_line(self.settings, self.log.history, policy, learner, self._pace)
+        if self._in_place:
+            print(LIVE_MARK + line, flush=True)
+        elif time.monotonic() - self._live_printed >= LIVE_INTERVAL:
+            self._live_printed = time.monotonic()
+            print(line, flush=True)
+
+    def close(self) -> None:
+        """Write what is left: episodes that were not heard of, the end of the run, summary and report."""
+        self._take_statuses()
+        self._add_unheard_episodes()
+        if self.complete:
+            self.log.done()
+        self.log.close()
+        write_report(self.folder, self.settings, self.log.history)
+        if not self._in_place:  # with the runner the command itself says it
+            outcome = Outcome(0) if self.complete else Outcome(1, reason="asked to stop")
+            print("\n".join(closing(self.folder, self.settings, outcome)), flush=True)
+        self.destroy_node()
+
+    def _add_unheard_episodes(self) -> None:
+        for path in find_bags(self.folder.path):
+            try:
+                self.log.episode(read_metadata(path)[0])
+            except DamagedBag as problem:
+                self.get_logger().warning(str(problem))
+        for evaluation in EvaluationLog(self.folder.path).entries:
+            self.log.episode(evaluation.summary)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until the run is complete or it is asked to stop. Returns the exit code."""
+    asked: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    rclpy.init(
+        args=args, signal_handler_options=SignalHandlerOptions.NO
+    )  # the report is written after the signal
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    try:
+        node = DashboardNode()
+        while not node.complete and not asked:
+            rclpy.spin_once(node, timeout_sec=0.2)
+        node.close()
+    except (ConfigError, OSError) as problem:
+        print(f"dashboard: {problem}", file=sys.stderr)
+        return BAD_CONFIGURATION
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

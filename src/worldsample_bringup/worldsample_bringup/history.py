@@ -1,0 +1,138 @@
+"""What a run has done so far, rebuilt from its metrics: the live line, the summary and the report all read
+this.
+
+A record is one line of ``metrics.jsonl``: a flat mapping with ``kind`` ("start", "episode", "learner",
+"policy", "pacing", "worldmodel", "done") and ``t``, wall seconds since the run began, interruptions left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+WINDOW = 20
+"""Episodes over which success and intervention rates are taken."""
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Consecutive evaluation episodes of one policy."""
+
+    real_steps: int
+    episodes: int
+    successes: int
+    final: bool = False
+
+    @property
+    def success_rate(self) -> float:
+        return self.successes / self.episodes
+
+
+@dataclass
+class History:
+    """Records, sorted by what they tell."""
+
+    train: list[Record] = field(default_factory=list)
+    demos: list[Record] = field(default_factory=list)
+    evals: list[Record] = field(default_factory=list)
+    statuses: dict[str, list[Record]] = field(default_factory=dict)
+    starts: list[Record] = field(default_factory=list)
+    done: Record | None = None
+    wall_seconds: float = 0.0
+
+    def add(self, record: Record) -> None:
+        """Take in one record; unknown kinds (of a later version) are kept apart under their name."""
+        self.wall_seconds = max(self.wall_seconds, float(record.get("t", 0.0)))
+        kind = record.get("kind")
+        if kind == "episode":
+            episodes = {"train": self.train, "demo": self.demos}.get(record["episode_kind"], self.evals)
+            episodes.append(record)
+            if len(episodes) > 1 and episodes[-2]["episode"] > record["episode"]:  # heard of late
+                episodes.sort(key=lambda each: int(each["episode"]))
+        elif kind == "start":
+            self.starts.append(record)
+            self.done = None  # a finished run that is trained further is not finished
+        elif kind == "done":
+            self.done = record
+        else:
+            self.statuses.setdefault(str(kind), []).append(record)
+
+    def latest(self, kind: str) -> Record:
+        """The newest status of a kind, {} where there is none."""
+        records = self.statuses.get(kind)
+        return records[-1] if records else {}
+
+    @property
+    def real_steps(self) -> int:
+        """Real training steps."""
+        return max(
+            (int(r["real_steps"]) for r in (*self.train[-1:], self.latest("policy")) if "real_steps" in r),
+            default=0,
+        )
+
+    @property
+    def demo_steps(self) -> int:
+        return sum(int(record["steps"]) for record in self.demos)
+
+    @property
+    def intervention_rate(self) -> float | None:
+        """Fraction of all training steps that the operator drove."""
+        return intervention_rate(self.train)
+
+    def evaluations(self, final_episodes: int) -> list[Evaluation]:
+        """The evaluations in order, each of one number of real steps.
+
+        Args:
+            final_episodes: how many belong to the last evaluation of a finished run.
+        """
+        episodes = list(self.evals)
+        final = episodes[-final_episodes:] if self.done is not None and final_episodes else []
+        blocks: list[list[Record]] = []
+        for record in episodes[: len(episodes) - len(final)]:
+            if not blocks or blocks[-1][0]["real_steps"] != record["real_steps"]:
+                blocks.append([])
+            blocks[-1].append(record)
+        result = [_evaluation(block, final=False) for block in blocks]
+        return [*result, _evaluation(final, final=True)] if final else result
+
+
+def _evaluation(block: Sequence[Record], final: bool) -> Evaluation:
+    return Evaluation(int(block[-1]["real_steps"]), len(block), sum(bool(r["success"]) for r in block), final)
+
+
+def success_rate(episodes: Sequence[Record]) -> float | None:
+    """Fraction of successful episodes; None of none."""
+    return sum(bool(record["success"]) for record in episodes) / len(episodes) if episodes else None
+
+
+def intervention_rate(episodes: Sequence[Record]) -> float | None:
+    """Fraction of steps that the operator drove; None of none."""
+    steps = sum(int(record["steps"]) for record in episodes)
+    return sum(int(record["intervention_steps"]) for record in episodes) / steps if steps else None
+
+
+def read_records(path: Path) -> Iterable[Record]:
+    """The records of ``metrics.jsonl``; a torn last line, or a damaged one, is passed over."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and "kind" in record:
+                yield record
+
+
+def read_history(path: Path) -> History:
+    """The history in a ``metrics.jsonl``; an empty one where the file is missing."""
+    history = History()
+    for record in read_records(path):
+        history.add(record)
+    return history

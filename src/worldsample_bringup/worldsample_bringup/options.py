@@ -1,0 +1,151 @@
+"""The options of a run, described once: the command line and the launch files are both made from this table.
+
+Standard library only, so that ``--help`` works before anything is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Mode = Literal["train", "eval", "demos"]
+DEFAULT_TASK, DEFAULT_METHOD = "pushing", "hil_serl"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: ``--name VALUE`` (or ``--name`` where it is a switch) and ``name:=value``.
+
+    Attributes:
+        name: with underscores; the command line shows dashes.
+        help: without the default.
+        kind: type of the value; bool is a switch.
+        default: what is meant where it is not given, in words.
+        value: placeholder in the help.
+        modes: the commands that have it.
+        bare: what ``--name`` without a value means; None where a value is needed.
+    """
+
+    name: str
+    help: str
+    kind: type[str] | type[int] | type[bool]
+    default: str
+    value: str
+    modes: tuple[Mode, ...]
+    bare: str | None = None
+
+    @property
+    def described(self) -> str:
+        """The help with the default."""
+        return f"{self.help} (default: {self.default})" if self.default else self.help
+
+
+NEWEST = "newest"
+"""The value of a bare ``--resume``."""
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "task", "what the robot learns: a file of config/tasks", str, DEFAULT_TASK, "NAME", ("train", "demos")
+    ),
+    Option("method", "how it learns: a file of config/methods", str, DEFAULT_METHOD, "NAME", ("train",)),
+    Option(
+        "run_dir",
+        "the run folder to make",
+        str,
+        "runs/<task>-<method>-seed<N>, -2, -3 … added",
+        "DIR",
+        ("train",),
+    ),
+    Option("run_dir", "the finished or running training run", str, "the newest in runs/", "DIR", ("eval",)),
+    Option("name", "make the run folder runs/NAME", str, "", "NAME", ("train",)),
+    Option(
+        "out",
+        "the folder to make, for train --demos-from",
+        str,
+        "runs/<task>-demos-seed<N>",
+        "DIR",
+        ("demos",),
+    ),
+    Option("seed", "seed of everything random", int, "0", "N", ("train", "demos")),
+    Option("seed", "seed of the evaluation's scenes", int, "the run's", "N", ("eval",)),
+    Option("episodes", "how many demonstrations", int, "20", "N", ("demos",)),
+    Option("episodes", "how many episodes", int, "50", "N", ("eval",)),
+    Option("checkpoint", "a checkpoint folder, or its step number", str, "the newest", "STEP", ("eval",)),
+    Option(
+        "black_images",
+        "the policy gets black images: shows whether it looks at them",
+        bool,
+        "false",
+        "",
+        ("eval",),
+    ),
+    Option("steps", "budget of real training steps", int, "the task's", "N", ("train",)),
+    Option("demos_from", "use the demonstrations of this folder and record none", str, "", "DIR", ("train",)),
+    Option(
+        "resume",
+        "go on with a run: its folder, its name in runs/, or newest: the newest unfinished one",
+        str,
+        "",
+        "RUN",
+        ("train",),
+        bare=NEWEST,
+    ),
+    Option(
+        "quick",
+        "everything tiny: closes the whole loop in two minutes",
+        bool,
+        "false",
+        "",
+        ("train", "demos"),
+    ),
+    Option(
+        "realtime",
+        "10 Hz by the wall clock instead of lockstep",
+        bool,
+        "false",
+        "",
+        ("train", "eval", "demos"),
+    ),
+    Option("sim", "the simulated cell in place of the real one", bool, "true", "", ("train", "demos")),
+    Option("machine", "auto, cpu or gpu: a file of config/machines", str, "auto", "NAME", ("train", "demos")),
+)
+
+
+def options_of(mode: Mode) -> tuple[Option, ...]:
+    """The options of a command, in the order of the help."""
+    return tuple(option for option in OPTIONS if mode in option.modes)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for. None, False or "": not said."""
+
+    mode: Mode
+    task: str = ""
+    method: str = ""
+    run_dir: str = ""
+    name: str = ""
+    out: str = ""
+    seed: int | None = None
+    episodes: int | None = None
+    checkpoint: str = ""
+    black_images: bool = False
+    steps: int | None = None
+    demos_from: str = ""
+    resume: str = ""
+    quick: bool = False
+    sim: bool | None = None
+    realtime: bool = False
+    machine: str = ""
+    overrides: tuple[str, ...] = field(default=())
+
+
+def request_from(mode: Mode, values: Mapping[str, Any], overrides: tuple[str, ...] = ()) -> Request:
+    """A request from option values, of which None and "" are left out."""
+    said = {
+        option.name: values[option.name]
+        for option in options_of(mode)
+        if values.get(option.name) not in (None, "")
+    }
+    return Request(mode=mode, overrides=overrides, **said)

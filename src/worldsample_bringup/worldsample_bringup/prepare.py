@@ -1,0 +1,227 @@
+"""From what a person asked for to a run folder with its ``config.yaml``; both launchers begin here."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from worldsample_bringup import configuration
+from worldsample_bringup.options import DEFAULT_METHOD, DEFAULT_TASK, NEWEST, Request
+from worldsample_bringup.run_folder import RunFolder, check_disk_space, free_path, newest_runs
+from worldsample_core.config import ConfigError, merge, to_mapping
+from worldsample_core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is ready to start: its folder and its settings. :meth:`begin` makes it real."""
+
+    folder: RunFolder
+    settings: Settings
+
+    def begin(self) -> IO[str]:
+        """Make the folder, hold it, and write its ``config.yaml``.
+
+        Returns:
+            the hold on the folder: until it is closed, or this process ends.
+
+        Raises:
+            ConfigError: another run is at work in it, the disk is too full, or it cannot be made.
+        """
+        check_disk_space(self.folder, self.settings)
+        try:
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+            hold = self.folder.lock()
+            configuration.write_config(self.folder.config, self.settings)
+        except OSError as error:
+            problem = f"the run folder {self.folder.path} cannot be written: {error.strerror}"
+            raise ConfigError(problem) from error
+        return hold
+
+
+def plan(request: Request, runs: Path) -> Plan:
+    """Decide everything about a run, and touch nothing.
+
+    Args:
+        request: what was asked for.
+        runs: where run folders without a given path go.
+
+    Raises:
+        ConfigError: something asked for is unknown, contradicts itself, or would overwrite a run.
+    """
+    if request.mode == "eval":
+        return _plan_eval(request, runs)
+    if request.resume:
+        return _plan_resume(request, runs)
+    return _plan_new(request, runs)
+
+
+def _plan_new(request: Request, runs: Path) -> Plan:
+    """A training run, or a recording of demonstrations, in a folder of its own."""
+    task, method, seed = request.task or DEFAULT_TASK, request.method or DEFAULT_METHOD, request.seed or 0
+    machine = request.machine or "auto"
+    machine = configuration.detect_machine() if machine == "auto" else machine
+    values = configuration.layers(machine, method, task, request.quick)
+    folder = _new_folder(request, runs, f"{task}-{method if request.mode == 'train' else 'demos'}-seed{seed}")
+    run = {
+        "name": folder.path.name[:64],
+        "directory": str(folder.path),
+        "mode": request.mode,
+        "method": method,
+        "machine": machine,
+        "seed": seed,
+        "git_revision": configuration.git_revision(),
+        **({"lockstep": False} if request.realtime else {}),
+        **({"sim": request.sim} if request.sim is not None else {}),
+        **({"demos": request.episodes} if request.episodes is not None else {}),
+        **(_demonstrations(request.demos_from) if request.demos_from else {}),
+    }
+    task_values = {} if request.steps is None else {"max_real_steps": request.steps}
+    said = configuration.read_overrides(request.overrides)
+    settings = configuration.make_settings(merge(values, {"run": run, "task": task_values}, said))
+    return Plan(folder, settings)
+
+
+def _new_folder(request: Request, runs: Path, name: str) -> RunFolder:
+    """A folder that is not there yet; a given one that is there is an error, never overwritten."""
+    given = request.run_dir or request.out
+    if given and request.name:
+        raise ConfigError("--run-dir and --name both name the run folder: give one of them")
+    path = Path(given) if given else runs / request.name if request.name else None
+    if path is None:
+        return RunFolder(free_path(runs / name))
+    folder = RunFolder(path)
+    if folder.exists():
+        again = (
+            f"go on with it: --resume {path}; or "
+            if folder.config.exists() and request.mode == "train"
+            else ""
+        )
+        raise ConfigError(
+            f"{folder.path} exists already and is not overwritten.\n  Either {again}name another folder."
+        )
+    return folder
+
+
+def _demonstrations(path: str) -> dict[str, Any]:
+    """Settings that take all successful demonstrations of a folder."""
+    from worldsample_core.episode_bag import read_metadata  # needs the message packages
+    from worldsample_core.episode_store import find_bags
+
+    folder = Path(path).absolute()
+    summaries = [read_metadata(bag)[0] for bag in find_bags(folder)]
+    count = sum(summary.kind == "demo" and summary.success for summary in summaries)
+    if not count:
+        raise ConfigError(
+            f"--demos-from: there are no episodes in {folder} that show a success; "
+            f"record some: worldsample demos --out {path}"
+        )
+    return {"demos_from": str(folder), "demos": count}
+
+
+def _plan_resume(request: Request, runs: Path) -> Plan:
+    """Go on with a run. What identifies it cannot change; its budget and its settings can."""
+    if request.quick or request.name or request.demos_from:
+        raise ConfigError(
+            "--resume goes on with the run as it is: --quick, --name and --demos-from are for new runs"
+        )
+    folder = _run_to_resume(request, runs)
+    settings = folder.settings()
+    if settings.run.mode != "train":
+        raise ConfigError(
+            f"{folder.path} is no training run but one of {settings.run.mode!r}: it cannot be resumed"
+        )
+    for name, asked, there in (
+        ("task", request.task, settings.task.name),
+        ("method", request.method, settings.run.method),
+        ("seed", request.seed, settings.run.seed),
+    ):
+        if asked not in ("", None, there):
+            raise ConfigError(
+                f"{folder.path} was begun with {name} {there}, not {asked}: resume it without --{name}"
+            )
+    run: dict[str, Any] = {
+        "directory": str(folder.path),
+        "resume": True,
+        "git_revision": configuration.git_revision(),
+        **({"lockstep": False} if request.realtime else {}),
+        **({"machine": request.machine} if request.machine not in ("", "auto") else {}),
+    }
+    task_values = {} if request.steps is None else {"max_real_steps": request.steps}
+    said = configuration.read_overrides(request.overrides)
+    resumed = configuration.make_settings(
+        merge(to_mapping(settings), {"run": run, "task": task_values}, said)
+    )
+    summary = folder.read_summary()
+    if summary.get("finished") and resumed.task.max_real_steps <= int(summary.get("real_steps") or 0):
+        raise ConfigError(
+            f"{folder.path} is complete ({summary['real_steps']} real steps): train on with --steps N, "
+            f"or see {folder.report}"
+        )
+    return Plan(folder, resumed)
+
+
+def _run_to_resume(request: Request, runs: Path) -> RunFolder:
+    if request.run_dir and request.resume != NEWEST:
+        raise ConfigError("--resume RUN and --run-dir both name the run folder: give one of them")
+    if request.run_dir or request.resume != NEWEST:
+        return existing_run(request.run_dir or request.resume, runs)
+    for folder in newest_runs(runs):
+        run, task = (settings := folder.settings()).run, settings.task.name
+        fits = (
+            request.task in ("", task)
+            and request.method in ("", run.method)
+            and request.seed in (None, run.seed)
+        )
+        if run.mode == "train" and fits and not folder.read_summary().get("finished"):
+            return folder
+    raise ConfigError(
+        f"there is no unfinished run in {runs} to resume: name one with --resume RUN, or start a new one"
+    )
+
+
+def existing_run(text: str, runs: Path) -> RunFolder:
+    """A run folder by its path, or by its name in ``runs``."""
+    for path in (Path(text), runs / text):
+        if (path / "config.yaml").is_file():
+            return RunFolder(path)
+    there = ", ".join(folder.path.name for folder in newest_runs(runs)[:8]) or "none"
+    raise ConfigError(f"there is no run {text!r}; runs in {runs}: {there}")
+
+
+def _plan_eval(request: Request, runs: Path) -> Plan:
+    """An evaluation, in a folder of its own inside the training run's."""
+    trained = existing_run(request.run_dir, runs) if request.run_dir else _newest_trained(runs)
+    settings = trained.settings()
+    checkpoint = trained.checkpoint(request.checkpoint)
+    episodes = 50 if request.episodes is None else request.episodes
+    seed = settings.run.seed if request.seed is None else request.seed
+    folder = RunFolder(free_path(trained.path / "eval" / f"{checkpoint.name}-seed{seed}"))
+    run = dataclasses.replace(
+        settings.run,
+        name=f"{settings.run.name[:59]}-eval",
+        directory=str(folder.path),
+        mode="eval",
+        seed=seed,
+        resume=False,
+        final_eval_episodes=episodes,
+        checkpoint=str(checkpoint),
+        black_images=request.black_images,
+        git_revision=configuration.git_revision(),
+        lockstep=settings.run.lockstep and not request.realtime,
+    )
+    values = to_mapping(dataclasses.replace(settings, run=run))
+    values["learner"].pop("seed", None)  # the run's, which differs here on purpose
+    said = configuration.read_overrides(request.overrides)
+    return Plan(folder, configuration.make_settings(merge(values, said)))
+
+
+def _newest_trained(runs: Path) -> RunFolder:
+    for folder in newest_runs(runs):
+        if folder.checkpoint_steps():
+            return folder
+    raise ConfigError(
+        f"there is no run with a checkpoint in {runs}: train one first, or name it with --run-dir"
+    )

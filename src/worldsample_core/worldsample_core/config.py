@@ -1,0 +1,225 @@
+"""Configuration: YAML layers into strict dataclasses.
+
+A run is described by one resolved YAML (``config.yaml`` in its run folder). It is made of layers,
+later ones winning::
+
+    defaults <- config/machines/<machine>.yaml <- config/methods/<method>.yaml <- config/tasks/<task>.yaml
+             <- section.key=value
+
+A key that nobody knows is an error that lists the known ones: a typing mistake never trains for an hour.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message says where, why and what would work."""
+
+
+def _known(name: str, known: Iterable[str], what: str) -> ConfigError:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return ConfigError(f"unknown {what} {name!r}{hint} Known: {', '.join(names)}")
+
+
+def choose(name: str, known: Iterable[str], what: str) -> str:
+    """``name`` if it is known. Raises :class:`ConfigError` listing what is known otherwise."""
+    names = list(known)
+    if name not in names:
+        raise _known(name, names, what)
+    return name
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        inner = [argument for argument in arguments if argument is not type(None)]
+        return _convert(value, inner[0], where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where}: {value!r} is not one of {', '.join(map(repr, arguments))}")
+        return value
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: expected a section, got {value!r}")
+        return from_mapping(typing.cast(type, kind), value, where)
+    if origin in (tuple, list):
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ConfigError(f"{where}: expected a list, got {value!r}")
+        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+            if len(value) != len(arguments):
+                raise ConfigError(f"{where}: expected {len(arguments)} values, got {len(value)}")
+            return tuple(
+                _convert(v, a, f"{where}[{i}]") for i, (v, a) in enumerate(zip(value, arguments, strict=True))
+            )
+        inner_kind = arguments[0] if arguments else Any
+        items = [_convert(v, inner_kind, f"{where}[{i}]") for i, v in enumerate(value)]
+        return tuple(items) if origin is tuple else items
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: expected a section, got {value!r}")
+        return dict(value)
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):  # YAML reads 1e-4 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    raise ConfigError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {value!r}")
+
+
+def from_mapping(kind: type[T], values: Mapping[str, Any], where: str = "config") -> T:
+    """Build dataclass ``kind`` from ``values``.
+
+    Raises:
+        ConfigError: an unknown key, a missing one, or a value of the wrong type.
+    """
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise _known(str(key), fields, f"setting in {where!r}:")
+        arguments[key] = _convert(value, hints[key], f"{where}.{key}")
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in arguments
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{where}: missing {', '.join(missing)}")
+    try:
+        return kind(**arguments)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def to_mapping(config: Any) -> Any:
+    """The inverse of :func:`from_mapping`: plain dicts, lists and scalars, ready for YAML."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {field.name: to_mapping(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    if isinstance(config, Mapping):
+        return {key: to_mapping(value) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [to_mapping(value) for value in config]
+    return config
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested merge, later layers winning key by key."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+                result[key] = merge(result[key], value)
+            else:
+                result[key] = merge(value) if isinstance(value, Mapping) else value
+    return result
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a mapping. Raises :class:`ConfigError` where it is missing or is not one."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected sections, got {type(values).__name__}")
+    return values
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """``section.key=value`` as a nested mapping; the value is read as YAML."""
+    path, separator, value = text.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise ConfigError(f"an override looks like section.key=value, got {text!r}")
+    try:
+        result: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value of {text!r} is not valid YAML: {error}") from error
+    for key in reversed(keys):
+        result = {key: result}
+    return typing.cast(dict[str, Any], result)
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskConfig:
+    """What the arm is allowed to do in a task, and for how long.
+
+    Attributes:
+        name: of the task.
+        horizon: control steps until an episode is truncated.
+        gamma: discount per control step.
+        active: which of the 7 action dimensions the task uses.
+        action_scale: motion per control step at action 1: m (3), rad (3), 1 (gripper).
+        box_low, box_high: the workspace box of the end effector, m in base_link.
+        reset_joints: arm joints at the start of an episode, rad.
+        reset_gripper: opening at the start, 0 closed .. 1 open.
+        max_real_steps: budget of real training steps.
+        control_period: s.
+    """
+
+    name: str
+    horizon: int
+    gamma: float
+    active: tuple[bool, bool, bool, bool, bool, bool, bool]
+    action_scale: tuple[float, float, float, float, float, float, float]
+    box_low: tuple[float, float, float]
+    box_high: tuple[float, float, float]
+    reset_joints: tuple[float, float, float, float, float, float]
+    reset_gripper: float
+    max_real_steps: int
+    control_period: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.horizon < 1 or self.max_real_steps < 1:
+            raise ValueError("horizon and max_real_steps must be at least 1")
+        if not 0.0 <= self.gamma < 1.0:
+            raise ValueError(f"gamma must be in [0, 1), got {self.gamma}")
+        if not any(self.active):
+            raise ValueError("a task needs at least one active action dimension")
+        if any(low >= high for low, high in zip(self.box_low, self.box_high, strict=True)):
+            raise ValueError(f"the workspace box is empty: {self.box_low} .. {self.box_high}")
+        if not 0.0 <= self.reset_gripper <= 1.0:
+            raise ValueError("reset_gripper must be in [0, 1]")
+
+    @property
+    def active_mask(self) -> NDArray[np.bool_]:
+        """``(7,) bool``."""
+        return np.asarray(self.active, dtype=np.bool_)
+
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        """``(7,) float32``: action * scale = physical motion per control step."""
+        return np.asarray(self.action_scale, dtype=np.float32)

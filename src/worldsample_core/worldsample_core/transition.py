@@ -1,0 +1,87 @@
+"""One real control step, and episodes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsample_core.observation import ACTION_DIM, InvalidObservation, Observation
+
+Source = Literal["policy", "demo"]
+EpisodeKind = Literal["train", "demo", "eval"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One finished control step (algorithm: "The loop", 1).
+
+    Attributes:
+        observation, next_observation: before and after the step.
+        action: ``(7,) float32`` in [-1, 1], what was really executed: the operator's where ``intervention``.
+        reward: 1 on success, else 0 (sparse), unless the task shapes it.
+        terminated: success or failure: no bootstrapping.
+        truncated: timeout or abort: bootstraps from ``next_observation``.
+        success: the episode succeeded at this step.
+        intervention: a human (or the scripted operator) acted.
+        seq: number within the run, from 0, without a gap.
+        episode, step: both from 0.
+        source: "demo" for steps of demonstrations.
+        policy_version: version of the weights that acted.
+    """
+
+    observation: Observation
+    action: NDArray[np.float32]
+    reward: float
+    next_observation: Observation
+    terminated: bool
+    truncated: bool
+    success: bool
+    intervention: bool
+    seq: int
+    episode: int
+    step: int
+    source: Source = "policy"
+    policy_version: int = 0
+    run: str = ""
+
+    @property
+    def last(self) -> bool:
+        """Whether the episode ends with this step."""
+        return self.terminated or self.truncated
+
+    def validate(self) -> Transition:
+        """Return self. Raises :class:`InvalidObservation` where a part cannot be used."""
+        self.observation.validate()
+        self.next_observation.validate()
+        if self.observation.images.shape != self.next_observation.images.shape:
+            raise InvalidObservation("observation and next_observation differ in image size")
+        if self.action.shape != (ACTION_DIM,) or not np.isfinite(self.action).all():
+            raise InvalidObservation(f"action must be ({ACTION_DIM},) and finite, got {self.action}")
+        if np.abs(self.action).max() > 1.0 + 1e-6:
+            raise InvalidObservation(f"action leaves [-1, 1]: {self.action}")
+        if not np.isfinite(self.reward):
+            raise InvalidObservation("reward is not finite")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeSummary:
+    """A finished episode. ``path`` is its bag relative to the run folder ("" for evaluation episodes)."""
+
+    kind: EpisodeKind
+    episode: int
+    steps: int
+    episode_return: float
+    success: bool
+    truncated: bool
+    aborted: bool = False
+    intervention_steps: int = 0
+    first_seq: int = 0
+    policy_version: int = 0
+    real_steps: int = 0
+    seed: int = 0
+    path: str = ""
+    run: str = ""

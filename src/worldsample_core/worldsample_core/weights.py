@@ -1,0 +1,96 @@
+"""Weights on a wire or a disk: safetensors with a version, a sha256 and a description, never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+Tensors = dict[str, NDArray[Any]]
+
+
+class InvalidWeights(ValueError):
+    """Weights that must not be loaded: damaged, of another network, or with values that are not finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedWeights:
+    """Weights ready to be published.
+
+    Attributes:
+        data: safetensors bytes.
+        sha256: hex digest of ``data``.
+        architecture: JSON of what the receiver must build to load them.
+        version: increases by one per publication, also across restarts.
+        updates: learner updates done; real_steps: real steps the learner had seen.
+        effective_step: in lockstep, the number of real steps at which to switch (0: at once).
+    """
+
+    data: bytes
+    sha256: str
+    architecture: str
+    version: int
+    updates: int = 0
+    real_steps: int = 0
+    effective_step: int = 0
+    run: str = ""
+
+
+def require_finite(tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Raises :class:`InvalidWeights` naming the first tensor with a NaN or an infinity."""
+    for name, value in tensors.items():
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            raise InvalidWeights(f"tensor {name!r} has values that are not finite")
+
+
+def pack(
+    tensors: Mapping[str, NDArray[Any]],
+    architecture: Mapping[str, Any],
+    version: int,
+    *,
+    updates: int = 0,
+    real_steps: int = 0,
+    effective_step: int = 0,
+    run: str = "",
+) -> PackedWeights:
+    """Encode; the receiver gets exactly these arrays. Raises :class:`InvalidWeights` on non-finite values."""
+    require_finite(tensors)
+    data = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    return PackedWeights(
+        data=data,
+        sha256=hashlib.sha256(data).hexdigest(),
+        architecture=json.dumps(architecture, sort_keys=True),
+        version=version,
+        updates=updates,
+        real_steps=real_steps,
+        effective_step=effective_step,
+        run=run,
+    )
+
+
+def unpack(packed: PackedWeights, architecture: Mapping[str, Any] | None = None) -> Tensors:
+    """Decode and check: digest, format, architecture (where given), finiteness.
+
+    Raises:
+        InvalidWeights: with what is wrong; the caller keeps acting on the weights it has.
+    """
+    if hashlib.sha256(packed.data).hexdigest() != packed.sha256:
+        raise InvalidWeights(f"weights version {packed.version} are damaged: sha256 differs")
+    if architecture is not None and json.loads(packed.architecture) != json.loads(json.dumps(architecture)):
+        raise InvalidWeights(
+            f"weights version {packed.version} are of another network: {packed.architecture} instead of "
+            f"{json.dumps(architecture, sort_keys=True)}; give every node the same configuration"
+        )
+    try:
+        tensors = load(packed.data)
+    except SafetensorError as error:
+        raise InvalidWeights(f"weights version {packed.version} are not safetensors: {error}") from error
+    require_finite(tensors)
+    return tensors

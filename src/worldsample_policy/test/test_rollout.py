@@ -1,0 +1,181 @@
+"""The episode state machine: what is recorded is what was executed, labelled by the operator's buttons."""
+
+import numpy as np
+import pytest
+
+from worldsample_core.config import TaskConfig
+from worldsample_core.observation import Observation
+from worldsample_policy.observation_assembly import OperatorInput, Tick
+from worldsample_policy.rollout import Rollout
+
+TASK = TaskConfig(
+    name="pushing",
+    horizon=5,
+    gamma=0.97,
+    active=(True, True, True, False, False, False, True),
+    action_scale=(0.02,) * 3 + (0.1,) * 3 + (1.0,),
+    box_low=(0.1, -0.2, 0.0),
+    box_high=(0.5, 0.2, 0.3),
+    reset_joints=(0.0,) * 6,
+    reset_gripper=1.0,
+    max_real_steps=100,
+)
+POLICY_ACTION = np.array([0.5, 2.0, -0.1, 0.7, 0.7, 0.7, 0.6], np.float32)
+DRIVE = OperatorInput(active=True, action=np.full(7, -0.25, np.float32))
+
+
+def tick(number: int, operator: OperatorInput | None = None) -> Tick:
+    image = np.full((2, 16, 16, 3), number, np.uint8)
+    observation = Observation(image, np.full(10, number, np.float32), number * 0.1)
+    return Tick(number * 100_000_000, observation, operator or OperatorInput())
+
+
+def act(observation: Observation, deterministic: bool) -> tuple[np.ndarray, int]:
+    return POLICY_ACTION, 7
+
+
+def rollout(kind: str = "train", max_steps: int = 5, **changes: object) -> Rollout:
+    return Rollout(kind, TASK, max_steps, **{"act": act, "run": "r", "episode": 3, **changes})  # type: ignore[arg-type]
+
+
+def test_a_step_is_what_was_seen_done_and_seen_next() -> None:
+    episode = rollout()
+    action = episode.tick(tick(0), 0)
+    np.testing.assert_allclose(
+        action, [0.5, 1.0, -0.1, 0, 0, 0, 1.0]
+    )  # clipped, inactive zero, gripper a command
+    assert episode.finished is None
+    episode.tick(tick(1), 40)
+    step = episode.finished
+    assert step is not None
+    np.testing.assert_array_equal(step.action, action)
+    assert (step.observation.images[0, 0, 0, 0], step.next_observation.images[0, 0, 0, 0]) == (0, 1)
+    assert (step.seq, step.episode, step.step, step.run, step.policy_version) == (40, 3, 0, "r", 7)
+    assert (step.reward, step.terminated, step.truncated, step.intervention, step.source) == (
+        0.0,
+        False,
+        False,
+        False,
+        "policy",
+    )
+
+
+def test_the_success_button_ends_the_episode_with_reward_one() -> None:
+    episode = rollout()
+    episode.tick(tick(0), 0)
+    assert episode.tick(tick(1, OperatorInput(success=True)), 0) is None
+    assert episode.ended
+    assert episode.finished is not None
+    assert (episode.finished.reward, episode.finished.terminated, episode.finished.success) == (
+        1.0,
+        True,
+        True,
+    )
+    assert (episode.counts.success, episode.counts.episode_return, episode.counts.truncated) == (
+        True,
+        1.0,
+        False,
+    )
+
+
+def test_failure_is_terminal_without_reward_and_abort_is_not_terminal() -> None:
+    for button, terminated in (("failure", True), ("abort", False)):
+        episode = rollout()
+        episode.tick(tick(0), 0)
+        episode.tick(tick(1, OperatorInput(**{button: True})), 0)
+        assert episode.finished is not None
+        assert (episode.finished.reward, episode.finished.terminated) == (0.0, terminated)
+        assert episode.finished.truncated is not terminated
+        assert episode.counts.aborted is not terminated
+
+
+def test_the_horizon_truncates_and_bootstraps() -> None:
+    episode = rollout(max_steps=3)
+    for number in range(4):
+        episode.tick(tick(number), number - 1)
+    assert episode.ended
+    assert episode.finished is not None
+    assert (episode.finished.terminated, episode.finished.truncated, episode.finished.step) == (
+        False,
+        True,
+        2,
+    )
+    with pytest.raises(RuntimeError):
+        episode.tick(tick(5), 5)
+
+
+def test_success_at_the_horizon_is_success() -> None:
+    episode = rollout(max_steps=1)
+    episode.tick(tick(0), 0)
+    episode.tick(tick(1, OperatorInput(success=True)), 0)
+    assert episode.finished is not None
+    assert (episode.finished.terminated, episode.finished.truncated) == (True, False)
+
+
+def test_the_operator_replaces_the_policy_and_the_step_says_so() -> None:
+    episode = rollout()
+    action = episode.tick(tick(0, DRIVE), 0)
+    np.testing.assert_allclose(action, [-0.25, -0.25, -0.25, 0, 0, 0, 0])
+    np.testing.assert_allclose(episode.tick(tick(1), 0)[0], 0.5)  # type: ignore[index]
+    assert episode.finished is not None
+    assert episode.finished.intervention
+    np.testing.assert_array_equal(episode.finished.action, action)
+    episode.tick(tick(2), 1)
+    assert episode.finished is not None
+    assert not episode.finished.intervention
+    assert episode.counts.intervention_steps == 1
+
+
+def test_in_an_evaluation_the_operator_only_presses_buttons() -> None:
+    seen = []
+
+    def policy(observation: Observation, deterministic: bool) -> tuple[np.ndarray, int]:
+        seen.append(deterministic)
+        return POLICY_ACTION, 1
+
+    episode = rollout("eval", act=policy)
+    np.testing.assert_allclose(episode.tick(tick(0, DRIVE), 0)[0], 0.5)  # type: ignore[index]
+    episode.tick(tick(1, OperatorInput(active=True, action=DRIVE.action, success=True)), 0)
+    assert episode.counts.success
+    assert episode.counts.intervention_steps == 0
+    assert seen == [True]
+
+
+def test_a_demonstration_begins_with_the_operators_first_motion() -> None:
+    def policy(observation: Observation, deterministic: bool) -> tuple[np.ndarray, int]:
+        raise AssertionError("the policy has no part in a demonstration")
+
+    episode = rollout("demo", max_steps=2, act=policy)
+    for number in range(4):  # longer than the horizon
+        np.testing.assert_array_equal(episode.tick(tick(number), 0), np.zeros(7))
+        assert episode.finished is None
+    assert episode.waiting
+    episode.tick(tick(4, DRIVE), 0)
+    np.testing.assert_array_equal(episode.tick(tick(5), 0), np.zeros(7))  # let go in between: holds
+    assert episode.finished is not None
+    assert (episode.finished.source, episode.finished.step, episode.finished.intervention) == (
+        "demo",
+        0,
+        True,
+    )
+    episode.tick(tick(6, DRIVE), 1)
+    assert episode.ended
+
+
+@pytest.mark.parametrize("button", ["abort", "success", "failure"])
+def test_a_button_before_a_demonstrations_first_step_leaves_no_step(button: str) -> None:
+    episode = rollout("demo")
+    episode.tick(tick(0), 0)
+    assert episode.tick(tick(1, OperatorInput(**{button: True})), 0) is None
+    assert (episode.ended, episode.counts.steps, episode.counts.aborted) == (True, 0, True)
+
+
+@pytest.mark.parametrize("bad", [np.full(7, np.nan), np.array([0, np.inf, 0, 0, 0, 0, 0]), np.zeros(3)])
+def test_an_unusable_action_becomes_none_at_all(bad: np.ndarray) -> None:
+    episode = rollout(act=lambda observation, deterministic: (bad, 1))
+    np.testing.assert_array_equal(episode.tick(tick(0), 0), np.zeros(7))
+    assert episode.counts.invalid_actions == 1
+    np.testing.assert_array_equal(
+        episode.tick(tick(1, OperatorInput(True, bad.astype(np.float32))), 0), np.zeros(7)
+    )
+    assert episode.counts.invalid_actions == 2

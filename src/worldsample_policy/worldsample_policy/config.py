@@ -1,0 +1,165 @@
+"""Every hyperparameter of the learner and the actor, each with where it comes from.
+
+Sources: [RLPD] Ball et al. 2023, ikostrikov/rlpd; [HiL-SERL] Luo et al. 2024, rail-berkeley/hil-serl; [DrQ]
+Yarats et al. 2021; [ours] chosen here, by measurement where the comment says so (docs/learner.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ENCODERS = ("random", "autoencoder", "efficientnet_lite0", "learned")
+PRECISIONS = ("highest", "high", "medium")
+HEADS = ("linear", "spatial_embedding")
+
+
+@dataclass
+class LearnerConfig:
+    """Settings of `Learner` and `Actor`. Defaults are the `cpu` machine: 64x64 images, two cores."""
+
+    seed: int = 0
+    """Seed of the weights, of augmentation and of batch sampling."""
+    device: str = "cpu"
+    """torch device of the learner ("cpu", "cuda"). The actor always runs on the CPU."""
+
+    # --- images -> latents ----------------------------------------------------------------------------------
+    image_size: int = 64
+    """Height and width of the images, pixels. 128 [HiL-SERL]; 64 on the cpu machine [ours]."""
+    encoder: str = "autoencoder"
+    """Which encoder turns images into latents: one of `ENCODERS`. All are frozen but `learned` (gradients run
+    through the images: for a GPU). HiL-SERL: a frozen ResNet-10; ours by measurement."""
+    latent_channels: int = 16
+    """Channels C of the frozen encoder's latent grid [ours]."""
+    latent_size: int = 8
+    """Rows and columns of the latent grid, at any image size [ours]."""
+    separate_views: bool = True
+    """autoencoder: own weights for each view instead of shared weights + a view embedding [ours]."""
+    encoder_width: int = 32
+    """Channels of the convolutions of `autoencoder`, `random` and `learned` [ours]."""
+    encoder_steps: int = 200
+    """Gradient steps of the autoencoder on the demonstrations' frames. More sharpen its images; policies
+    cloned from few demonstrations then err more on unseen ones [ours, measured]."""
+    encoder_batch: int = 32
+    """Frames (of both views) per step of the autoencoder [ours]."""
+    encoder_lr: float = 2e-3
+    """Peak Adam step size of the autoencoder; linear warm-up, cosine decay [ours]."""
+    motion_weight: float = 4.0
+    """How much more a pixel far from the mean frame counts in the reconstruction loss (0: plain mean square
+    error): small objects and the gripper are few pixels [ours]."""
+    augmentations: int = 4
+    """K: shifted copies of a frame encoded on arrival (the first is unshifted); sampling picks one of them
+    [ours]."""
+    shift_fraction: float = 1.0 / 32.0
+    """Largest random shift as a fraction of the image: 4 px at 128 [HiL-SERL, DrQ], 2 px at 64."""
+
+    latent_noise: float = 0.0
+    """Deviation of Gaussian noise on the (standardised) latents of a batch, against overfitting few frames:
+    0.5 to 1 cut the error of cloned policies by a fifth [ours, measured]."""
+
+    # --- latents -> features --------------------------------------------------------------------------------
+    head: str = "linear"
+    """Learned projection of one view's latents: `linear`, or `spatial_embedding` [HiL-SERL]."""
+    spatial_embeddings: int = 8
+    """Learned spatial embeddings per channel, of `spatial_embedding` [HiL-SERL]."""
+    bottleneck: int = 64
+    """Features per view after the head (LayerNorm, tanh). 256 [HiL-SERL]; 64 costs a quarter [ours]."""
+    proprio_features: int = 64
+    """Features of the proprioception (Dense, LayerNorm, tanh) [HiL-SERL]."""
+    actor_trains_head: bool = False
+    """Whether the actor's loss also trains the shared heads. Not in [DrQ] and [HiL-SERL]: the critic's loss
+    does."""
+    target_head: bool = True
+    """Whether the target critic has its own slow copy of the heads [HiL-SERL]; without, it uses the online
+    heads [DrQ]."""
+
+    # --- SAC on prior data ----------------------------------------------------------------------------------
+    hidden: int = 256
+    """Width of the two hidden layers (LayerNorm, tanh) of actor and critics [HiL-SERL]."""
+    critics: int = 2
+    """Size of the critic ensemble [HiL-SERL]."""
+    batch_size: int = 256
+    """Transitions per update, half of them demonstrations and interventions [RLPD, HiL-SERL]."""
+    lr: float = 3e-4
+    """Adam step size of actor, critics, heads and temperature [HiL-SERL]."""
+    tau: float = 0.005
+    """Soft update of the target critics, per critic update [HiL-SERL]."""
+    gamma: float | None = None
+    """Discount per control step; None: the task's own (0.97, longer tasks 0.98-0.985 [HiL-SERL])."""
+    temperature_init: float = 1e-2
+    """Initial entropy temperature alpha [HiL-SERL]."""
+    target_entropy: float | None = None
+    """nats; None: -|A|/2, |A| the active continuous action dimensions (-3.5 for 7) [HiL-SERL]."""
+    std_min: float = 1e-5
+    """Lower clamp of the policy's standard deviation before tanh [HiL-SERL]."""
+    std_max: float = 5.0
+    """Upper clamp of the policy's standard deviation before tanh [HiL-SERL]."""
+    entropy_backup: bool = False
+    """Whether the critic's target includes the entropy bonus. Not in [HiL-SERL]."""
+    utd: int = 2
+    """Updates owed per real transition: HiL-SERL's cycle of two; used by whoever paces the learner [ours: per
+    step]."""
+    critic_actor_ratio: int = 2
+    """Of so many updates one is full (critic, actor, temperature), the others critic only [HiL-SERL]."""
+    bc_weight: float = 0.0
+    """Weight of a behaviour-cloning term, -log pi(a|s) on demonstrations and interventions, in the actor's
+    loss [ours]."""
+    bc_decay_updates: int = 0
+    """Updates over which `bc_weight` falls linearly to 0 (0: it stays) [ours]."""
+    pretrain_updates: int = 0
+    """Full updates on the demonstrations alone before the loop starts [ours]."""
+    pretrain_bc_weight: float = 1.0
+    """`bc_weight` during pretraining [ours]."""
+    max_grad_norm: float = 0.0
+    """Clip of the gradient's norm, per loss (0: none, [HiL-SERL])."""
+
+    # --- gripper --------------------------------------------------------------------------------------------
+    gripper_penalty: float = -0.02
+    """Reward of a gripper command that switches the gripper [HiL-SERL]."""
+    gripper_open_threshold: float = 0.5
+    """Opening (0 closed .. 1 open) above which the gripper counts as open, for the penalty [ours; HiL-SERL
+    0.9]."""
+    gripper_epsilon: float = 0.0
+    """Chance of a random gripper command when exploring (0 in [HiL-SERL]: interventions explore)."""
+
+    # --- replay ---------------------------------------------------------------------------------------------
+    replay_capacity: int = 200_000
+    """Transitions in each of the two buffers; storage grows with use [HiL-SERL]."""
+    training_starts: int = 100
+    """Real (non-demonstration) transitions before the first update [HiL-SERL]."""
+
+    # --- speed ----------------------------------------------------------------------------------------------
+    matmul_precision: str = "highest"
+    """torch.set_float32_matmul_precision: "highest" (float32), "high" (TF32 on a GPU), "medium" (bfloat16
+    products, summed in float32, where the CPU has them: a third more updates per second) [ours]."""
+    compile: bool = False
+    """Whether the losses run through torch.compile (needs a C++ compiler; a minute at start) [ours]."""
+
+    def __post_init__(self) -> None:
+        if self.encoder not in ENCODERS:
+            raise ValueError(f"learner.encoder is {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
+        if self.head not in HEADS:
+            raise ValueError(f"learner.head is {self.head!r}; choose one of {', '.join(HEADS)}")
+        if self.matmul_precision not in PRECISIONS:
+            raise ValueError(
+                f"learner.matmul_precision is {self.matmul_precision!r}; choose one of "
+                f"{', '.join(PRECISIONS)}"
+            )
+        for name in (
+            "image_size",
+            "latent_size",
+            "latent_channels",
+            "augmentations",
+            "batch_size",
+            "critics",
+            "critic_actor_ratio",
+            "replay_capacity",
+            "bottleneck",
+            "hidden",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"learner.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.image_size % self.latent_size:
+            raise ValueError(
+                f"learner.image_size ({self.image_size}) must be a multiple of learner.latent_size "
+                f"({self.latent_size})"
+            )

@@ -1,0 +1,58 @@
+"""Demonstrations that were recorded before, taken into a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from worldsample_core.config import ConfigError
+from worldsample_core.episode_bag import encode_transition, read_metadata, read_transitions
+from worldsample_core.episode_store import EpisodeStore, find_bags
+from worldsample_core.settings import Settings
+
+
+def import_demonstrations(store: EpisodeStore, settings: Settings) -> int:
+    """Copy the successful demonstrations of ``run.demos_from`` (a run folder, or a folder of its bags) into
+    ``store`` until it has ``run.demos`` of them, under new sequence numbers. Returns how many were copied.
+
+    Raises:
+        ConfigError: the folder has too few, or they are of another task or image size.
+        StorageError: a bag is damaged, or the disk is full.
+    """
+    run = settings.run
+    present = sum(e.kind == "demo" and e.success for e in store.summaries)
+    if present >= run.demos:
+        return 0
+    folder = Path(run.demos_from)
+    if not folder.is_dir():
+        raise ConfigError(f"run.demos_from: there is no folder {folder}")
+    found = []
+    for bag in find_bags(folder):
+        summary, custom = read_metadata(bag)
+        if summary.kind == "demo" and summary.success:
+            task = custom.get("task", settings.task.name)
+            if task != settings.task.name:
+                raise ConfigError(f"{bag} shows the task {task!r}, this run is {settings.task.name!r}")
+            found.append((bag, summary))
+    if len(found) < run.demos:
+        raise ConfigError(
+            f"{folder} has {len(found)} successful demonstrations, {run.demos} are wanted: "
+            f"set run.demos={len(found)} or record more with `worldsample demos`"
+        )
+    size = (run.image_size, run.image_size)
+    for bag, summary in found[present : run.demos]:
+        transitions = read_transitions(bag)
+        if transitions[0].observation.size != size:
+            height, width = transitions[0].observation.size
+            raise ConfigError(
+                f"{bag} has images of {width}x{height}, this run uses {size[0]}x{size[1]}: set "
+                "run.image_size, or record demonstrations at this size"
+            )
+        episode = store.begin("demo", summary.seed)
+        for transition in transitions:
+            record = dataclasses.replace(
+                transition, seq=store.next_seq, episode=episode, source="demo", policy_version=0, run=run.name
+            )
+            store.append(encode_transition(record))
+        store.finish(summary)
+    return run.demos - present

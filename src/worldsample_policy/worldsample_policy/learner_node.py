@@ -1,0 +1,333 @@
+"""The learner node: takes the run's transitions, trains, sends weights to the policy, keeps checkpoints.
+
+However it starts (fresh, started again after a crash, with a resumed run) it loads the newest good checkpoint
+of the run folder, fetches all transitions from the policy's disk and goes on: each transition is in its
+replay exactly once.
+
+Training runs in the main thread; ROS has a thread of its own.
+
+Parameters:
+    config: path of the run's config.yaml.
+    threads: of torch (0: as OMP_NUM_THREADS says, else one less than the machine has).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import queue
+import sys
+import threading
+import time
+from typing import Any
+
+import rclpy
+import torch
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from worldsample_core.config import ConfigError, from_mapping
+from worldsample_core.conversions import transition_from_message, weights_to_message
+from worldsample_core.exit_codes import DONE
+from worldsample_core.journal import StorageError, explain
+from worldsample_core.observation import InvalidObservation
+from worldsample_core.qos import LATCHED, STATUS, TRANSITIONS
+from worldsample_core.settings import Settings, load_settings
+from worldsample_core.weights import PackedWeights
+from worldsample_msgs.msg import LearnerStatus, PolicyStatus, Transition, Weights
+from worldsample_msgs.srv import Checkpoint, FetchTransitions
+from worldsample_policy.checkpoint_folder import CheckpointFolder
+from worldsample_policy.config import LearnerConfig
+from worldsample_policy.learner import Learner
+from worldsample_policy.learner_loop import LearnerLoop
+from worldsample_policy.process import RunFailed, StopSignals, failure_of, say_last
+
+STATES = {
+    "waiting": LearnerStatus.WAITING,
+    "adapting": LearnerStatus.ADAPTING,
+    "training": LearnerStatus.TRAINING,
+    "done": LearnerStatus.DONE,
+}
+FETCH = 128
+"""Transitions asked for at once; the policy gives fewer where they are large."""
+FETCH_TIMEOUT = 10.0
+IN_FLIGHT = 0.3
+"""s that a transition may be late (it is announced by the policy's status on another topic) before it is
+fetched.
+"""
+BEHIND = 20
+"""Transitions missing at once that are fetched without waiting."""
+
+
+class Stopped(Exception):
+    """Asked to stop in the middle of a long piece of work."""
+
+
+class LearnerNode(Node):
+    """ROS side, in its own thread: messages in (through a queue), statuses and services out."""
+
+    def __init__(self) -> None:
+        """Raises :class:`ConfigError`, :class:`CheckpointError`."""
+        super().__init__("learner")
+        path = str(self.declare_parameter("config", "").value)
+        if not path:
+            raise ConfigError("the parameter `config` (path of the run's config.yaml) is missing")
+        self.settings: Settings = load_settings(path)
+        run = self.settings.run
+        threads = int(self.declare_parameter("threads", 0).value)
+        if threads or "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))
+        if not run.lockstep and os.nice(0) == 0:
+            os.nice(10)  # acting comes first
+        config = from_mapping(LearnerConfig, self.settings.learner, "learner")
+        if config.image_size != run.image_size:
+            raise ConfigError(
+                f"learner.image_size is {config.image_size}, run.image_size {run.image_size}: make them equal"
+            )
+        self.messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.failure: RunFailed | None = None
+        self.stopping = False
+        self._signals: StopSignals | None = None
+        self.policy_done = False
+        self._run = run.name
+        self._status_at, self._status_steps = 0.0, -1
+        self._status_lock = threading.Lock()
+        self._malformed = 0
+        self._fetch_from = 0
+        self._fetch_since: float | None = None
+        self._gap_since: float | None = None
+
+        self._weights = self.create_publisher(Weights, "weights/policy", LATCHED)
+        self._statuses = self.create_publisher(LearnerStatus, "learner/status", STATUS)
+        self._fetch_client = self.create_client(FetchTransitions, "policy/fetch_transitions")
+        self.loop = LearnerLoop(
+            Learner(config, self.settings.task), run, CheckpointFolder(run.path, run.keep_checkpoints), self
+        )
+        self.create_subscription(Transition, "transitions", self._on_transition, TRANSITIONS)
+        self.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
+        self.create_service(Checkpoint, "learner/checkpoint", self._on_checkpoint)
+        self.create_timer(1.0, self.publish_status)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
+
+    # --- ROS thread ---
+
+    def _spin(self) -> None:
+        while not self.stopping:
+            self._executor.spin_once(timeout_sec=0.2)
+
+    def _on_transition(self, message: Transition) -> None:
+        if message.run == self._run:
+            self.messages.put(message)
+
+    def _on_policy(self, message: PolicyStatus) -> None:
+        if message.run == self._run:
+            self.messages.put(message)
+
+    def _on_checkpoint(
+        self, request: Checkpoint.Request, response: Checkpoint.Response
+    ) -> Checkpoint.Response:
+        """Written by the main thread between two pieces of work."""
+        answer: queue.SimpleQueue[Checkpoint.Response] = queue.SimpleQueue()
+        self.messages.put((answer, response))
+        while not self.stopping:
+            try:
+                return answer.get(timeout=0.2)
+            except queue.Empty:
+                continue
+        response.message = "the learner is stopping"
+        return response
+
+    # --- main thread ---
+
+    def run(self, signals: StopSignals) -> int:
+        """Learn until asked to stop. Returns the exit code."""
+        self._signals = signals
+        self._thread.start()
+        try:
+            path = self.loop.restore()
+            if path is not None:
+                self.get_logger().info(f"going on from {path}: {self.loop.learner.updates} updates")
+            while not signals.requested:
+                self._drain()
+                self._fetch_gap()
+                if self.policy_done and self.loop.state != "done" and self.loop.caught_up():
+                    self._finish()
+                if not self.loop.work():
+                    self.progressed(idle=True)
+                    self._wait()
+            return self._stop()
+        except Stopped:
+            return self._stop()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return self._fail(failure_of(explain(error, self.settings.run.path)))
+        except (ConfigError, StorageError, RuntimeError) as error:
+            return self._fail(failure_of(error))
+        finally:
+            self.stopping = True
+            self._thread.join(timeout=2.0)
+            self._executor.shutdown(timeout_sec=1.0)
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                self._take(self.messages.get_nowait())
+            except queue.Empty:
+                return
+
+    def _wait(self) -> None:
+        """Until a message arrives, a tenth of a second at most."""
+        with contextlib.suppress(queue.Empty):
+            self._take(self.messages.get(timeout=0.1))
+
+    def _take(self, message: Any) -> None:
+        intake = self.loop.intake
+        if isinstance(message, Transition):
+            try:
+                intake.offer(transition_from_message(message))
+            except InvalidObservation as problem:
+                self._malformed += 1
+                self.warn(f"transition {message.seq} is malformed: {problem}")
+        elif isinstance(message, PolicyStatus):
+            intake.heard_of(int(message.next_seq))
+            self.loop.policy_trains = message.phase in (PolicyStatus.TRAIN, PolicyStatus.EVAL)
+            self.policy_done = message.phase == PolicyStatus.DONE
+        elif isinstance(message, FetchTransitions.Response):
+            self._take_fetched(message)
+        else:
+            answer, response = message
+            answer.put(self._checkpoint(response))
+
+    def _take_fetched(self, response: FetchTransitions.Response) -> None:
+        self._fetch_since = None
+        if not response.success:
+            self.warn(f"the policy gives no transitions: {response.message}")
+            return
+        transitions = []
+        for message in response.transitions:
+            try:
+                transitions.append(transition_from_message(message))
+            except InvalidObservation as problem:
+                self._malformed += 1
+                self.warn(f"transition {message.seq} on disk is malformed: {problem}")
+        self.loop.intake.fetched_from(self._fetch_from, transitions, int(response.next_seq))
+        if self.loop.intake.lost:
+            self.warn(f"{len(self.loop.intake.lost)} transitions are not on the policy's disk any more")
+
+    def _fetch_gap(self) -> None:
+        """Ask for what is missing, once at a time."""
+        now = time.monotonic()
+        if self._fetch_since is not None:
+            if now - self._fetch_since < FETCH_TIMEOUT:
+                return
+            self._fetch_since = None  # the policy is gone or busy: ask again
+        missing = self.loop.intake.gap()
+        if missing is None:
+            self._gap_since = None
+            return
+        if self._gap_since is None:
+            self._gap_since = now
+        late = now - self._gap_since > IN_FLIGHT or self.loop.intake.known_end - missing > BEHIND
+        if late and self._fetch_client.service_is_ready():
+            self._fetch_since, self._fetch_from = now, missing
+            request = FetchTransitions.Request(run=self._run, from_seq=missing, max_count=FETCH)
+            future = self._fetch_client.call_async(request)
+            future.add_done_callback(lambda done: self.messages.put(done.result()))
+
+    def _checkpoint(self, response: Checkpoint.Response) -> Checkpoint.Response:
+        """Also publishes the weights: what is evaluated is what the checkpoint holds."""
+        try:
+            response.path = str(self.loop.checkpoint())
+            self.loop.publish(dated=False)
+            response.updates = self.loop.learner.updates
+            response.success = True
+        except OSError as error:
+            response.message = str(explain(error, self.settings.run.path))
+            self.warn(response.message)
+        return response
+
+    def _finish(self) -> None:
+        if self.loop.checkpoint_due():
+            self.loop.checkpoint()
+        self.loop.state, self.loop.detail = "done", ""
+        self.publish_status()
+
+    def _stop(self) -> int:
+        if self.loop.checkpoint_due():
+            self.loop.checkpoint()
+        return DONE
+
+    def _fail(self, failure: RunFailed) -> int:
+        self.failure = failure
+        self.publish_status()
+        say_last("learner", failure)
+        time.sleep(0.2)  # for the last status to leave
+        return failure.code
+
+    # --- what the loop asks for ---
+
+    def publish_weights(self, packed: PackedWeights) -> None:
+        self._weights.publish(weights_to_message(packed, self.get_clock().now().to_msg()))
+
+    def progressed(self, idle: bool = False) -> None:
+        if self._signals is not None and self._signals.requested and self.loop.state == "adapting":
+            raise Stopped
+        now = time.monotonic()
+        steps = self.loop.completed_steps
+        changed = steps != self._status_steps
+        wait = 0.0 if idle and changed else 0.01 if changed else 0.05
+        if (changed or not idle) and now - self._status_at >= wait:
+            self.publish_status()
+
+    def warn(self, message: str) -> None:
+        self.get_logger().warning(message)
+
+    def publish_status(self) -> None:
+        """From either thread."""
+        loop, learner = self.loop, self.loop.learner
+        with self._status_lock:
+            message = LearnerStatus()
+            message.header.stamp = self.get_clock().now().to_msg()
+            message.run = self._run
+            message.state, message.detail = STATES[loop.state], loop.detail
+            if self.failure is not None:
+                message.state, message.detail = LearnerStatus.FAILED, str(self.failure)
+            message.updates, message.skipped_updates = learner.updates, learner.skipped_updates
+            message.real_steps, message.demo_steps = learner.real_steps, learner.demo_steps
+            message.completed_steps, message.updates_owed = loop.completed_steps, loop.updates_owed
+            message.next_seq, message.backfilled = loop.intake.next_seq, loop.intake.fetched
+            message.duplicates = loop.intake.duplicates + learner.replay.duplicates
+            message.rejected = loop.rejected + self._malformed
+            message.weights_version = loop.weights_version
+            message.checkpoint_step = max(0, loop.checkpoint_step)
+            message.updates_per_second = loop.updates_per_second()
+            for name in ("critic_loss", "actor_loss", "temperature", "entropy", "q_mean", "gripper_loss"):
+                setattr(message, name, float(loop.logs.get(name, 0.0)))
+            self._status_at, self._status_steps = time.monotonic(), loop.completed_steps
+            self._statuses.publish(message)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node. Returns 0 when stopped, 2 where it cannot start like this; a crash is anything else."""
+    sys.setswitchinterval(0.001)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    signals = StopSignals()
+    try:
+        try:
+            node = LearnerNode()
+        except Exception as error:
+            failure = failure_of(error)
+            say_last("learner", failure)
+            return failure.code
+        return node.run(signals)
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,327 @@
+"""Replay of RLPD: a demonstration buffer and an online buffer over one store of encoded frames.
+
+Frames are encoded once, on arrival, and stored once: the next frame of a step is the frame of the step after
+it. A transition enters exactly once, by its `seq`; gaps are reported so that the sender can fill them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Indices = npt.NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """B transitions as tensors. Shapes: latent (B, V, C, h, w) (or images (B, V, H, W, 3) uint8), proprio (B,
+    P)."""
+
+    latent: Tensor
+    proprio: Tensor
+    action: Tensor
+    """(B, 7) float32, normalised."""
+    reward: Tensor
+    """(B,) float32."""
+    terminated: Tensor
+    """(B,) float32, 1 where nothing follows; a timeout is 0 and bootstraps."""
+    next_latent: Tensor
+    next_proprio: Tensor
+    gripper_opening: Tensor
+    """(B,) float32, 0 closed .. 1 open, before the action."""
+    demonstration: Tensor
+    """(B,) float32, 1 for demonstrations and interventions."""
+
+
+class FrameStore:
+    """Encoded frames, each with K augmented copies, reference-counted, in tensors that grow by doubling.
+
+    latents (N, K, *latent_shape) float16 (or uint8 images), proprio (N, P) float32.
+    """
+
+    def __init__(
+        self,
+        copies: int,
+        latent_shape: tuple[int, ...],
+        dtype: torch.dtype,
+        proprio: int,
+        device: torch.device,
+    ) -> None:
+        self.copies, self.latent_shape = copies, latent_shape
+        self.latents = torch.empty((0, copies, *latent_shape), dtype=dtype, device=device)
+        self.proprio = torch.empty((0, proprio), device=device)
+        self.references = np.zeros(0, np.int64)
+        self.free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.references) - len(self.free)
+
+    def put(self, latents: Tensor, proprio: Tensor) -> int:
+        """Store one frame, latents (K, *latent_shape), proprio (P,); returns its index, with no reference
+        yet."""
+        if not self.free:
+            self._grow(max(256, 2 * len(self.references)))
+        index = self.free.pop()
+        self.latents[index] = latents
+        self.proprio[index] = proprio
+        return index
+
+    def hold(self, index: int) -> None:
+        self.references[index] += 1
+
+    def release(self, index: int) -> None:
+        """Drop one reference; the last one frees the frame."""
+        self.references[index] -= 1
+        if self.references[index] == 0:
+            self.free.append(index)
+
+    def latent(self, index: Tensor, copy: Tensor) -> Tensor:
+        """Copies `copy` (B,) of frames `index` (B,): (B, *latent_shape) float32 (uint8 where images are
+        stored)."""
+        rows = self.latents.flatten(0, 1).index_select(0, index * self.copies + copy)
+        return rows if rows.dtype == torch.uint8 else rows.float()
+
+    def _grow(self, capacity: int) -> None:
+        used = len(self.references)
+        for name in ("latents", "proprio"):
+            old: Tensor = getattr(self, name)
+            new = old.new_empty((capacity, *old.shape[1:]))
+            new[:used] = old
+            setattr(self, name, new)
+        self.references = np.concatenate((self.references, np.zeros(capacity - used, np.int64)))
+        self.free.extend(range(capacity - 1, used - 1, -1))
+
+
+class Buffer:
+    """A ring of transitions as rows of numbers; the frames lie in a shared `FrameStore`."""
+
+    SCALARS = ("reward", "terminated", "gripper_opening", "demonstration")
+
+    def __init__(self, capacity: int, frames: FrameStore) -> None:
+        self.capacity, self.frames = capacity, frames
+        self.observation = np.zeros(0, np.int64)
+        self.next_observation = np.zeros(0, np.int64)
+        self.action = np.zeros((0, 7), np.float32)
+        self.scalars = np.zeros((0, len(self.SCALARS)), np.float32)
+        self.size = 0
+        self.head = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def append(
+        self,
+        observation: int,
+        next_observation: int,
+        action: npt.NDArray[np.float32],
+        scalars: tuple[float, float, float, float],
+    ) -> None:
+        """Add a row; over capacity, the oldest row goes."""
+        row = self.head
+        self.frames.hold(observation)  # before the release: the oldest row may hold the same frame
+        self.frames.hold(next_observation)
+        if self.size == self.capacity:
+            self.frames.release(int(self.observation[row]))
+            self.frames.release(int(self.next_observation[row]))
+        elif row == len(self.observation):
+            grown = min(self.capacity, max(256, 2 * row))
+            for name in ("observation", "next_observation", "action", "scalars"):
+                old = getattr(self, name)
+                new = np.zeros((grown, *old.shape[1:]), old.dtype)
+                new[:row] = old
+                setattr(self, name, new)
+        self.observation[row], self.next_observation[row] = observation, next_observation
+        self.action[row], self.scalars[row] = action, scalars
+        self.size = min(self.size + 1, self.capacity)
+        self.head = (row + 1) % self.capacity
+
+
+class SeenSequence:
+    """Which sequence numbers were received: exactly-once, and the gaps."""
+
+    def __init__(self) -> None:
+        self.next_seq = 0
+        """Everything below was received."""
+        self.ahead: set[int] = set()
+        """Received numbers above `next_seq`."""
+        self.duplicates = 0
+
+    def add(self, seq: int) -> bool:
+        """Whether `seq` is new; a repeated one is counted."""
+        if seq < self.next_seq or seq in self.ahead:
+            self.duplicates += 1
+            return False
+        self.ahead.add(seq)
+        while self.next_seq in self.ahead:
+            self.ahead.remove(self.next_seq)
+            self.next_seq += 1
+        return True
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Ranges [first, last) of numbers that were skipped."""
+        ranges, start = [], self.next_seq
+        for seq in sorted(self.ahead):
+            if seq > start:
+                ranges.append((start, seq))
+            start = seq + 1
+        return ranges
+
+
+class Replay:
+    """The demonstration buffer (demonstrations and interventions) and the online buffer (all policy
+    steps)."""
+
+    def __init__(self, capacity: int, frames: FrameStore, seed: int) -> None:
+        self.frames = frames
+        self.demonstrations = Buffer(capacity, frames)
+        self.online = Buffer(capacity, frames)
+        self.seen = SeenSequence()
+        self.rng = np.random.default_rng(seed)
+
+    @property
+    def next_seq(self) -> int:
+        """All transitions below are here, each once."""
+        return self.seen.next_seq
+
+    @property
+    def duplicates(self) -> int:
+        """Transitions ignored because their seq was here already."""
+        return self.seen.duplicates
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Ranges [first, last) of seq that were skipped: fetch them again."""
+        return self.seen.missing()
+
+    def append(
+        self,
+        observation: int,
+        next_observation: int,
+        action: npt.NDArray[np.float32],
+        reward: float,
+        terminated: bool,
+        gripper_opening: float,
+        *,
+        demonstration: bool,
+        intervention: bool,
+    ) -> None:
+        """Add a transition whose frames are stored: a demonstration to the one buffer, a policy step to the
+        online buffer, an intervention to both [HiL-SERL]."""
+        scalars = (reward, float(terminated), gripper_opening, float(demonstration or intervention))
+        if demonstration or intervention:
+            self.demonstrations.append(observation, next_observation, action, scalars)
+        if not demonstration:
+            self.online.append(observation, next_observation, action, scalars)
+
+    def sample(self, batch_size: int) -> Batch:
+        """Half demonstrations and interventions, half online [RLPD]; all from one buffer while the other is
+        empty.
+
+        Raises LookupError when both are empty.
+        """
+        from_demonstrations = batch_size // 2
+        if not len(self.online):
+            from_demonstrations = batch_size
+        if not len(self.demonstrations):
+            from_demonstrations = 0
+        rows = []
+        for buffer, count in (
+            (self.demonstrations, from_demonstrations),
+            (self.online, batch_size - from_demonstrations),
+        ):
+            if count:
+                if not len(buffer):
+                    raise LookupError("the replay is empty: add transitions before sampling")
+                rows.append((buffer, self.rng.integers(len(buffer), size=count)))
+        observation = np.concatenate([buffer.observation[i] for buffer, i in rows])
+        next_observation = np.concatenate([buffer.next_observation[i] for buffer, i in rows])
+        action = np.concatenate([buffer.action[i] for buffer, i in rows])
+        scalars = np.concatenate([buffer.scalars[i] for buffer, i in rows])
+        return self._gather(observation, next_observation, action, scalars)
+
+    def _gather(
+        self,
+        observation: Indices,
+        next_observation: Indices,
+        action: npt.NDArray[np.float32],
+        scalars: npt.NDArray[np.float32],
+    ) -> Batch:
+        frames, device = self.frames, self.frames.latents.device
+        count = len(observation)
+        index = torch.from_numpy(np.concatenate((observation, next_observation))).to(device)
+        copy = torch.from_numpy(self.rng.integers(frames.copies, size=2 * count)).to(device)
+        latent, next_latent = frames.latent(index, copy).split(count)
+        proprio, next_proprio = frames.proprio.index_select(0, index).split(count)
+        numbers = torch.from_numpy(np.ascontiguousarray(scalars.T)).to(device)
+        reward, terminated, gripper_opening, demonstration = numbers.unbind(0)
+        return Batch(
+            latent,
+            proprio,
+            torch.from_numpy(action).to(device),
+            reward,
+            terminated,
+            next_latent,
+            next_proprio,
+            gripper_opening,
+            demonstration,
+        )
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Contents as tensors and JSON-able counters, for a checkpoint."""
+        frames = self.frames
+        used = len(frames.references)
+        tensors = {
+            "frames.latents": frames.latents[:used],
+            "frames.proprio": frames.proprio[:used],
+            "frames.references": torch.from_numpy(frames.references.copy()),
+            "frames.free": torch.tensor(frames.free, dtype=torch.int64),
+        }
+        for name, buffer in (("demonstrations", self.demonstrations), ("online", self.online)):
+            for field in ("observation", "next_observation", "action", "scalars"):
+                tensors[f"{name}.{field}"] = torch.from_numpy(
+                    getattr(buffer, field)[: max(buffer.size, 1)].copy()
+                )
+        return tensors, self.counters()
+
+    def counters(self) -> dict[str, Any]:
+        """JSON-able: sequence numbers received, buffer positions, the generator's state."""
+        return {
+            "next_seq": self.seen.next_seq,
+            "ahead": sorted(self.seen.ahead),
+            "duplicates": self.seen.duplicates,
+            "rng": self.rng.bit_generator.state,
+            "demonstrations": [self.demonstrations.size, self.demonstrations.head],
+            "online": [self.online.size, self.online.head],
+        }
+
+    def clear(self) -> None:
+        """Forget all transitions and sequence numbers; the generator goes on."""
+        frames = self.frames
+        self.frames = FrameStore(
+            frames.copies,
+            frames.latent_shape,
+            frames.latents.dtype,
+            frames.proprio.shape[1],
+            frames.latents.device,
+        )
+        self.demonstrations = Buffer(self.demonstrations.capacity, self.frames)
+        self.online = Buffer(self.online.capacity, self.frames)
+        self.seen = SeenSequence()
+
+    def load_state(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+        """The inverse of `state`."""
+        frames = self.frames
+        frames.latents = tensors["frames.latents"].to(frames.latents.device)
+        frames.proprio = tensors["frames.proprio"].to(frames.proprio.device)
+        frames.references = tensors["frames.references"].numpy().copy()
+        frames.free = tensors["frames.free"].tolist()
+        for name, buffer in (("demonstrations", self.demonstrations), ("online", self.online)):
+            buffer.size, buffer.head = counters[name]
+            for field in ("observation", "next_observation", "action", "scalars"):
+                setattr(buffer, field, tensors[f"{name}.{field}"].numpy()[: buffer.size].copy())
+        self.seen.next_seq, self.seen.ahead = counters["next_seq"], set(counters["ahead"])
+        self.seen.duplicates = counters["duplicates"]
+        self.rng.bit_generator.state = counters["rng"]

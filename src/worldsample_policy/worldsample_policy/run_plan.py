@@ -1,0 +1,176 @@
+"""What the robot does next: demonstrations, training episodes, evaluations, the end. Decided from what is on
+disk only, so that a resumed run goes on exactly where it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worldsample_core.config import ConfigError, TaskConfig, from_mapping
+from worldsample_core.journal import explain
+from worldsample_core.settings import RunConfig
+from worldsample_core.transition import EpisodeKind, EpisodeSummary
+
+EVALUATIONS = "evaluations.jsonl"
+MAX_DEMO_FAILURES = 3
+"""Failed demonstrations per wanted one (and ten) after which recording gives up."""
+
+
+def episode_seed(run_seed: int, kind: EpisodeKind, index: int, attempt: int = 0) -> int:
+    """Seed of an episode's reset: 62 bits of a hash and two bits of its kind, so that evaluation never meets
+    a training seed."""
+    name = f"{run_seed}/{kind}/{index}" + (f"/{attempt}" if attempt else "")
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") & ~3) % (1 << 63) | ("train", "demo", "eval").index(kind)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One finished evaluation episode. real_steps in ``summary`` tells when; ``final``: of the last
+    evaluation.
+    """
+
+    summary: EpisodeSummary
+    final: bool
+
+
+class EvaluationLog:
+    """The run's evaluation episodes, one JSON line each: they are not among the real episodes on disk."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self.path = run_folder / EVALUATIONS
+        self.entries: list[Evaluation] = []
+        data = self.path.read_bytes() if self.path.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]  # a crash may have torn the last line
+        for line in whole.splitlines():
+            try:
+                self.entries.append(from_mapping(Evaluation, json.loads(line), str(self.path)))
+            except ValueError as error:
+                raise ConfigError(
+                    f"{self.path} is damaged ({error}): remove it, evaluations are then repeated"
+                ) from error
+        if len(whole) < len(data):
+            os.truncate(self.path, len(whole))
+
+    def append(self, summary: EpisodeSummary, final: bool) -> None:
+        """Keep one episode. Raises StorageError, DiskFull among them."""
+        entry = Evaluation(summary, final)
+        try:
+            with self.path.open("ab") as file:
+                file.write(json.dumps(dataclasses.asdict(entry)).encode() + b"\n")
+        except OSError as error:
+            raise explain(error, self.path) from error
+        self.entries.append(entry)
+
+
+@dataclass(frozen=True)
+class NextEpisode:
+    """An episode to run.
+
+    Attributes:
+        kind: train, demo or eval.
+        index: of the seed: within training and demonstrations, or within evaluations.
+        seed: of the reset.
+        number, of: position in its phase, from 0, and how many the phase has (0: not limited).
+        max_steps: control steps until it is truncated.
+        final: of the last evaluation.
+    """
+
+    kind: EpisodeKind
+    index: int
+    seed: int
+    number: int
+    of: int
+    max_steps: int
+    final: bool = False
+
+
+class RunPlan:
+    """The order of a run's episodes (one phase after the other, evaluations between training episodes)."""
+
+    def __init__(self, run: RunConfig, task: TaskConfig) -> None:
+        self.run, self.task = run, task
+
+    def next(
+        self,
+        episodes: Sequence[EpisodeSummary],
+        evaluations: Sequence[Evaluation],
+        next_episode: int,
+        real_steps: int,
+        attempt: int = 0,
+    ) -> NextEpisode | None:
+        """The next episode; None when the run is done.
+
+        Args:
+            episodes: finished training episodes and demonstrations.
+            evaluations: finished evaluation episodes.
+            next_episode: index of the next real episode.
+            real_steps: training steps so far.
+            attempt: how many episodes in a row ended before their first step; each is drawn anew.
+
+        Raises:
+            ConfigError: demonstrations keep failing.
+        """
+        run = self.run
+
+        def episode(
+            kind: EpisodeKind, index: int, number: int, of: int, max_steps: int, final: bool = False
+        ) -> NextEpisode:
+            seed = episode_seed(run.seed, kind, index, attempt)
+            return NextEpisode(kind, index, seed, number, of, max_steps, final)
+
+        if run.mode in ("train", "demos"):
+            demos = sum(e.kind == "demo" and e.success for e in episodes)
+            if demos < run.demos:
+                failed = sum(e.kind == "demo" and not e.success for e in episodes)
+                if failed > 10 + MAX_DEMO_FAILURES * run.demos:
+                    raise ConfigError(
+                        f"{failed} demonstrations did not succeed ({demos} did): check the task and the "
+                        "operator's success button"
+                    )
+                return episode("demo", next_episode, demos, run.demos, self.task.horizon)
+        if run.mode == "demos":
+            return None
+        if run.mode == "train" and real_steps < self.task.max_real_steps and not self.solved(evaluations):
+            if run.eval_every and run.eval_episodes:
+                round_ = real_steps // run.eval_every
+                done = sum(
+                    not e.final and e.summary.real_steps // run.eval_every == round_ for e in evaluations
+                )
+                if round_ and done < run.eval_episodes:
+                    return episode("eval", len(evaluations), done, run.eval_episodes, self.task.horizon)
+            steps = min(self.task.horizon, self.task.max_real_steps - real_steps)
+            return episode("train", next_episode, sum(e.kind == "train" for e in episodes), 0, steps)
+        # A finished run that is trained further gets a new last evaluation.
+        done = sum(e.final and e.summary.real_steps == real_steps for e in evaluations)
+        if done < run.final_eval_episodes:
+            of = run.final_eval_episodes
+            return episode("eval", len(evaluations), done, of, self.task.horizon, final=True)
+        return None
+
+    def _episode(
+        self, kind: EpisodeKind, index: int, number: int, of: int, max_steps: int, final: bool = False
+    ) -> NextEpisode:
+        return NextEpisode(
+            kind, index, episode_seed(self.run.seed, kind, index), number, of, max_steps, final
+        )
+
+    def solved(self, evaluations: Sequence[Evaluation]) -> bool:
+        """Whether the last ``stop_when_solved`` complete evaluations all reached ``solved_success``."""
+        run = self.run
+        if not (run.stop_when_solved and run.eval_every and run.eval_episodes):
+            return False
+        rounds: dict[int, list[bool]] = {}
+        for evaluation in evaluations:
+            if not evaluation.final:
+                rounds.setdefault(evaluation.summary.real_steps // run.eval_every, []).append(
+                    evaluation.summary.success
+                )
+        complete = [results for results in rounds.values() if len(results) >= run.eval_episodes]
+        last = complete[-run.stop_when_solved :]
+        return len(last) == run.stop_when_solved and all(sum(r) / len(r) >= run.solved_success for r in last)

@@ -1,0 +1,86 @@
+"""Transitions into order, each exactly once, whatever the network and restarts do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worldsample_core.transition import Transition
+
+MAX_WAITING = 2000
+"""Transitions ahead of a gap that are kept; later ones are fetched again with the gap."""
+
+
+class TransitionIntake:
+    """Live transitions and fetched ones in, the run's transitions in order of ``seq`` out.
+
+    Attributes:
+        next_seq: of the next transition to be handed out: all below were.
+        known_end: at least so many transitions exist (one more than the highest seq heard of).
+        duplicates: ignored because their seq was there already.
+        fetched: handed in by :meth:`fetched_from`, and new.
+        lost: seqs that the run's episodes do not have any more.
+    """
+
+    def __init__(self) -> None:
+        self.next_seq = 0
+        self.known_end = 0
+        self.duplicates = 0
+        self.fetched = 0
+        self.lost: list[int] = []
+        self._waiting: dict[int, Transition] = {}
+
+    def __len__(self) -> int:
+        """How many transitions wait, in order or ahead of a gap."""
+        return len(self._waiting)
+
+    def offer(self, transition: Transition) -> bool:
+        """A live transition; False where it is a duplicate."""
+        self.known_end = max(self.known_end, transition.seq + 1)
+        return self._keep(transition)
+
+    def _keep(self, transition: Transition) -> bool:
+        if transition.seq < self.next_seq or transition.seq in self._waiting:
+            self.duplicates += 1
+            return False
+        if len(self._waiting) < MAX_WAITING or transition.seq == self.next_seq:
+            self._waiting[transition.seq] = transition
+        return True
+
+    def heard_of(self, next_seq: int) -> None:
+        """The run will give the next transition this number."""
+        self.known_end = max(self.known_end, next_seq)
+
+    def gap(self) -> int | None:
+        """The first seq to be fetched, or None where nothing that is known of is missing."""
+        if self.next_seq in self._waiting or self.next_seq >= self.known_end:
+            return None
+        return self.next_seq
+
+    def fetched_from(self, from_seq: int, transitions: Sequence[Transition], run_next_seq: int) -> None:
+        """The answer to a fetch: what the disk has from ``from_seq`` on, in order, without omission.
+
+        What lies between ``from_seq`` and the first of it is lost (a damaged episode), and is waited for no
+        longer.
+        """
+        self.heard_of(run_next_seq)
+        end = transitions[0].seq if transitions else run_next_seq
+        if from_seq <= self.next_seq < end:
+            missing = [seq for seq in range(self.next_seq, end) if seq not in self._waiting]
+            if len(missing) == end - self.next_seq:
+                self.lost += missing
+                self.next_seq = end
+        for transition in transitions:
+            if transition.seq >= self.next_seq and transition.seq not in self._waiting:
+                self.fetched += 1
+                self._keep(transition)
+
+    def take(self) -> Transition | None:
+        """The next transition in order, where it is there."""
+        transition = self._waiting.pop(self.next_seq, None)
+        if transition is not None:
+            self.next_seq += 1
+        return transition
+
+    def peek(self) -> Transition | None:
+        """What :meth:`take` would give."""
+        return self._waiting.get(self.next_seq)

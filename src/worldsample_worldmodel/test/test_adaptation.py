@@ -1,0 +1,110 @@
+"""A run's life in small: demonstrations, refinement, release, imagination, checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worldsample_core.config import TaskConfig
+from worldsample_worldmodel.adaptation import Adaptation, GateConfig
+from worldsample_worldmodel.checkpoint import CheckpointError
+from worldsample_worldmodel.config import WorldModelConfig
+from worldsample_worldmodel.episodes import Episode
+from worldsample_worldmodel.imagination import ImaginationConfig
+from worldsample_worldmodel.reward_model import RewardModelConfig
+
+TASK = TaskConfig(
+    name="square", horizon=12, gamma=0.9, active=(True,) + (False,) * 6, action_scale=(0.012,) * 7,
+    box_low=(0.2, -0.1, -0.1), box_high=(0.5, 0.1, 0.1), reset_joints=(0.0,) * 6, reset_gripper=0.0,
+    max_real_steps=100,
+)  # fmt: skip
+REWARD = RewardModelConfig(image_size=32, width=8, hidden=16, updates=20, batch=16)
+
+
+@pytest.fixture
+def adaptation(tiny: WorldModelConfig, episodes: list[Episode]) -> Adaptation:
+    result = Adaptation(
+        TASK, replace(tiny, average=0.9, learning_rate=3e-3), REWARD, GateConfig(psnr=5.0, moving_gain=-99.0),
+        ImaginationConfig(uncertainty_limit=1.0, undecided=0.0),
+    )  # fmt: skip
+    for episode in episodes[:4]:
+        result.add(replace(episode, demo=True))
+    return result
+
+
+def test_the_whole_life(adaptation: Adaptation, episodes: list[Episode], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no episodes"):
+        Adaptation(TASK, adaptation.config, REWARD).train(1)
+    adaptation.train(30)
+    assert not adaptation.gate_open and adaptation.version == 0
+    adaptation.release()
+    for episode in episodes:
+        adaptation.add(episode)
+    adaptation.train(10)
+    evaluation = adaptation.release()
+    assert evaluation is not None and adaptation.version == 2 and adaptation.gate_open
+    report = adaptation.fit_reward_model(8)
+    assert report.validation_positives > 0
+
+    made = adaptation.imagination.generate(adaptation.memory.training, 12)
+    assert made
+    for segment in made:
+        steps = len(segment)
+        source = next(e for e in adaptation.memory.training if e.number == segment.source_episode)
+        assert segment.images.shape == (steps + 1, 2, 32, 32, 3) and segment.proprio.shape == (steps + 1, 10)
+        assert segment.source_step + steps <= len(source)
+        assert segment.world_model_version == 2 and segment.reward_model_version == 1
+        assert not segment.actions[:, 1:].any()  # inactive
+        assert segment.success == bool(segment.rewards[-1]) == bool(segment.terminated[-1])
+        assert not segment.rewards[:-1].any()
+
+    path = tmp_path / "world_model.safetensors"
+    adaptation.save(path)
+    restored = Adaptation(TASK, adaptation.config, REWARD, adaptation.gate)
+    for episode in adaptation.memory.training:
+        restored.add(episode)
+    restored.load(path)
+    assert restored.version == 2 and restored.trainer.updates == 40
+    for (name, a), b in zip(
+        adaptation.generator.state_dict().items(), restored.generator.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(a, b, msg=name)
+    restored.train(1)
+    assert not list(tmp_path.glob(".*"))
+
+    with pytest.raises(CheckpointError, match="another world model"):
+        Adaptation(TASK, replace(adaptation.config, width=16), REWARD).load(path)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        restored.load(path)
+
+
+def test_weights_with_nan_are_not_released(adaptation: Adaptation) -> None:
+    adaptation.train(1)
+    adaptation.release()
+    with torch.no_grad():
+        next(adaptation.trainer.averaged.parameters()).fill_(torch.nan)
+    adaptation.release()
+    assert adaptation.version == 1
+    assert all(bool(p.isfinite().all()) for p in adaptation.generator.parameters())
+
+
+def test_guards_say_why(adaptation: Adaptation, episodes: list[Episode]) -> None:
+    adaptation.train(1)
+    adaptation.release()
+    imagination = adaptation.imagination
+    segment = imagination.from_starts(adaptation.memory.training, [(0, 0)])
+    assert segment
+    good = segment[0]
+    far = good.proprio.copy()
+    far[-1, 1] = 9.0
+    assert imagination.reason_to_reject(replace(good, proprio=far)) == "bounds"
+    assert imagination.reason_to_reject(replace(good, actions=good.actions + 3.0)) == "actions"
+    unsure = np.full_like(good.uncertainty, 2.0)
+    assert imagination.reason_to_reject(replace(good, uncertainty=unsure)) == "uncertainty"
+    with pytest.raises(ValueError, match="no episode"):
+        imagination.generate([], 1)

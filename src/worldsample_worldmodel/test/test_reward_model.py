@@ -1,0 +1,48 @@
+"""The classifier: labels, gate, hysteresis, threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from worldsample_worldmodel.episodes import Episode
+from worldsample_worldmodel.reward_model import (
+    RewardModel,
+    RewardModelConfig,
+    fit_reward_model,
+    hysteresis,
+    labelled_frames,
+)
+
+CONFIG = RewardModelConfig(image_size=32, width=8, hidden=32, updates=60, batch=32)
+
+
+def test_labels_leave_out_the_frame_nobody_knows(episodes: list[Episode]) -> None:
+    frames = labelled_frames(episodes[:1], hold=2, near=3)
+    assert len(frames.label) == 12 and frames.label.sum() == 2
+    assert frames.near.sum() == 3 and not (frames.near & frames.label).any()
+    assert not labelled_frames(episodes[2:3], 2, 3).label.any()
+
+
+def test_hysteresis() -> None:
+    p = np.array([[0.9, 0.1, 0.9, 0.6, 0.9, 0.0], [0.9, 0.3, 0.9, 0.3, 0.9, 0.3]], np.float32)
+    said = hysteresis(p, threshold=0.8, release=0.3, hold=2)
+    assert said.tolist() == [[False] * 4 + [True, True], [False] * 6]
+
+
+def test_learns_success_and_gates_by_pose(episodes: list[Episode]) -> None:
+    model = RewardModel(CONFIG)
+    report = fit_reward_model(model, episodes)
+    assert report.accuracy > 0.9 and int(model.version) == 1
+    assert CONFIG.threshold_low <= report.threshold <= CONFIG.threshold_high
+    last, pose = episodes[0].images[-1:], episodes[0].proprio[-1:]
+    assert model.probability(last, pose)[0] > report.threshold
+    assert model.probability(episodes[0].images[:1], episodes[0].proprio[:1])[0] < report.threshold
+    elsewhere = pose.copy()
+    elsewhere[0, 2] += 0.1
+    assert model.probability(last, elsewhere)[0] == 0.0
+
+
+def test_needs_successes_and_failures(episodes: list[Episode]) -> None:
+    with pytest.raises(ValueError, match="successful"):
+        fit_reward_model(RewardModel(CONFIG), [episodes[2]])

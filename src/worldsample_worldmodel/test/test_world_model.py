@@ -1,0 +1,100 @@
+"""The video model learns, follows actions, and survives what is not finite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from worldsample_worldmodel.config import WorldModelConfig
+from worldsample_worldmodel.episodes import Episode, segments
+from worldsample_worldmodel.frame_bank import FrameBank, identities
+from worldsample_worldmodel.training import DivergedTraining, Trainer
+from worldsample_worldmodel.warping import warp
+from worldsample_worldmodel.world_model import to_float, to_uint8
+
+
+def test_warp_moves_by_pixels() -> None:
+    image = torch.rand(1, 3, 8, 8)
+    flow = torch.zeros(1, 2, 8, 8)
+    torch.testing.assert_close(warp(image, flow), image)
+    flow[:, 0] = 2 / 8 * 2  # two pixels, in half image sides
+    torch.testing.assert_close(warp(image, flow)[..., :-2], image[..., 2:])
+
+
+def test_images_survive_the_way_to_floats_and_back() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 2, 8, 8, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(to_uint8(to_float(torch.from_numpy(images))), images)
+
+
+def test_bank_finds_the_nearest_pose_of_another_episode(episodes: list[Episode]) -> None:
+    bank = FrameBank(episodes)
+    wanted = torch.from_numpy(episodes[3].proprio[5:6])
+    images, pose = bank.nearest(wanted)
+    np.testing.assert_array_equal(pose.numpy(), episodes[3].proprio[5:6])
+    np.testing.assert_array_equal(images[0], episodes[3].images[5])
+    _, other = bank.nearest(wanted, identities(episodes, np.array([3])))
+    assert 0 < float((other - wanted)[:, :7].norm()) < 0.01
+    assert len(FrameBank(episodes, capacity=20)) == 20
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_shapes_and_determinism(tiny: WorldModelConfig, episodes: list[Episode], size: int) -> None:
+    config = replace(tiny, image_size=size)
+    big = [replace(e, images=e.images.repeat(size // 32, 2).repeat(size // 32, 3)) for e in episodes]
+    trainer = Trainer(config)
+    trainer.remember(big)
+    batch = segments(big, [(0, 0), (1, 4), (2, 5)], 4)
+    given = (batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0], batch.actions)
+    one = trainer.averaged.imagine(*given)
+    assert one.images.shape == (3, 4, 2, size, size, 3) and one.images.dtype == np.uint8
+    assert one.proprio.shape == (3, 4, 10) and one.uncertainty.shape == (3, 4)
+    np.testing.assert_array_equal(one.images, trainer.averaged.imagine(*given).images)
+    drawn = [trainer.averaged.imagine(*given, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(drawn[0].proprio, drawn[1].proprio)
+    assert not np.array_equal(drawn[0].proprio, drawn[2].proprio)  # stochastic
+
+
+def test_training_learns_to_follow_actions(tiny: WorldModelConfig, episodes: list[Episode]) -> None:
+    config = replace(tiny, batch=8, learning_rate=3e-3, average=0.9)
+    trainer = Trainer(config)
+    trainer.fit_statistics(episodes)
+    trainer.remember(episodes)
+    losses = [trainer.update(episodes)["loss"] for _ in range(120)]
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:5])
+    batch = segments(episodes, [(0, 2), (1, 2)], 4)
+    given = (batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0])
+    forward = trainer.averaged.imagine(*given, batch.actions).proprio
+    back = trainer.averaged.imagine(*given, -0.3 * batch.actions).proprio
+    assert (forward[:, -1, 0] > back[:, -1, 0] + 0.01).all()
+
+
+def test_nan_never_reaches_the_averaged_weights(tiny: WorldModelConfig, episodes: list[Episode]) -> None:
+    trainer = Trainer(tiny)
+    trainer.update(episodes)
+    with torch.no_grad():
+        next(trainer.model.parameters()).fill_(torch.nan)
+    logs = trainer.update(episodes)
+    assert logs["skipped"] == 1.0
+    for _ in range(Trainer.patience):
+        trainer.update(episodes)
+    assert trainer.update(episodes)["skipped"] == 0.0  # went back to the averaged weights
+    assert all(bool(p.isfinite().all()) for p in trainer.averaged.parameters())
+
+
+def test_a_loss_that_stays_bad_is_reported(
+    tiny: WorldModelConfig, episodes: list[Episode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(tiny)
+    nothing = (torch.tensor(torch.nan), {"loss": float("nan")})
+    monkeypatch.setattr("worldsample_worldmodel.training.world_model_loss", lambda *_: nothing)
+    with pytest.raises(DivergedTraining):
+        for _ in range(2 * Trainer.patience):
+            trainer.update(episodes)
+
+
+def test_sizes_that_cannot_work_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of 32"):
+        WorldModelConfig(image_size=50)

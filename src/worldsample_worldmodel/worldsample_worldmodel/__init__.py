@@ -1,0 +1,2 @@
+"""What WorldSample imagines: a dual-view video world model, counterfactual segments and their labels. Free of
+ROS."""

@@ -1,0 +1,316 @@
+"""The world model's life in a run: adapted to the demonstrations, then refined on every new episode.
+
+Generation always uses a *generator*: a frozen copy of the averaged weights with a version number. Training
+never touches it; :meth:`Adaptation.release` replaces it, so that a diverging training cannot spoil what is
+imagined.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsample_core.config import TaskConfig
+from worldsample_worldmodel import checkpoint
+from worldsample_worldmodel.config import WorldModelConfig
+from worldsample_worldmodel.episodes import Episode, EpisodeMemory, full_segments, random_segments, segments
+from worldsample_worldmodel.frame_bank import identities
+from worldsample_worldmodel.image_quality import Images, Quality, copy_last_frame, quality
+from worldsample_worldmodel.imagination import Imagination, ImaginationConfig
+from worldsample_worldmodel.reward_model import (
+    LabelledFrames,
+    RewardModel,
+    RewardModelConfig,
+    RewardReport,
+    fit_reward_model,
+    labelled_frames,
+)
+from worldsample_worldmodel.training import Logs, Trainer
+from worldsample_worldmodel.world_model import WorldModel
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """Held-out quality below which nothing imagined may be trained on.
+
+    Attributes:
+        psnr: dB, dual view over the whole horizon. moving_gain: dB above copy-last-frame on moving pixels.
+        segments: of held-out episodes that an evaluation generates at most.
+    """
+
+    psnr: float = 25.0
+    moving_gain: float = 3.0
+    segments: int = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A generator on held-out segments, beside copy-last-frame.
+
+    Attributes:
+        model, copy: quality of both. gate_open: whether the generator may be used.
+        uncertainty: mean of what the model expected (root mean square error, 0..1); error: what it was.
+        uncertainty_correlation: between both, over frames.
+        segments: how many were generated.
+    """
+
+    model: Quality
+    copy: Quality
+    gate_open: bool
+    uncertainty: float
+    error: float
+    uncertainty_correlation: float
+    segments: int
+
+
+def evaluate(
+    model: WorldModel, episodes: Sequence[Episode], gate: GateConfig | None = None, stride: int = 4
+) -> Evaluation | None:
+    """Generate held-out segments from their real actions and compare; None where no episode is long
+    enough."""
+    gate = gate or GateConfig()
+    images: list[Images] = []
+    truth: list[Images] = []
+    last: list[Images] = []
+    expected: list[NDArray[np.float32]] = []
+    count = 0
+    for batch in full_segments(episodes, model.config.horizon, stride, 32):
+        imagined = model.imagine(
+            batch.first,
+            batch.current,
+            batch.first_proprio,
+            batch.proprio[:, 0],
+            batch.actions,
+            without=identities(episodes, batch.episode),
+        )
+        images.append(imagined.images)
+        truth.append(batch.future)
+        last.append(batch.current)
+        expected.append(imagined.uncertainty)
+        count += len(batch)
+        if count >= gate.segments:
+            break
+    if not images:
+        return None
+    made, real, before = (np.concatenate(part) for part in (images, truth, last))
+    uncertainty = np.concatenate(expected)
+    ours = quality(made, real, before)
+    copied = quality(copy_last_frame(before, real.shape[1]), real, before)
+    error = np.sqrt(((made.astype(np.float32) - real) ** 2).mean((2, 3, 4, 5))) / 255.0
+    return Evaluation(
+        ours,
+        copied,
+        bool(ours.psnr >= gate.psnr and ours.psnr_moving >= copied.psnr_moving + gate.moving_gain),
+        float(uncertainty.mean()),
+        float(error.mean()),
+        float(np.corrcoef(error.ravel(), uncertainty.ravel())[0, 1]),
+        len(made),
+    )
+
+
+class Adaptation:
+    """Memory, trainer, generator and reward model of one run."""
+
+    def __init__(
+        self,
+        task: TaskConfig,
+        config: WorldModelConfig | None = None,
+        reward: RewardModelConfig | None = None,
+        gate: GateConfig | None = None,
+        imagination: ImaginationConfig | None = None,
+    ) -> None:
+        self.task = task
+        self.config = config or WorldModelConfig()
+        self.gate = gate or GateConfig()
+        self.memory = EpisodeMemory()
+        self.trainer = Trainer(self.config, task)
+        self.generator = copy.deepcopy(self.trainer.averaged)
+        self.reward_model = RewardModel(reward or RewardModelConfig(self.config.image_size))
+        self.reward_model.to(self.config.device)
+        self.imagination = Imagination(
+            self.generator, self.reward_model, task, imagination, seed=self.config.seed
+        )
+        self.evaluation: Evaluation | None = None
+        self._remembered = -1
+        self._rng = np.random.default_rng((self.config.seed, 1))
+
+    @property
+    def version(self) -> int:
+        """Of the generator; 0 before the first release."""
+        return self.imagination.world_model_version
+
+    @property
+    def gate_open(self) -> bool:
+        """Whether the current generator passed on held-out episodes."""
+        return self.evaluation is not None and self.evaluation.gate_open
+
+    def add(self, episode: Episode) -> None:
+        """A finished real episode. Raises InvalidObservation; nothing is kept then."""
+        self.memory.add(episode)
+
+    def train(
+        self,
+        updates: int,
+        seconds: float = float("inf"),
+        anneal: bool = False,
+        progress: Callable[[int, Logs], None] | None = None,
+    ) -> Logs:
+        """Train on the memory: on the demonstrations before the loop starts, later on all of the run.
+
+        Stops after ``updates`` or ``seconds``, whichever comes first. With ``anneal`` the rate falls linearly
+        to 5 % over the second half; a model that keeps being refined relies on its averaged weights instead.
+
+        Raises:
+            ValueError: the memory is empty. DivergedTraining: see :class:`Trainer`.
+        """
+        episodes = self.memory.training
+        if not episodes:
+            raise ValueError("there are no episodes to adapt the world model to")
+        if self.trainer.updates == 0:
+            self.trainer.fit_statistics(episodes)
+        self._remember()
+        logs: Logs = {}
+        began = time.monotonic()
+        for update in range(updates):
+            done = max(update / updates, (time.monotonic() - began) / seconds)
+            if done >= 1.0:
+                break
+            logs = self.trainer.update(episodes, min(1.0, max(0.05, 2.0 * (1.0 - done))) if anneal else 1.0)
+            if progress is not None:
+                progress(update, logs)
+        return logs
+
+    def _remember(self) -> None:
+        """Renew the exemplars where episodes came since."""
+        if self.memory.added != self._remembered and self.memory.training:
+            self.trainer.remember(self.memory.training)
+            self._remembered = self.memory.added
+
+    def release(self) -> Evaluation | None:
+        """Make the averaged weights the generator, as the next version, and measure it on held-out episodes
+        (on demonstrations while there are none). Weights with a NaN are not released."""
+        state = self.trainer.averaged.state_dict()
+        if all(bool(value.isfinite().all()) for value in state.values()):
+            self.generator.load_state_dict(state)
+            self._remember()
+            self.generator.bank = self.trainer.averaged.bank
+            self.imagination.world_model_version += 1
+        self.evaluation = evaluate(
+            self.generator, self.memory.held_out or self.memory.training[-4:], self.gate
+        )
+        return self.evaluation
+
+    def fit_reward_model(self, imagined_segments: int = 64) -> RewardReport:
+        """Train the classifier on the run's episodes, and on generated frames of their real actions once
+        there is a generator. Raises ValueError without a success or without a failure."""
+        imagined = None
+        if self.version:
+            imagined = self._imagined_frames(imagined_segments)
+        return fit_reward_model(self.reward_model, self.memory.training, imagined)
+
+    def _imagined_frames(self, count: int) -> LabelledFrames:
+        """Generated frames of real actions near the ends of successes and from anywhere, with the real
+        labels."""
+        episodes, horizon = self.memory.training, self.config.horizon
+        config = self.reward_model.config
+        batch = random_segments(episodes, count, horizon, self._rng)
+        ends = [i for i, episode in enumerate(episodes) if episode.success and len(episode) >= horizon]
+        if ends:
+            chosen = self._rng.choice(ends, count)
+            early = self._rng.integers(0, horizon // 2 + 1, count)
+            near = [
+                (int(i), max(0, len(episodes[i]) - horizon + int(e)))
+                for i, e in zip(chosen, early, strict=True)
+            ]
+            batches = [segments(episodes, near, horizon), batch]
+        else:
+            batches = [batch]
+        twins = []
+        for part in batches:
+            made = self.generator.imagine(
+                part.first,
+                part.current,
+                part.first_proprio,
+                part.proprio[:, 0],
+                part.actions,
+                self._rng,
+                without=identities(episodes, part.episode),
+            )
+            for i in range(len(part)):
+                steps = int(part.valid[i].sum())
+                source = episodes[part.episode[i]]
+                ended = source.success and part.step[i] + steps == len(source)
+                if steps > config.hold:
+                    twins.append(
+                        Episode(
+                            made.images[i, :steps],
+                            made.proprio[i, :steps],
+                            part.actions[i, : steps - 1],
+                            bool(ended),
+                        )
+                    )
+        order = self._rng.permutation(len(twins))
+        return labelled_frames([twins[i] for i in order], config.hold, config.near)
+
+    def save(self, path: Path) -> None:
+        """Everything but the episodes, atomically. Raises OSError."""
+        tensors = {f"model.{k}": v for k, v in self.trainer.model.state_dict().items()}
+        tensors |= {f"averaged.{k}": v for k, v in self.trainer.averaged.state_dict().items()}
+        tensors |= {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
+        tensors |= {f"reward.{k}": v for k, v in self.reward_model.state_dict().items()}
+        for i, state in self.trainer.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+        counters = {"version": self.version, "updates": self.trainer.updates, "config": asdict(self.config)}
+        checkpoint.write(path, tensors, counters)
+
+    def load(self, path: Path) -> None:
+        """The inverse of :meth:`save`; the episodes must have been added before, exemplars come from them.
+
+        Raises:
+            CheckpointError: nothing has changed then.
+        """
+        tensors, counters = checkpoint.read(path)
+        if _size(counters.get("config", {})) != _size(asdict(self.config)):
+            raise checkpoint.CheckpointError(
+                f"checkpoint {path} is of another world model: {counters.get('config')}; "
+                "resume with its configuration"
+            )
+
+        def part(prefix: str) -> dict[str, checkpoint.Tensor]:
+            return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+        modules = {
+            "model.": self.trainer.model,
+            "averaged.": self.trainer.averaged,
+            "generator.": self.generator,
+            "reward.": self.reward_model,
+        }
+        for prefix, module in modules.items():
+            if set(part(prefix)) != set(module.state_dict()):
+                raise checkpoint.CheckpointError(
+                    f"checkpoint {path} is of another version of the {prefix[:-1]}"
+                )
+        for prefix, module in modules.items():
+            module.load_state_dict(part(prefix))
+        optimizer = self.trainer.optimizer.state_dict()
+        state: dict[int, dict[str, checkpoint.Tensor]] = {}
+        for name, value in part("optimizer.").items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value
+        self.trainer.optimizer.load_state_dict({**optimizer, "state": state})
+        self.trainer.updates = int(counters["updates"])
+        self.imagination.world_model_version = int(counters["version"])
+        self._remember()
+        self.generator.bank = self.trainer.averaged.bank
+
+
+def _size(config: dict[str, object]) -> dict[str, object]:
+    """The part of a configuration that decides the shapes of the weights."""
+    names = ("image_size", "width", "latent", "members", "flow_modes", "keypoints")
+    return {name: config.get(name) for name in names}

@@ -1,0 +1,160 @@
+"""What happens: an ensemble of recurrent networks that follow the actions in a small latent state.
+
+Every member predicts the proprioception of the next step as a Gaussian, and carries what the pixels need to
+know (does the finger touch, how deep is it pressed) in its hidden state. A segment is imagined with one
+member from its beginning to its end and with proprioception drawn from its Gaussians: "trajectory sampling"
+of PETS (Chua et al., 2018). The members' disagreement is what the model does not know.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from worldsample_core.config import TaskConfig
+from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
+
+
+class Rollout(NamedTuple):
+    """H steps of M members: hidden ``(M, B, H, L)``; mean and log_deviation ``(M, B, H, 10)``, in
+    standardised proprioception; sample ``(M, B, H, 10)``, what was fed back."""
+
+    hidden: Tensor
+    mean: Tensor
+    log_deviation: Tensor
+    sample: Tensor
+
+
+POSITION = 3
+
+
+class Command(nn.Module):
+    """The motion that an action asks for: ``clip(x + action * scale, box) - x``, in standardised
+    proprioception.
+
+    The scale of actions and the workspace box are no secrets: nobody has to learn that the arm stops at a
+        wall.
+    """
+
+    scale: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(POSITION))
+        self.register_buffer("low", torch.full((POSITION,), -1e6))
+        self.register_buffer("high", torch.full((POSITION,), 1e6))
+
+    @torch.no_grad()
+    def set_task(self, task: TaskConfig, mean: Tensor, scale: Tensor) -> None:
+        """mean and scale: of the standardisation, (10,)."""
+        mean, scale = mean[:POSITION], scale[:POSITION]
+        self.scale.copy_(torch.from_numpy(task.scale[:POSITION]).to(scale.device) / scale)
+        self.low.copy_((torch.tensor(task.box_low).to(scale) - mean) / scale)
+        self.high.copy_((torch.tensor(task.box_high).to(scale) - mean) / scale)
+
+    def forward(self, proprio: Tensor, action: Tensor) -> Tensor:
+        """proprio (B, 10), action (B, 7): what a member's linear part sees, (B, 20)."""
+        at = proprio[:, :POSITION]
+        wanted = at + action[:, :POSITION] * self.scale
+        return torch.cat([proprio, action, wanted.clamp(self.low, self.high) - at], 1)
+
+
+INPUTS = PROPRIO_DIM + ACTION_DIM + POSITION
+
+
+class Member(nn.Module):
+    """One recurrent network: (hidden, proprio, action) -> hidden, and the proprioception that follows."""
+
+    def __init__(self, latent: int, summary: int) -> None:
+        super().__init__()
+        self.start = nn.Sequential(
+            nn.Linear(summary * len(VIEWS) + 2 * PROPRIO_DIM, latent), nn.LayerNorm(latent), nn.SiLU(),
+            nn.Linear(latent, latent), nn.Tanh(),
+        )  # fmt: skip
+        self.cell = nn.GRUCell(INPUTS, latent)
+        self.change = nn.Sequential(
+            nn.Linear(latent + INPUTS, latent),
+            nn.SiLU(),
+            nn.Linear(latent, 2 * PROPRIO_DIM),
+        )
+        nn.init.normal_(self.change[2].weight, std=0.01)  # type: ignore[arg-type]
+        nn.init.zeros_(self.change[2].bias)  # type: ignore[arg-type]
+        self.linear = nn.Linear(INPUTS, PROPRIO_DIM)  # see Dynamics.identify
+        self.linear.requires_grad_(False)
+        self.register_buffer("step", torch.ones(PROPRIO_DIM))
+
+    step: Tensor
+
+    def forward(
+        self,
+        summary: Tensor,
+        proprio: Tensor,
+        first_proprio: Tensor,
+        actions: Tensor,
+        noise: Tensor | None,
+        command: Command,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """summary (B, 2 * 256), proprio and first_proprio (B, 10) standardised, actions (B, H, 7), noise
+        (B, H, 10) or None for the mean: hidden, mean, log deviation, sample, each (B, H, ...)."""
+        hidden = self.start(torch.cat([summary, proprio, first_proprio], 1))
+        steps = []
+        for step in range(actions.shape[1]):
+            action = actions[:, step]
+            known = command(proprio, action)
+            hidden = self.cell(known, hidden)
+            change, log_deviation = self.change(torch.cat([hidden, known], 1)).chunk(2, 1)
+            mean = proprio + self.linear(known) + self.step * change
+            log_deviation = self.step.log() - 1.0 + 4.0 * torch.tanh(log_deviation / 4.0)
+            proprio = mean if noise is None else mean + log_deviation.exp() * noise[:, step]
+            steps.append((hidden, mean, log_deviation, proprio))
+        hiddens, means, log_deviations, samples = zip(*steps, strict=True)
+        return tuple(torch.stack(part, 1) for part in (hiddens, means, log_deviations, samples))  # type: ignore[return-value]
+
+
+class Dynamics(nn.Module):
+    """The ensemble."""
+
+    def __init__(self, latent: int, summary: int, members: int) -> None:
+        super().__init__()
+        self.command = Command()
+        self.members = nn.ModuleList(Member(latent, summary) for _ in range(members))
+
+    @torch.no_grad()
+    def identify(self, proprio: Tensor, actions: Tensor, following: Tensor) -> None:
+        """Linear system identification: the least-squares change of proprioception (N, 10, standardised) from
+        proprioception and action (N, 7). The networks learn what it leaves, in units of one step's motion:
+        already two frames of the simulator whose arm is 1 mm apart are only 30 dB alike."""
+        change = following - proprio
+        inputs = torch.cat([self.command(proprio, actions), torch.ones_like(proprio[:, :1])], 1).double()
+        ridge = 1e-4 * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.double, device=inputs.device)
+        solution = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ change.double()).float()
+        for member in self.members:
+            assert isinstance(member, Member)
+            member.linear.weight.copy_(solution[:-1].T)
+            member.linear.bias.copy_(solution[-1])
+            member.step.copy_(change.std(0).clamp_min(1e-3))
+
+    @property
+    def step(self) -> Tensor:
+        """One step's motion, (10,) in standardised proprioception."""
+        member = self.members[0]
+        assert isinstance(member, Member)
+        return member.step
+
+    def forward(
+        self,
+        summary: Tensor,
+        proprio: Tensor,
+        first_proprio: Tensor,
+        actions: Tensor,
+        noise: Tensor | None = None,
+    ) -> Rollout:
+        """Roll all members out; arguments as of :meth:`Member.forward`."""
+        outs = [
+            member(summary, proprio, first_proprio, actions, noise, self.command) for member in self.members
+        ]
+        return Rollout(*(torch.stack(part) for part in zip(*outs, strict=True)))

@@ -1,0 +1,290 @@
+"""Did it succeed? A binary classifier on both images with a proprioceptive gate (as in HiL-SERL).
+
+Images alone give false rewards even at 97 % accuracy, hence three safeguards: the gate (the arm must be where
+it was in known successes), a threshold chosen on episodes that were not trained on, and hysteresis in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from worldsample_core.observation import PROPRIO_DIM, VIEWS
+from worldsample_worldmodel.episodes import Episode
+from worldsample_worldmodel.world_model import to_float
+
+GATED = slice(0, 7)
+"""Proprioception that the gate looks at: position, rotation, gripper."""
+
+
+@dataclass(frozen=True)
+class RewardModelConfig:
+    """Size and training of the classifier.
+
+    Attributes:
+        image_size: side of the frames, pixels; a multiple of 16.
+        width: channels of the first convolution.
+        hidden, dropout: of the dense layer.
+        hold: frames in a row that must be above the threshold; also the last frames of a successful episode
+            that count as successes (the label says when the success had held that long).
+        release: below threshold - release the count starts again; in between it stands still.
+        near: frames before a success that make up half of the negatives.
+        margin: of the gate beyond the poses of known successes, in m (position), rad, and gripper opening.
+        updates, batch, learning_rate, shift: of one fit; pixels of random shift.
+        threshold_low, threshold_high: the chosen threshold stays between them.
+        validation: share of the episodes kept for choosing the threshold.
+        device, seed: as elsewhere.
+    """
+
+    image_size: int = 64
+    width: int = 32
+    hidden: int = 256
+    dropout: float = 0.1
+    hold: int = 2
+    release: float = 0.2
+    near: int = 8
+    margin: float = 0.003
+    updates: int = 300
+    batch: int = 64
+    learning_rate: float = 1e-3
+    shift: int = 2
+    threshold_low: float = 0.3
+    threshold_high: float = 0.85
+    validation: float = 0.2
+    device: str = "cpu"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LabelledFrames:
+    """N frames: images ``(N, 2, S, S, 3) uint8``, proprio ``(N, 10)``, label ``(N,) bool``, near ``(N,)
+    bool``: a negative shortly before a success."""
+
+    images: NDArray[np.uint8]
+    proprio: NDArray[np.float32]
+    label: NDArray[np.bool_]
+    near: NDArray[np.bool_]
+
+
+def labelled_frames(episodes: Sequence[Episode], hold: int, near: int) -> LabelledFrames:
+    """Frames of episodes with their labels. Of a success the last ``hold`` frames are positive; the one
+    before is left out, because nobody knows."""
+    images, proprio, label, close = [], [], [], []
+    for episode in episodes:
+        frames = np.arange(len(episode) + 1)
+        to_end = len(episode) - frames
+        positive = (to_end < hold) & episode.success
+        keep = positive | (to_end > hold) | (not episode.success)
+        images.append(episode.images[keep])
+        proprio.append(episode.proprio[keep])
+        label.append(positive[keep])
+        close.append((~positive & (to_end < hold + 1 + near) & episode.success)[keep])
+    return LabelledFrames(*(np.concatenate(part) for part in (images, proprio, label, close)))  # type: ignore[arg-type]
+
+
+class RewardModel(nn.Module):
+    """Logit of success for a frame pair and proprioception; carries its gate and threshold."""
+
+    gate_low: Tensor
+    gate_high: Tensor
+    proprio_mean: Tensor
+    proprio_scale: Tensor
+    threshold: Tensor
+    version: Tensor
+
+    def __init__(self, config: RewardModelConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or RewardModelConfig()
+        width = config.width
+        side = config.image_size // 16
+        self.image = nn.Sequential(
+            nn.PixelUnshuffle(4), nn.Conv2d(3 * len(VIEWS) * 16, width, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
+        )  # fmt: skip
+        self.head = nn.Sequential(
+            nn.Linear(2 * width * side**2 + PROPRIO_DIM, config.hidden), nn.Dropout(config.dropout),
+            nn.LayerNorm(config.hidden), nn.ReLU(), nn.Linear(config.hidden, 1),
+        )  # fmt: skip
+        self.register_buffer("gate_low", torch.full((PROPRIO_DIM,), -torch.inf)[GATED])
+        self.register_buffer("gate_high", torch.full((PROPRIO_DIM,), torch.inf)[GATED])
+        self.register_buffer("proprio_mean", torch.zeros(PROPRIO_DIM))
+        self.register_buffer("proprio_scale", torch.ones(PROPRIO_DIM))
+        self.register_buffer("threshold", torch.tensor(0.5))
+        self.register_buffer("version", torch.tensor(0))
+
+    def forward(self, images: Tensor, proprio: Tensor) -> Tensor:
+        """images ``(N, 2, 3, S, S)`` in [-0.5, 0.5], proprio ``(N, 10)``: logits ``(N,)``."""
+        features = self.image(images.flatten(1, 2))
+        standard = ((proprio - self.proprio_mean) / self.proprio_scale).clamp(-5.0, 5.0)
+        return self.head(torch.cat([features, standard], 1))[:, 0]
+
+    @torch.no_grad()
+    def probability(self, images: NDArray[np.uint8], proprio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probability of success ``(N,)`` of frames ``(N, 2, S, S, 3) uint8``; 0 where the gate does not
+        hold."""
+        training = self.training
+        self.eval()
+        device = self.threshold.device
+        pose = torch.from_numpy(proprio).to(device)
+        parts = [
+            self(to_float(torch.from_numpy(images[i : i + 256]).to(device)), pose[i : i + 256]).sigmoid()
+            for i in range(0, len(images), 256)
+        ]
+        gated = ((pose[:, GATED] >= self.gate_low) & (pose[:, GATED] <= self.gate_high)).all(1)
+        self.train(training)
+        return (torch.cat(parts) * gated).cpu().numpy()
+
+    def detect(self, probability: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Success per frame ``(..., T)`` with hysteresis; once true it stays."""
+        return hysteresis(probability, float(self.threshold), self.config.release, self.config.hold)
+
+
+def hysteresis(
+    probability: NDArray[np.float32], threshold: float, release: float, hold: int
+) -> NDArray[np.bool_]:
+    """True from the ``hold``-th frame above ``threshold`` on, over the last axis; a frame below
+    ``threshold - release`` starts the count again, one in between neither counts nor breaks it."""
+    count = np.zeros(probability.shape[:-1], int)
+    held = np.zeros(probability.shape[:-1], bool)
+    result = np.zeros(probability.shape, bool)
+    for frame in range(probability.shape[-1]):
+        p = probability[..., frame]
+        count = np.where(p >= threshold, count + 1, np.where(p < threshold - release, 0, count))
+        held = held | (count >= hold)
+        result[..., frame] = held
+    return result
+
+
+@dataclass(frozen=True)
+class RewardReport:
+    """What a fit measured on the validation frames: accuracy, true and false positive rate, the threshold,
+    frames."""
+
+    accuracy: float
+    true_positive_rate: float
+    false_positive_rate: float
+    threshold: float
+    validation_positives: int
+    validation_negatives: int
+
+
+def fit_reward_model(
+    model: RewardModel, episodes: Sequence[Episode], imagined: LabelledFrames | None = None
+) -> RewardReport:
+    """Train on balanced batches, then choose the threshold on episodes kept aside.
+
+    Args:
+        imagined: generated frames of *real* actions, whose labels are therefore known: the classifier learns
+            to read the world model's images too. Their last fifth is used for validation.
+
+    Raises:
+        ValueError: there are no successes or no failures to learn from.
+    """
+    config = model.config
+    rng = np.random.default_rng((config.seed, int(model.version)))
+    order = rng.permutation(len(episodes))
+    successes = [int(i) for i in order if episodes[i].success]
+    failures = [int(i) for i in order if not episodes[i].success]
+    if not successes:
+        raise ValueError("the reward model needs at least one successful episode")
+    kept = {i for group in (successes, failures) for i in group[: int(len(group) * config.validation)]}
+    train = labelled_frames([e for i, e in enumerate(episodes) if i not in kept], config.hold, config.near)
+    validate = labelled_frames(
+        [e for i, e in enumerate(episodes) if i in kept] or list(episodes), config.hold, config.near
+    )
+    if imagined is not None and len(imagined.label):
+        split = len(imagined.label) * 4 // 5
+        train = _joined(train, imagined, slice(0, split))
+        validate = _joined(validate, imagined, slice(split, None))
+    if not train.label.any() or train.label.all():
+        raise ValueError("the reward model needs frames of successes and of failures")
+    _fit_statistics(model, train)
+    _fit_weights(model, train, rng)
+    raw = model.probability(validate.images, validate.proprio)
+    threshold = _choose_threshold(raw, validate.label, config)
+    model.threshold.fill_(threshold)
+    model.version.add_(1)
+    said = raw >= threshold
+    return RewardReport(
+        float((said == validate.label).mean()),
+        float(said[validate.label].mean()) if validate.label.any() else float("nan"),
+        float(said[~validate.label].mean()) if (~validate.label).any() else float("nan"),
+        threshold,
+        int(validate.label.sum()),
+        int((~validate.label).sum()),
+    )
+
+
+def _joined(real: LabelledFrames, imagined: LabelledFrames, part: slice) -> LabelledFrames:
+    return LabelledFrames(
+        np.concatenate([real.images, imagined.images[part]]),
+        np.concatenate([real.proprio, imagined.proprio[part]]),
+        np.concatenate([real.label, imagined.label[part]]),
+        np.concatenate([real.near, imagined.near[part]]),
+    )
+
+
+@torch.no_grad()
+def _fit_statistics(model: RewardModel, frames: LabelledFrames) -> None:
+    proprio = torch.from_numpy(frames.proprio)
+    model.proprio_mean.copy_(proprio.mean(0))
+    model.proprio_scale.copy_(proprio.std(0).clamp_min(0.01))
+    known = proprio[torch.from_numpy(frames.label)][:, GATED]
+    model.gate_low.copy_(known.amin(0) - model.config.margin)
+    model.gate_high.copy_(known.amax(0) + model.config.margin)
+
+
+def _fit_weights(model: RewardModel, frames: LabelledFrames, rng: np.random.Generator) -> None:
+    config = model.config
+    device = model.threshold.device
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=1e-4)
+    positive, negative = np.flatnonzero(frames.label), np.flatnonzero(~frames.label)
+    near = np.flatnonzero(frames.near)
+    near = near if len(near) else negative
+    half, quarter = config.batch // 2, config.batch // 4
+    model.train()
+    for update in range(config.updates):
+        optimizer.param_groups[0]["lr"] = config.learning_rate * (1.0 - update / config.updates)
+        index = np.concatenate(
+            [rng.choice(positive, half), rng.choice(near, quarter), rng.choice(negative, quarter)]
+        )
+        images = to_float(torch.from_numpy(frames.images[index]).to(device))
+        images = _shifted(images, *(int(x) for x in rng.integers(-config.shift, config.shift + 1, 2)))
+        light = torch.from_numpy(rng.uniform(0.9, 1.1, (len(index), 1, 1, 1, 1)).astype(np.float32)).to(
+            device
+        )
+        images = (images + 0.5) * light - 0.5
+        label = torch.from_numpy(frames.label[index]).to(device).float()
+        loss = F.binary_cross_entropy_with_logits(
+            model(images, torch.from_numpy(frames.proprio[index]).to(device)), label * 0.96 + 0.02
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    model.eval()
+
+
+def _shifted(images: Tensor, down: int, right: int) -> Tensor:
+    return torch.roll(images, (down, right), (-2, -1))
+
+
+def _choose_threshold(
+    probability: NDArray[np.float32], label: NDArray[np.bool_], config: RewardModelConfig
+) -> float:
+    """The middle of the thresholds with the best balanced accuracy."""
+    candidates = np.linspace(config.threshold_low, config.threshold_high, 56)
+    if not label.any() or label.all():
+        return float(np.clip(0.7, config.threshold_low, config.threshold_high))
+    scores = np.array([
+        0.5 * (probability[label] >= t).mean() + 0.5 * (probability[~label] < t).mean() for t in candidates
+    ])  # fmt: skip
+    best = np.flatnonzero(scores >= scores.max() - 1e-9)
+    return float(candidates[best[len(best) // 2]])

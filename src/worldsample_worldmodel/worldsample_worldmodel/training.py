@@ -1,0 +1,215 @@
+"""Training of the world model: the loss of one batch of segments, and the trainer that applies it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from worldsample_core.config import TaskConfig
+from worldsample_core.observation import VIEWS
+from worldsample_worldmodel.config import WorldModelConfig
+from worldsample_worldmodel.context_encoder import SUMMARY
+from worldsample_worldmodel.dynamics import Rollout
+from worldsample_worldmodel.episodes import Episode, Motions, SegmentBatch, random_motions, random_segments
+from worldsample_worldmodel.frame_bank import FrameBank, identities
+from worldsample_worldmodel.image_quality import MOVING
+from worldsample_worldmodel.world_model import WorldModel, to_float
+
+Logs = dict[str, float]
+
+
+class DivergedTraining(RuntimeError):
+    """The loss stayed non-finite; the averaged weights are still the last good ones."""
+
+
+def world_model_loss(
+    model: WorldModel, batch: SegmentBatch, rng: np.random.Generator, own: NDArray[np.int64] | None = None
+) -> tuple[Tensor, Logs]:
+    """Multi-step loss over the whole rollout, from real frames only.
+
+    All members predict the proprioception of every step (Gaussian likelihood). Of each segment, some steps
+    are decoded, with the hidden state of one member drawn at random:
+
+        L = E[w |x - x^|] + sum_s E|P_s x - P_s x^| + 0.005 NLL(x; x^, sigma^2) + 0.1 (E|p - p^| + 0.1
+        NLL(p)),  w = 1 + moving_weight [x moves]
+
+    P_s averages over s x s pixels, s = 4, 8: what lies a few pixels off pulls the flow, too. The pixels'
+    likelihood teaches the variance only.
+    """
+    config = model.config
+    device = model.proprio_mean.device
+    count, horizon = batch.actions.shape[:2]
+
+    proprio = model.standardise(torch.from_numpy(batch.proprio).to(device))
+    origin = model.standardise(torch.from_numpy(batch.first_proprio).to(device))
+    actions = torch.from_numpy(batch.actions).to(device)
+    valid = torch.from_numpy(batch.valid).to(device)
+    current = to_float(torch.from_numpy(batch.current).to(device))
+    context = model.encode(to_float(torch.from_numpy(batch.first).to(device)), current)
+    rollout = model.roll_out(context, proprio[:, 0], origin, actions, None)
+
+    proprio_loss = dynamics_loss(model, rollout, proprio, valid)
+    index, step = _drawn_steps(batch, min(config.frames_per_segment, horizon), rng)
+    rows, steps = torch.from_numpy(index).to(device), torch.from_numpy(step).to(device)
+    member = torch.from_numpy(rng.integers(config.members, size=count)).to(device)[rows]
+    hidden = rollout.hidden[member, rows, steps]
+    at = proprio[rows, steps + 1]  # the true pose: a wrong one would teach blur
+    without = None if own is None else own[index]
+    views = model.decode(context, rows, hidden, at, proprio[rows, 0], origin[rows], current, without)
+    target = to_float(torch.from_numpy(batch.future[index, step]).to(device))
+    moving = (target - current[rows]).abs().amax(2, keepdim=True) > MOVING / 255.0
+    weight = 1.0 + config.moving_weight * moving
+    image = torch.stack([view.image for view in views], 1)
+    log_variance = torch.stack([view.log_variance for view in views], 1)
+    error = (image - target).abs()
+    image_loss = (weight * error).mean() + coarse_error(image.flatten(0, 1), target.flatten(0, 1))
+    expected = error.detach().square().mean(2, keepdim=True)
+    variance_loss = (expected * (-log_variance).exp() + log_variance).mean()
+    loss = image_loss + 0.005 * variance_loss + 0.1 * proprio_loss
+    mse = expected.mean((2, 3, 4)).clamp_min(1e-6)
+    return loss, {
+        "loss": loss.item(),
+        "image_loss": image_loss.item(),
+        "proprio_loss": proprio_loss.item(),
+        "psnr": (-10.0 * mse.log10()).mean().item(),
+    }
+
+
+def dynamics_loss(model: WorldModel, rollout: Rollout, proprio: Tensor, valid: Tensor) -> Tensor:
+    """E|p - p^| + 0.1 NLL(p; p^, sigma^2) over members and steps, in units of one step's motion.
+
+    The likelihood alone follows what is already certain; the plain error keeps the rest learning. proprio
+    ``(B, H + 1, 10)`` standardised, valid ``(B, H)``.
+    """
+    unit = model.dynamics.step
+    off = (rollout.mean - proprio[:, 1:]) / unit
+    log_deviation = rollout.log_deviation - unit.log()
+    likelihood = 0.5 * off.square() * (-2.0 * log_deviation).exp() + log_deviation
+    return ((off.abs() + 0.1 * likelihood).mean(-1) * valid).sum() / (valid.sum() * len(rollout.mean))
+
+
+def motion_loss(model: WorldModel, motions: Motions) -> Tensor:
+    """The dynamics' loss on segments without images (an empty summary of the scene): how the arm moves where
+    nothing is in its way. It costs a fraction of a segment with images, so there are many more of them."""
+    device = model.proprio_mean.device
+    proprio = model.standardise(torch.from_numpy(motions.proprio).to(device))
+    first = model.standardise(torch.from_numpy(motions.first_proprio).to(device))
+    actions = torch.from_numpy(motions.actions).to(device)
+    nothing = torch.zeros(len(actions), SUMMARY * len(VIEWS), device=device)
+    with torch.autocast(device.type, enabled=False):
+        rollout = model.dynamics(nothing, proprio[:, 0], first, actions)
+        return dynamics_loss(model, rollout, proprio, torch.from_numpy(motions.valid).to(device))
+
+
+def coarse_error(image: Tensor, target: Tensor) -> Tensor:
+    """Sum over the scales of the mean absolute error of averaged images, (N, 3, S, S) twice."""
+    difference = F.avg_pool2d(image - target, 4)
+    return difference.abs().mean() + F.avg_pool2d(difference, 2).abs().mean()
+
+
+def _drawn_steps(batch: SegmentBatch, each: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(segment, step) of the frames to decode: ``each`` per segment, among the steps that exist."""
+    lengths = np.maximum(batch.valid.sum(1), 1)
+    index = np.repeat(np.arange(len(batch)), each)
+    return index, (rng.random(len(index)) * lengths[index]).astype(np.int64)
+
+
+class Trainer:
+    """Owns the training weights, the optimizer and the averaged weights that generate.
+
+    A non-finite loss or gradient costs the update only; after ``patience`` in a row the training weights go
+    back to the averaged ones, and after as many again :class:`DivergedTraining` is raised.
+    """
+
+    patience = 20
+
+    def __init__(self, config: WorldModelConfig, task: TaskConfig | None = None) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.task = config, task
+        self.model = WorldModel(config).to(config.device)
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
+        fused = config.device.startswith("cuda") or config.device == "cpu"
+        self.optimizer = torch.optim.AdamW(
+            [p for p in self.model.parameters() if p.requires_grad],
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=fused,
+        )
+        self.rng = np.random.default_rng(config.seed)
+        self.updates = self.skipped = self._bad = 0
+
+    def fit_statistics(self, episodes: Sequence[Episode]) -> None:
+        """Standardise proprioception by these episodes, and identify the arm's linear dynamics from them;
+        before the first update."""
+        proprio = torch.from_numpy(np.concatenate([episode.proprio for episode in episodes]))
+        parts = (
+            np.concatenate([episode.proprio[:-1] for episode in episodes]),
+            np.concatenate([episode.actions for episode in episodes]),
+            np.concatenate([episode.proprio[1:] for episode in episodes]),
+        )
+        now, actions, following = (torch.from_numpy(part).to(self.config.device) for part in parts)
+        for model in (self.model, self.averaged):
+            model.fit_statistics(proprio.to(self.config.device))
+            if self.task is not None:
+                model.dynamics.command.set_task(self.task, model.proprio_mean, model.proprio_scale)
+            model.dynamics.identify(model.standardise(now), actions, model.standardise(following))
+
+    def remember(self, episodes: Sequence[Episode]) -> None:
+        """Take exemplars from these episodes from now on; a segment never sees those of its own episode."""
+        bank = FrameBank(episodes, device=self.config.device, seed=self.config.seed)
+        self.model.bank = self.averaged.bank = bank
+
+    def update(self, episodes: Sequence[Episode], rate: float = 1.0) -> Logs:
+        """One update on segments drawn from the episodes, at ``rate`` times the learning rate.
+
+        Raises:
+            DivergedTraining: see the class.
+        """
+        config = self.config
+        batch = random_segments(episodes, config.batch, config.horizon, self.rng)
+        warm = min(1.0, (self.updates + 1) / max(1, config.warmup))
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * rate * warm
+        with self.model.autocast():
+            loss, logs = world_model_loss(self.model, batch, self.rng, identities(episodes, batch.episode))
+        if config.motions:
+            motions = random_motions(episodes, config.motions, config.horizon, self.rng)
+            loss = loss + 0.1 * motion_loss(self.model, motions)
+        self.optimizer.zero_grad(set_to_none=True)
+        if math.isfinite(logs["loss"]):
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item()
+        else:
+            norm = math.nan
+        if not math.isfinite(norm):
+            self._skip()
+            return {**logs, "skipped": 1.0}
+        self.optimizer.step()
+        self._bad = 0
+        self.updates += 1
+        self._average()
+        return {**logs, "gradient_norm": norm, "skipped": 0.0}
+
+    def _skip(self) -> None:
+        self.skipped += 1
+        self._bad += 1
+        if self._bad == self.patience:
+            self.model.load_state_dict(self.averaged.state_dict())
+            self.optimizer.state.clear()
+        if self._bad >= 2 * self.patience:
+            raise DivergedTraining(f"the world model's loss was not finite {self._bad} times in a row")
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Exponential moving average; it starts as a plain mean, so that it never lags by its own start."""
+        keep = min(self.config.average, self.updates / (self.updates + 10.0))
+        averages: list[Tensor] = list(self.averaged.parameters())
+        values: list[Tensor] = list(self.model.parameters())
+        torch._foreach_lerp_(averages, values, 1.0 - keep)

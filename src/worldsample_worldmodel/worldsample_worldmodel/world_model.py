@@ -1,0 +1,193 @@
+"""The dual-view, action-conditioned video world model.
+
+Real frames and proprioception -> :mod:`context_encoder`, once per segment; actions -> :mod:`dynamics`, step
+by step in a small latent; each step -> :mod:`frame_decoder`, both views, all steps of all segments in one
+batch. The views meet in the dynamics, which start from both.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from worldsample_core.observation import PROPRIO_DIM, VIEWS
+from worldsample_worldmodel.config import WorldModelConfig
+from worldsample_worldmodel.context_encoder import SUMMARY, ViewContext, ViewEncoder
+from worldsample_worldmodel.dynamics import Dynamics, Rollout
+from worldsample_worldmodel.frame_bank import FrameBank
+from worldsample_worldmodel.frame_decoder import Frames, ViewDecoder
+
+
+def to_float(images: Tensor) -> Tensor:
+    """``(..., H, W, 3) uint8`` to ``(..., 3, H, W)`` in [-0.5, 0.5]."""
+    return images.movedim(-1, -3).float().mul_(1.0 / 255.0).sub_(0.5)
+
+
+def to_uint8(images: Tensor) -> NDArray[np.uint8]:
+    """The inverse of :func:`to_float`, rounded."""
+    pixels = images.float().add(0.5).mul_(255.0).round_().clamp_(0, 255).to(torch.uint8)
+    return pixels.movedim(-3, -1).cpu().numpy()
+
+
+class Imagined(NamedTuple):
+    """B generated segments of H steps.
+
+    Attributes:
+        images: ``(B, H, 2, S, S, 3) uint8``. proprio: ``(B, H, 10) float32``.
+        uncertainty: ``(B, H) float32``: the root mean square error that the model expects of a frame's pixels
+            (0..1), from the predicted variance and the disagreement of the members about the arm.
+    """
+
+    images: NDArray[np.uint8]
+    proprio: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
+
+
+class WorldModel(nn.Module):
+    """See the module."""
+
+    proprio_mean: Tensor
+    proprio_scale: Tensor
+
+    def __init__(self, config: WorldModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bank: FrameBank | None = None
+        self.register_buffer("proprio_mean", torch.zeros(PROPRIO_DIM))
+        self.register_buffer("proprio_scale", torch.ones(PROPRIO_DIM))
+        self.encoders = nn.ModuleList(ViewEncoder(config) for _ in VIEWS)
+        self.dynamics = Dynamics(config.latent, SUMMARY, config.members)
+        self.decoders = nn.ModuleList(ViewDecoder(config) for _ in VIEWS)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def standardise(self, proprio: Tensor) -> Tensor:
+        """Proprioception in units of its deviation over the demonstrations."""
+        return (proprio - self.proprio_mean) / self.proprio_scale
+
+    @torch.no_grad()
+    def fit_statistics(self, proprio: Tensor) -> None:
+        """Remember mean and deviation of proprioception ``(N, 10)``; what never varies counts as 1 cm (or
+        0.01)."""
+        self.proprio_mean.copy_(proprio.mean(0))
+        self.proprio_scale.copy_(proprio.std(0).clamp_min(0.01))
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """bfloat16 where the configuration wants it."""
+        device = self.proprio_mean.device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.config.autocast)
+
+    def encode(self, first: Tensor, current: Tensor) -> list[ViewContext]:
+        """Contexts of both views; first and current ``(B, 2, 3, S, S)``."""
+        frames = torch.stack([current, first], 2)
+        return [encoder(frames[:, view]) for view, encoder in enumerate(self.encoders)]
+
+    def roll_out(
+        self,
+        context: list[ViewContext],
+        proprio: Tensor,
+        first_proprio: Tensor,
+        actions: Tensor,
+        noise: Tensor | None,
+    ) -> Rollout:
+        """What happens over the actions ``(B, H, 7)``; proprioception ``(B, 10)`` standardised."""
+        summary = torch.cat([view.summary for view in context], 1).float()
+        with torch.autocast(summary.device.type, enabled=False):  # small matrices: casting them costs more
+            return self.dynamics(summary, proprio, first_proprio, actions, noise)
+
+    def decode(
+        self,
+        context: list[ViewContext],
+        index: Tensor,
+        hidden: Tensor,
+        at: Tensor,
+        start: Tensor,
+        first: Tensor,
+        current: Tensor,
+        without: NDArray[np.int64] | None = None,
+    ) -> list[Frames]:
+        """N frames of each view.
+
+        Args:
+            index: (N,), of their segments. hidden: (N, L). at, start, first: proprioception, standardised, of
+                the frame, of the segment's start and of the episode's first frame, (N, 10).
+            current: (B, 2, 3, S, S), the exemplars where there is no bank.
+            without: (N,), episodes whose frames are not used as exemplars.
+        """
+        if self.bank is None:
+            exemplar, pose = current[index], start
+        else:
+            wanted = at.detach() * self.proprio_scale + self.proprio_mean
+            images, pose = self.bank.nearest(wanted, without)
+            exemplar, pose = to_float(torch.from_numpy(images).to(at.device)), self.standardise(pose)
+        moved = torch.stack([at - start, at - first, at - pose], 1)
+        return [
+            decoder(view.repeat(index), exemplar[:, i], hidden, at, moved)
+            for i, (decoder, view) in enumerate(zip(self.decoders, context, strict=True))
+        ]
+
+    @torch.no_grad()
+    def imagine(
+        self,
+        first: NDArray[np.uint8],
+        current: NDArray[np.uint8],
+        first_proprio: NDArray[np.float32],
+        proprio: NDArray[np.float32],
+        actions: NDArray[np.float32],
+        rng: np.random.Generator | None = None,
+        batch: int = 64,
+        without: NDArray[np.int64] | None = None,
+    ) -> Imagined:
+        """Generate segments.
+
+        Args:
+            first, current: ``(B, 2, S, S, 3) uint8``, the episode's first frame and the one to start from.
+            first_proprio, proprio: ``(B, 10)``, of these frames. actions: ``(B, H, 7)``.
+            rng: draws the member and the noise of each segment; without it, the mean of the first member.
+            batch: frames decoded at once.
+            without: ``(B,)``, :func:`worldsample_worldmodel.frame_bank.identities` of the segments' episodes,
+                if the bank has them: their own future is not to be copied.
+        """
+        device = self.proprio_mean.device
+        count, horizon = actions.shape[:2]
+
+        def tensor(array: NDArray[np.generic]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+        start = self.standardise(tensor(proprio))
+        origin = self.standardise(tensor(first_proprio))
+        noise, member = None, torch.zeros(count, dtype=torch.long, device=device)
+        if rng is not None:
+            noise = tensor(rng.standard_normal((count, horizon, PROPRIO_DIM), np.float32))
+            member = tensor(rng.integers(self.config.members, size=(count,)))
+        with self.autocast():
+            now = to_float(tensor(current))
+            context = self.encode(to_float(tensor(first)), now)
+            rollout = self.roll_out(context, start, origin, tensor(actions), noise)
+            rows = torch.arange(count, device=device)
+            hidden = rollout.hidden[member, rows].flatten(0, 1)
+            at = rollout.sample[member, rows].float()
+            index = rows.repeat_interleave(horizon)
+            images, variances = [], []
+            for part in torch.arange(count * horizon, device=device).split(batch):
+                where = index[part]
+                poses = at.flatten(0, 1)[part]
+                own = None if without is None else without[where.cpu().numpy()]
+                views = self.decode(
+                    context, where, hidden[part], poses, start[where], origin[where], now, own
+                )
+                images.append(to_uint8(torch.stack([view.image for view in views], 1)))
+                variances.append(
+                    torch.stack([view.log_variance.float().exp().mean((1, 2, 3)) for view in views], 1)
+                )
+        disagreement = rollout.mean.float().std(0, unbiased=False)[..., :3].square().mean(-1)  # (B, H)
+        variance = torch.cat(variances).mean(1).view(count, horizon)
+        return Imagined(
+            np.concatenate(images).reshape(count, horizon, *images[0].shape[1:]),
+            (at * self.proprio_scale + self.proprio_mean).cpu().numpy(),
+            (variance * (1.0 + disagreement)).sqrt().cpu().numpy(),
+        )

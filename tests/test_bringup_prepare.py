@@ -1,0 +1,238 @@
+"""From options to a run folder: nothing is overwritten, nothing unknown is accepted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from a1x_sim.tasks import TASKS
+from worldsample_bringup import configuration, prepare, run_folder
+from worldsample_bringup.graph import build_graph
+from worldsample_bringup.options import NEWEST, Mode, Request
+from worldsample_core.config import ConfigError, TaskConfig, from_mapping
+from worldsample_core.settings import load_settings
+
+
+def new(runs: Path, mode: Mode = "train", **said: Any) -> prepare.Plan:
+    return prepare.plan(Request(mode, machine="cpu", **said), runs)
+
+
+def written(runs: Path, **said: Any) -> prepare.Plan:
+    plan = new(runs, **said)
+    plan.begin().close()
+    return plan
+
+
+def test_defaults_and_where_they_go(tmp_path: Path) -> None:
+    plan = written(tmp_path)
+    settings = load_settings(plan.folder.config)
+    assert plan.folder.path == tmp_path / "pushing-hil_serl-seed0"
+    assert settings == plan.settings
+    assert (settings.run.demos, settings.run.final_eval_episodes, settings.task.max_real_steps) == (
+        20,
+        50,
+        6000,
+    )
+    assert settings.learner["image_size"] == settings.run.image_size == 64
+    assert settings.run.name == "pushing-hil_serl-seed0"
+
+
+def test_every_layer_fits_and_every_machine_method_and_task_can_be_combined(tmp_path: Path) -> None:
+    for machine in configuration.known("machines"):
+        for method in configuration.known("methods"):
+            for task in configuration.known("tasks"):
+                for quick in (False, True):
+                    request = Request("train", task, method, machine=machine, quick=quick)
+                    settings = prepare.plan(request, tmp_path).settings
+                    assert (settings.run.machine, settings.run.method, settings.task.name) == (
+                        machine,
+                        method,
+                        task,
+                    )
+
+
+def test_task_files_say_what_the_simulated_tasks_say() -> None:
+    for name in configuration.known("tasks"):
+        values = configuration.read_layer("tasks", name)["task"]
+        assert from_mapping(TaskConfig, values) == TASKS[name].config
+
+
+def test_options_become_settings(tmp_path: Path) -> None:
+    said: dict[str, Any] = {
+        "seed": 3,
+        "steps": 500,
+        "realtime": True,
+        "overrides": ("learner.lr=1e-4", "run.demos=5"),
+    }
+    settings = new(tmp_path, **said).settings
+    assert (settings.run.seed, settings.learner["seed"], settings.task.max_real_steps) == (3, 3, 500)
+    assert settings.run.lockstep is False and settings.run.demos == 5 and settings.learner["lr"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"task": "pusing"}, "did you mean 'pushing'"),
+        ({"task": "nothing"}, "unknown task 'nothing'.*Known: .*pushing"),
+        ({"method": "sac"}, "unknown method 'sac'.*hil_serl"),
+        ({"overrides": ("learner.learning_rate=1",)}, "unknown setting in 'learner'"),
+        ({"overrides": ("operator.nois=1",)}, "did you mean 'noise'"),
+        ({"overrides": ("sim.republish=1",)}, "did you mean 'republish_after'"),
+        ({"overrides": ("run.demo=1",)}, "did you mean 'demos'"),
+        ({"overrides": ("leaner.lr=1",)}, "did you mean 'learner'"),
+        ({"overrides": ("learner.lr=fast",)}, "expected float"),
+        ({"overrides": ("learner.encoder=resnet",)}, "choose one of"),
+        ({"overrides": ("lr",)}, "section.key=value"),
+        ({"overrides": ("learner=3",)}, "section.key=value"),
+        ({"overrides": ("learner.image_size=32",)}, "contradicts run.image_size"),
+        ({"overrides": ("run.directory=/tmp",)}, "--run-dir"),
+        ({"run_dir": "x", "name": "y"}, "give one of them"),
+        ({"demos_from": "/nowhere"}, "no episodes in /nowhere"),
+        ({"resume": NEWEST}, "no unfinished run"),
+        ({"resume": "nothing"}, "no run 'nothing'"),
+    ],
+)
+def test_what_cannot_be_done_is_said(tmp_path: Path, said: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        new(tmp_path, **said)
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_unknown_machine_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown machine 'tpu'.*cpu, gpu"):
+        prepare.plan(Request("train", machine="tpu"), tmp_path)
+
+
+def test_the_real_cell_is_refused_in_words(tmp_path: Path) -> None:
+    plan = new(tmp_path, sim=False)
+    with pytest.raises(ConfigError, match="no driver for the real arm"):
+        build_graph(plan.settings, plan.folder.config)
+
+
+def test_a_run_folder_is_never_overwritten(tmp_path: Path) -> None:
+    names = [written(tmp_path).folder.path.name for _ in range(3)]
+    assert names == ["pushing-hil_serl-seed0", "pushing-hil_serl-seed0-2", "pushing-hil_serl-seed0-3"]
+    with pytest.raises(ConfigError, match=r"not overwritten.*\n.*--resume"):
+        new(tmp_path, run_dir=str(tmp_path / names[0]))
+    with pytest.raises(ConfigError, match="not overwritten"):
+        new(tmp_path, name=names[0])
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1").touch()
+    with pytest.raises(ConfigError, match="not overwritten"):
+        new(tmp_path, run_dir=str(tmp_path / "thesis"))
+
+
+def test_an_empty_folder_may_become_a_run(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    assert new(tmp_path, run_dir=str(tmp_path / "mine")).folder.path == tmp_path / "mine"
+
+
+def test_resume_goes_on_with_the_same_settings(tmp_path: Path) -> None:
+    first = written(tmp_path, seed=1, overrides=("learner.lr=1e-4",))
+    again = new(tmp_path, resume=NEWEST, steps=9000)
+    assert again.folder.path == first.folder.path
+    assert again.settings.run.resume and again.settings.run.name == first.settings.run.name
+    assert again.settings.learner == first.settings.learner and again.settings.task.max_real_steps == 9000
+    for resume in (str(first.folder.path), first.folder.path.name):
+        assert new(tmp_path, resume=resume).folder.path == first.folder.path
+
+
+def test_resume_does_not_become_another_run(tmp_path: Path) -> None:
+    first = written(tmp_path)
+    for said in ({"seed": 1}, {"quick": True}, {"name": "x"}):
+        with pytest.raises(ConfigError):
+            new(tmp_path, resume=str(first.folder.path), **said)
+
+
+def test_resume_of_a_finished_run_says_how_to_train_it_further(tmp_path: Path) -> None:
+    first = written(tmp_path, steps=100)
+    first.folder.summary.write_text('{"finished": true, "real_steps": 100}')
+    with pytest.raises(ConfigError, match=r"is complete.*--steps"):
+        new(tmp_path, resume=str(first.folder.path))
+    with pytest.raises(ConfigError, match="no unfinished run"):
+        new(tmp_path, resume=NEWEST)
+    assert new(tmp_path, resume=str(first.folder.path), steps=200).settings.task.max_real_steps == 200
+
+
+def checkpoint(plan: prepare.Plan, step: int) -> None:
+    folder = plan.folder.checkpoints / f"step_{step}"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.json").write_text("{}")
+
+
+def test_an_evaluation_takes_the_newest_checkpoint_and_a_folder_of_its_own(tmp_path: Path) -> None:
+    trained = written(tmp_path, seed=2)
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        new(tmp_path, "eval", run_dir=str(trained.folder.path))
+    for step in (900, 1000):
+        checkpoint(trained, step)
+    (trained.folder.checkpoints / ".step_2000.tmp").mkdir()
+    plan = new(tmp_path, "eval", episodes=7)
+    run = plan.settings.run
+    assert run.checkpoint == str(trained.folder.checkpoints / "step_1000")
+    assert (run.mode, run.final_eval_episodes, run.seed) == ("eval", 7, 2)
+    assert plan.folder.path == trained.folder.path / "eval" / "step_1000-seed2"
+    assert plan.settings.task == trained.settings.task
+    other = new(tmp_path, "eval", run_dir=trained.folder.path.name, checkpoint="900", seed=5)
+    assert other.folder.path.name == "step_900-seed5"
+    with pytest.raises(ConfigError, match="steps there: 900, 1000"):
+        new(tmp_path, "eval", checkpoint="17")
+
+
+def test_demonstrations_go_where_they_are_asked_to(tmp_path: Path) -> None:
+    plan = new(tmp_path, "demos", episodes=4, out=str(tmp_path / "demos"))
+    assert plan.settings.run.mode == "demos" and plan.settings.run.demos == 4
+    assert plan.folder.path == tmp_path / "demos"
+    assert [node.name for node in build_graph(plan.settings, plan.folder.config)] == [
+        "a1x",
+        "operator",
+        "policy",
+        "dashboard",
+    ]
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**10, 10**10 - 10**8, 10**8))
+    plan = new(tmp_path)
+    with pytest.raises(ConfigError, match=r"0.1 GB left.*\n.*--run-dir"):
+        plan.begin()
+    assert not plan.folder.path.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        new(tmp_path, run_dir=str(tmp_path / "file" / "run")).begin()
+
+
+def test_two_processes_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    plan = new(tmp_path)
+    with plan.begin():
+        again = new(tmp_path, resume=str(plan.folder.path))
+        with pytest.raises(ConfigError, match="is at work"):
+            again.begin()
+        assert not load_settings(plan.folder.config).run.resume  # untouched
+    again.begin().close()
+
+
+def test_the_written_configuration_is_plain_yaml_with_every_section(tmp_path: Path) -> None:
+    values = yaml.safe_load(written(tmp_path).folder.config.read_text())
+    assert {"run", "task", "cameras", "learner", "operator", "sim"} <= set(values)
+    assert values["learner"]["batch_size"] == 256  # also what no layer names
+    assert values["run"]["git_revision"]
+
+
+def test_free_path(tmp_path: Path) -> None:
+    assert run_folder.free_path(tmp_path / "a") == tmp_path / "a"

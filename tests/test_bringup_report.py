@@ -1,0 +1,296 @@
+"""Metrics, summary and report of a run folder, without nodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from worldsample_bringup import prepare
+from worldsample_bringup.curves import Series, chart, ticks
+from worldsample_bringup.filmstrip import filmstrip, png
+from worldsample_bringup.history import History, read_history
+from worldsample_bringup.metrics import MetricsLog
+from worldsample_bringup.options import Request
+from worldsample_bringup.progress import Pace, duration, live_line
+from worldsample_bringup.report import write_report
+from worldsample_bringup.run_folder import RunFolder
+from worldsample_core.episode_bag import encode_transition, write_bag
+from worldsample_core.observation import Observation
+from worldsample_core.transition import EpisodeSummary, Transition
+
+CONTRACT = [
+    "task",
+    "method",
+    "seed",
+    "real_steps",
+    "synthetic_transitions",
+    "episodes",
+    "eval_episodes",
+    "eval_success_rate",
+    "intervention_rate",
+    "psnr",
+    "ssim",
+    "wall_seconds",
+    "checkpoint",
+]
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> prepare.Plan:
+    overrides = ("run.eval_every=40", "run.eval_episodes=2", "run.final_eval_episodes=4")
+    plan = prepare.plan(Request("train", machine="cpu", steps=80, overrides=overrides), tmp_path)
+    plan.begin().close()
+    return plan
+
+
+def episode(kind: str, index: int, **said: object) -> EpisodeSummary:
+    values: dict[str, object] = {
+        "steps": 10,
+        "episode_return": 1.0,
+        "success": True,
+        "truncated": False,
+        **said,
+    }
+    return EpisodeSummary(kind=kind, episode=index, **values)  # type: ignore[arg-type]
+
+
+def fabricate(plan: prepare.Plan, until: int = 8, done: bool = True) -> MetricsLog:
+    """A run of ``until`` training episodes of 10 steps, an evaluation of two episodes after every four."""
+    log = MetricsLog(plan.folder)
+    log.start(False, "abc")
+    for index in range(2):
+        log.episode(episode("demo", index))
+    evals = 0
+    for index in range(until):
+        steps = 10 * (index + 1)
+        success = index % 2 == 0
+        log.episode(episode("train", 2 + index, success=success, real_steps=steps, intervention_steps=4))
+        learner = {"state": "training", "updates": 2 * steps, "real_steps": steps, "critic_loss": 1.0 / steps}
+        log.status("learner", {**learner, "updates_per_second": 30.0, "actor_loss": float("nan")})
+        if steps % 40 == 0 and steps < 80:
+            for _ in range(2):
+                log.episode(episode("eval", evals, real_steps=steps, success=evals == 0))
+                evals += 1
+    if done:
+        for _ in range(4):
+            log.episode(episode("eval", evals, real_steps=80, success=evals != 5))
+            evals += 1
+        log.done()
+    log.close()
+    return log
+
+
+def test_the_summary_is_the_contract(plan: prepare.Plan) -> None:
+    fabricate(plan)
+    (plan.folder.checkpoints / "step_80").mkdir(parents=True)
+    (plan.folder.checkpoints / "step_80" / "checkpoint.json").write_text("{}")
+    summary = write_report(plan.folder)
+    assert summary == json.loads(plan.folder.summary.read_text())
+    assert list(summary)[: len(CONTRACT)] == CONTRACT
+    assert {name: summary[name] for name in CONTRACT if name != "wall_seconds"} == {
+        "task": "pushing",
+        "method": "hil_serl",
+        "seed": 0,
+        "real_steps": 80,
+        "synthetic_transitions": None,
+        "episodes": 8,
+        "eval_episodes": 4,
+        "eval_success_rate": 0.75,
+        "intervention_rate": 0.4,
+        "psnr": None,
+        "ssim": None,
+        "checkpoint": "checkpoints/step_80",
+    }
+    assert summary["finished"] and summary["demo_steps"] == 20
+    assert summary["eval_history"] == [[40, 2, 0.5], [80, 4, 0.75]]
+
+
+def test_a_run_that_was_stopped_has_a_summary_too(plan: prepare.Plan) -> None:
+    fabricate(plan, until=5, done=False)
+    summary = write_report(plan.folder)
+    assert not summary["finished"] and summary["real_steps"] == 50 and summary["checkpoint"] is None
+    assert (summary["eval_episodes"], summary["eval_success_rate"]) == (2, 0.5)
+    assert "not finished" in plan.folder.report.read_text()
+
+
+def test_a_run_that_was_stopped_at_once_has_a_summary_too(plan: prepare.Plan) -> None:
+    summary = write_report(plan.folder)
+    assert summary["real_steps"] == 0 and summary["eval_success_rate"] is None and summary["episodes"] == 0
+
+
+def test_half_an_evaluation_is_not_its_result(plan: prepare.Plan) -> None:
+    log = fabricate(plan, until=5, done=False)
+    more = MetricsLog(plan.folder)
+    more.episode(episode("eval", 2, real_steps=50, success=True))
+    more.close()
+    assert write_report(plan.folder)["eval_success_rate"] == 0.5
+    assert len(log.history.evals) == 2
+
+
+def test_the_report_stands_alone_and_shows_every_part(plan: prepare.Plan) -> None:
+    fabricate(plan)
+    write_report(plan.folder)
+    page = plan.folder.report.read_text()
+    for text in (
+        "Success rate",
+        "Intervention rate",
+        "Critic loss",
+        "75 %",
+        "Evaluations",
+        "batch_size",
+        "80",
+    ):
+        assert text in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page) and "<script" not in page
+    assert page.count("<svg") >= 3 and "nan" not in page.lower().replace("nano", "")
+
+
+def test_the_report_shows_frames_of_an_episode(plan: prepare.Plan) -> None:
+    size = plan.settings.run.image_size
+    transitions = [transition(seq, size) for seq in range(5)]
+    summary = episode("train", 0, steps=5, real_steps=5, path="episodes/episode_000000")
+    plan.folder.episodes.mkdir()
+    write_bag(plan.folder.path / summary.path, [encode_transition(t) for t in transitions], summary, {})
+    log = MetricsLog(plan.folder)
+    log.episode(summary)
+    log.episode(episode("train", 1, path="episodes/episode_000001", real_steps=15))  # its bag is missing
+    log.close()
+    write_report(plan.folder)
+    assert "data:image/png;base64," not in plan.folder.report.read_text()  # the newest one cannot be read
+    log = MetricsLog(plan.folder)
+    log.episode(dataclasses.replace(summary, kind="demo", episode=7))
+    log.close()
+    write_report(plan.folder)
+    assert plan.folder.report.read_text().count("data:image/png;base64,") == 1
+
+
+def transition(seq: int, size: int) -> Transition:
+    def observe(value: int) -> Observation:
+        images = np.full((2, size, size, 3), value, np.uint8)
+        return Observation(images, np.zeros(10, np.float32), stamp=float(value))
+
+    action = np.zeros(7, np.float32)
+    return Transition(observe(seq), action, 0.0, observe(seq + 1), False, False, False, False, seq, 0, seq)
+
+
+def test_a_filmstrip_has_both_views_and_ends_with_the_last_frame() -> None:
+    strip = filmstrip([transition(seq, 8) for seq in range(20)], frames=5)
+    assert strip.shape == (18, 48, 3)
+    assert strip[0, 0, 0] == 0 and strip[-1, -1, 0] == 20
+
+
+def test_png_is_a_png() -> None:
+    image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    assert (np.asarray(Image.open(io.BytesIO(png(image)))) == image).all()
+
+
+def test_after_a_resume_nothing_stands_twice(plan: prepare.Plan) -> None:
+    fabricate(plan, until=5, done=False)
+    with plan.folder.metrics.open("a") as file:
+        file.write('{"kind": "episode", "epi')  # torn by a crash
+    log = MetricsLog(plan.folder)
+    wall = round(log.wall, 3)
+    log.start(True, "abc")
+    assert not log.episode(episode("train", 6, real_steps=50))
+    assert not log.status("learner", {"state": "training", "updates": 60, "real_steps": 30})  # its checkpoint
+    assert log.status("learner", {"state": "training", "updates": 102, "real_steps": 51})
+    assert log.episode(episode("train", 7, real_steps=60))
+    log.close()
+    records = [json.loads(line) for line in plan.folder.metrics.read_text().splitlines()]
+    episodes = [(r["episode_kind"], r["episode"]) for r in records if r["kind"] == "episode"]
+    assert len(episodes) == len(set(episodes)) == 10
+    assert sum(r["kind"] == "start" for r in records) == 2
+    assert [r["t"] for r in records] == sorted(r["t"] for r in records) and records[-1]["t"] >= wall
+
+
+def test_a_finished_run_that_is_trained_further_is_not_finished(plan: prepare.Plan) -> None:
+    fabricate(plan)
+    log = MetricsLog(plan.folder)
+    log.start(True, "abc")
+    log.close()
+    assert not write_report(plan.folder)["finished"]
+
+
+class Events:
+    def __init__(self) -> None:
+        self.scalars: dict[str, list[tuple[int, float]]] = {}
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        self.scalars.setdefault(tag, []).append((global_step, scalar_value))
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_tensorboard_has_the_curves(plan: prepare.Plan) -> None:
+    events = Events()
+    log = MetricsLog(plan.folder, events)
+    log.episode(episode("train", 0, real_steps=10, success=True))
+    log.episode(episode("train", 1, real_steps=20, success=False, intervention_steps=10))
+    log.episode(episode("eval", 0, real_steps=20))
+    log.status("learner", {"updates": 3, "real_steps": 20, "critic_loss": 0.5, "actor_loss": float("nan")})
+    log.close()
+    assert events.scalars["train/success_last_20"] == [(10, 1.0), (20, 0.5)]
+    assert events.scalars["train/interventions_last_20"] == [(10, 0.0), (20, 0.5)]
+    assert events.scalars["eval/success"] == [(20, 1.0)]
+    assert events.scalars["learner/critic_loss"] == [(20, 0.5)] and "learner/actor_loss" not in events.scalars
+
+
+def test_the_live_line_says_how_far_how_well_and_how_long(plan: prepare.Plan) -> None:
+    history = fabricate(plan, until=5, done=False).history
+    pace = Pace()
+    pace.add(0.0, 0)
+    pace.add(10.0, 20)
+    learner = {"state": "training", "updates_per_second": 31.25}
+    line = live_line(plan.settings, history, {"phase": "train"}, learner, pace)
+    assert line.split(" · ") == [
+        "50/80 real steps",
+        "success 0.60 (last 5)",
+        "interventions 40 %",
+        "31.2 updates/s",
+        "eval 0.50",
+        "ETA 35 s",
+    ]
+    history = History()
+    policy: dict[str, object] = {"phase": "starting", "detail": "waiting for the cameras"}
+    assert live_line(plan.settings, history, policy, {}, Pace()).startswith("waiting for the cameras · 0/80")
+    policy = {"phase": "eval", "episode": 3, "episodes_in_phase": 50}
+    assert live_line(plan.settings, history, policy, {}, Pace()).startswith("evaluation 3/50")
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (5, 59.4, 61, 3600, 7500)] == [
+        "5 s",
+        "59 s",
+        "1 min",
+        "1 h 00 min",
+        "2 h 05 min",
+    ]
+
+
+def test_ticks_are_round() -> None:
+    assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert ticks(0, 8000) == [0, 2000, 4000, 6000, 8000]
+    assert ticks(-0.013, 0.021) == [-0.01, 0.0, 0.01, 0.02]
+
+
+def test_charts_survive_odd_data() -> None:
+    assert chart("empty", [Series("a", [], "red")], "x") == ""
+    assert chart("nothing finite", [Series("a", [(0, float("nan"))], "red")], "x") == ""
+    assert "<path" in chart("constant", [Series("a", [(0, 5.0), (1, 5.0)], "red")], "x")
+    long = chart("long", [Series("a", [(i, float(i % 7)) for i in range(20_000)], "red")], "x")
+    assert len(long) < 20_000
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a run folder"):
+        write_report(RunFolder(tmp_path))
+    assert read_history(tmp_path / "metrics.jsonl").real_steps == 0
