@@ -15,10 +15,10 @@ from typing import Literal, Protocol
 
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import RunConfig
+from worldsample_core.transition_intake import TransitionIntake
 from worldsample_core.weights import PackedWeights, pack
 from worldsample_policy.checkpoint_folder import CheckpointFolder
 from worldsample_policy.learner import Learner
-from worldsample_policy.transition_intake import TransitionIntake
 from worldsample_policy.update_schedule import UpdateSchedule
 
 State = Literal["waiting", "adapting", "training", "done"]
