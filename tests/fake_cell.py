@@ -24,6 +24,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from worldsample_core.conversions import image_to_message, stamp_ns
 from worldsample_core.qos import COMMAND, SENSOR, STATUS
 from worldsample_core.settings import load_settings
+from worldsample_core.single_writer import SingleWriter
 from worldsample_msgs.msg import (
     EndEffectorCommand,
     GripperState,
@@ -74,9 +75,14 @@ class FakeCell(Node):
         self.create_subscription(PolicyStatus, "policy/status", self.on_policy, STATUS)
         self.create_service(Reset, "a1x/reset", self.on_reset)
         self.motion = np.zeros(3)
+        self.writer = SingleWriter()
         self.create_timer(0.05 if self.lockstep else 0.1, self.on_idle if self.lockstep else self.on_period)
 
     def on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
+        response.message = self.writer.refuses(request.run, time.monotonic())
+        if response.message:
+            response.taken = True
+            return response
         self.mode = request.mode
         rng = np.random.default_rng(int(request.seed))
         self.position = GOAL + rng.uniform(-0.08, 0.08, 3)
@@ -87,6 +93,7 @@ class FakeCell(Node):
         return response
 
     def on_command(self, command: EndEffectorCommand) -> None:
+        self.writer.seen(time.monotonic())
         motion = np.array([command.translation.x, command.translation.y, command.translation.z])
         if not self.lockstep:
             self.motion = motion

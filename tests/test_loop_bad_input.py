@@ -64,9 +64,13 @@ def test_a_second_run_on_the_same_domain(loop_graph: Graph) -> None:
     first = graph.start("policy", config)
     graph.until(lambda: len(graph.heard.transitions) > 5, "the first run")
     other = graph.start("policy", graph.configure("other", run={"mode": "demos"}))
+    undiscovered = graph.start(  # where discovery is late, the arm itself refuses
+        "policy", graph.configure("late", run={"mode": "demos"}), ["discovery_wait:=0.0"]
+    )
     same_folder = graph.start("policy", config)
-    assert other.wait() == 2, other.output
-    assert "ROS_DOMAIN_ID" in other.output.strip().splitlines()[-1]
+    for process in (other, undiscovered):
+        assert process.wait() == 2, process.output
+        assert "ROS_DOMAIN_ID" in process.output.strip().splitlines()[-1]
     assert same_folder.wait() == 2, same_folder.output
     assert "another process" in same_folder.output.strip().splitlines()[-1]
     first.signal(signal.SIGTERM)

@@ -28,6 +28,7 @@ from worldsample_core.conversions import image_to_message, stamp_ns
 from worldsample_core.observation import VIEWS, Observation
 from worldsample_core.qos import COMMAND, SENSOR, STATUS
 from worldsample_core.settings import load_settings
+from worldsample_core.single_writer import SingleWriter
 from worldsample_msgs.msg import (
     EndEffectorCommand,
     GripperState,
@@ -75,6 +76,7 @@ class SimNode(Node):
         self._command_at = time.monotonic()
         self._applied = self._clipped = self._rejected = 0
         self._complaint = ""
+        self._writer = SingleWriter()
 
         self._images = {
             view: self.create_publisher(Image, f"{view}/color/image_raw", SENSOR) for view in VIEWS
@@ -123,6 +125,7 @@ class SimNode(Node):
             self._reject(str(problem))
             return
         self._command_at = time.monotonic()
+        self._writer.seen(self._command_at)
         self._complaint = ""
         if self._lockstep:
             self._advance(motion)
@@ -137,6 +140,10 @@ class SimNode(Node):
         if request.mode not in MODES:
             response.success = False
             response.message = f"unknown mode {request.mode!r}: expected one of {', '.join(MODES)}"
+            return response
+        response.message = self._writer.refuses(request.run, time.monotonic())
+        if response.message:
+            response.taken = True
             return response
         self._mode, self._episode = request.mode, int(request.episode)
         self._resets += 1

@@ -46,12 +46,14 @@ class DomainClaim:
                 f"  Stop that run, or start this one on another domain: ROS_DOMAIN_ID={_free(domain)} …"
             ) from None
         self._socket.listen()
-        threading.Thread(target=self._answer, args=(owner,), daemon=True).start()
+        self._thread = threading.Thread(target=self._answer, args=(owner,), daemon=True)
+        self._thread.start()
 
     def release(self) -> None:
         """Give the domain back."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the answering thread
+        self._thread.join(timeout=2.0)  # the name is taken as long as that thread waits on the socket
         self._socket.close()
 
     def _answer(self, owner: str) -> None:

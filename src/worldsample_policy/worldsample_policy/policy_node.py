@@ -190,18 +190,23 @@ class PolicyNode(Node):
         writers = self.count_publishers(self._commands.topic_name)
         if twins > 1 or writers > 1:
             who = f"another node {namespace.rstrip('/')}/{name}" if twins > 1 else "another node"
-            raise RunFailed(
-                f"{who} already commands the arm ({self._commands.topic_name}): a second run on the domain",
-                "stop it, or give this run a domain of its own (export ROS_DOMAIN_ID=<1..101>)",
-                BAD_CONFIGURATION,
-            )
+            raise self._second_run(f"{who} already commands the arm ({self._commands.topic_name})")
+
+    def _second_run(self, reason: str) -> RunFailed:
+        return RunFailed(
+            f"{reason}: this is a second run on the domain",
+            "stop it, or give this run a domain of its own (export ROS_DOMAIN_ID=<1..101>)",
+            BAD_CONFIGURATION,
+        )
 
     # --- what the loop asks for ---
 
     def request_reset(self, seed: int, mode: str, episode: int) -> None:
         self.timing.pause()
         self._answer = self._tick_waits = None
-        self._reset_waits = Reset.Request(seed=seed, mode=mode, episode=episode)
+        self._reset_waits = Reset.Request(
+            seed=seed, mode=mode, episode=episode, run=self.settings.run.name
+        )
         self._calls["reset service"] = time.monotonic()
         self._call_reset()
 
@@ -246,6 +251,8 @@ class PolicyNode(Node):
         if self._calls.pop("reset", None) is None:
             return  # too late
         response: Reset.Response = future.result()
+        if response.taken:
+            raise self._second_run(str(response.message))
         self._alive_at = time.monotonic()
         if response.success:
             self.input.restart(stamp_ns(response.stamp))
