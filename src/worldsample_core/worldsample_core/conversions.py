@@ -10,11 +10,13 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-from worldsample_core.observation import PROPRIO_DIM, InvalidObservation, Observation
+from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, InvalidObservation, Observation
+from worldsample_core.synthetic import MAX_LENGTH, SyntheticSegment
 from worldsample_core.transition import EpisodeKind, EpisodeSummary, Source, Transition
 from worldsample_core.weights import InvalidWeights, PackedWeights
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.msg import Observation as ObservationMsg
+from worldsample_msgs.msg import SyntheticBatch
 from worldsample_msgs.msg import Transition as TransitionMsg
 from worldsample_msgs.msg import Weights as WeightsMsg
 
@@ -22,6 +24,10 @@ MAX_IMAGE_SIDE = 1024
 """Pixels; a training image beyond it is refused."""
 MAX_CAMERA_BYTES = 4096 * 4096 * 3
 MAX_WEIGHTS_BYTES = 512 * 1024 * 1024
+MAX_SEGMENT_BYTES = 64 * 1024 * 1024
+"""Of one view of an imagined segment."""
+MAX_NAME = 64
+"""Characters of a run's or a publisher's name in a message."""
 
 _SOURCES: dict[int, Source] = {TransitionMsg.POLICY: "policy", TransitionMsg.DEMO: "demo"}
 _KINDS: dict[int, EpisodeKind] = {
@@ -35,6 +41,13 @@ def byte_array(data: bytes | NDArray[np.uint8]) -> array.array[int]:
     """``uint8[]`` field content: ``array.array('B')`` is what rclpy copies fastest."""
     result: array.array[int] = array.array("B")
     result.frombytes(data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes())
+    return result
+
+
+def float_array(data: NDArray[np.floating]) -> array.array[float]:
+    """``float32[]`` field content, likewise."""
+    result: array.array[float] = array.array("f")
+    result.frombytes(np.ascontiguousarray(data, dtype=np.float32).tobytes())
     return result
 
 
@@ -219,3 +232,81 @@ def weights_from_message(message: WeightsMsg) -> PackedWeights:
         effective_step=int(message.effective_step),
         run=message.run,
     )
+
+
+def synthetic_to_message(segment: SyntheticSegment, stamp: Time) -> SyntheticBatch:
+    """Raises :class:`InvalidObservation` where the segment is unusable: nothing such is ever published."""
+    segment.validate()
+    if max(len(segment.run), len(segment.publisher)) > MAX_NAME:
+        raise InvalidObservation(f"names in a message have at most {MAX_NAME} characters")
+    message = SyntheticBatch()
+    message.header.stamp = stamp
+    message.run, message.publisher, message.seq = segment.run, segment.publisher, segment.seq
+    message.source_episode, message.source_step = segment.source_episode, segment.source_step
+    message.world_model_version = segment.world_model_version
+    message.policy_version = segment.policy_version
+    message.effective_step = segment.effective_step
+    message.length = len(segment)
+    message.height, message.width = segment.images.shape[2:4]
+    message.side, message.wrist = byte_array(segment.images[:, 0]), byte_array(segment.images[:, 1])
+    message.proprio, message.action = float_array(segment.proprio), float_array(segment.actions)
+    message.reward = float_array(segment.rewards)
+    message.terminated = segment.terminated.tolist()
+    message.uncertainty = float_array(segment.uncertainty)
+    message.success_probability = float_array(segment.success_probability)
+    message.success = segment.success
+    return message
+
+
+def synthetic_from_message(message: SyntheticBatch) -> SyntheticSegment:
+    """Raises :class:`InvalidObservation` where sizes or limits do not hold, or values are unusable."""
+    length, height, width = int(message.length), int(message.height), int(message.width)
+    if not 1 <= length <= MAX_LENGTH:
+        raise InvalidObservation(f"a synthetic segment has 1 to {MAX_LENGTH} steps, got {length}")
+    if not 0 < height <= MAX_IMAGE_SIDE or height != width:
+        raise InvalidObservation(f"synthetic image size {width}x{height} is out of range or not square")
+    frames = length + 1
+    expected = {
+        "side": frames * height * width * 3,
+        "wrist": frames * height * width * 3,
+        "proprio": frames * PROPRIO_DIM,
+        "action": length * ACTION_DIM,
+        "reward": length,
+        "terminated": length,
+        "uncertainty": length,
+        "success_probability": length,
+    }
+    if expected["side"] > MAX_SEGMENT_BYTES:
+        raise InvalidObservation(
+            f"a synthetic segment of {expected['side']} bytes a view: {MAX_SEGMENT_BYTES} is the limit"
+        )
+    for name, count in expected.items():
+        if len(getattr(message, name)) != count:
+            raise InvalidObservation(
+                f"synthetic {name} has {len(getattr(message, name))} values, {count} expected"
+            )
+
+    def floats(name: str, *shape: int) -> NDArray[np.float32]:
+        return np.array(getattr(message, name), dtype=np.float32).reshape(length, *shape)
+
+    images = np.empty((frames, 2, height, width, 3), dtype=np.uint8)
+    for view, data in enumerate((message.side, message.wrist)):
+        images[:, view] = np.frombuffer(data, dtype=np.uint8).reshape(frames, height, width, 3)
+    return SyntheticSegment(
+        images=images,
+        proprio=np.array(message.proprio, dtype=np.float32).reshape(frames, PROPRIO_DIM),
+        actions=floats("action", ACTION_DIM),
+        rewards=floats("reward"),
+        terminated=np.array(message.terminated, dtype=np.bool_),
+        uncertainty=floats("uncertainty"),
+        success_probability=floats("success_probability"),
+        success=bool(message.success),
+        source_episode=int(message.source_episode),
+        source_step=int(message.source_step),
+        world_model_version=int(message.world_model_version),
+        policy_version=int(message.policy_version),
+        seq=int(message.seq),
+        effective_step=int(message.effective_step),
+        publisher=str(message.publisher),
+        run=str(message.run),
+    ).validate()

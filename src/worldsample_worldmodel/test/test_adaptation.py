@@ -57,7 +57,7 @@ def test_the_whole_life(adaptation: Adaptation, episodes: list[Episode], tmp_pat
         source = next(e for e in adaptation.memory.training if e.number == segment.source_episode)
         assert segment.images.shape == (steps + 1, 2, 32, 32, 3) and segment.proprio.shape == (steps + 1, 10)
         assert segment.source_step + steps <= len(source)
-        assert segment.world_model_version == 2 and segment.reward_model_version == 1
+        assert segment.validate().world_model_version == 2
         assert not segment.actions[:, 1:].any()  # inactive
         assert segment.success == bool(segment.rewards[-1]) == bool(segment.terminated[-1])
         assert not segment.rewards[:-1].any()

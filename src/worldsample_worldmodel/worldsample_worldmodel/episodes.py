@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ class Episode:
         number: of the episode in its run.
         demo: it is a demonstration.
         seed: of the reset, where a simulator can repeat it.
+        policy_versions: ``(T,) int64``, of the weights that acted at each step; empty where nobody knows.
     """
 
     images: NDArray[np.uint8]
@@ -32,9 +33,14 @@ class Episode:
     number: int = 0
     demo: bool = False
     seed: int = -1
+    policy_versions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    def policy_version(self, step: int) -> int:
+        """Of the weights that acted at ``step``; 0 where nobody knows."""
+        return int(self.policy_versions[step]) if step < len(self.policy_versions) else 0
 
     def validate(self) -> Episode:
         """Return self. Raises InvalidObservation where shapes, types or values cannot be used."""
@@ -75,6 +81,7 @@ def episode_from_transitions(transitions: Sequence[Transition]) -> Episode:
         success=last.success,
         number=first.episode,
         demo=first.source == "demo",
+        policy_versions=np.array([transition.policy_version for transition in transitions], np.int64),
     ).validate()
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig
+from worldsample_core.synthetic import SyntheticSegment
 from worldsample_worldmodel.counterfactual import CounterfactualConfig, counterfactual_actions
 from worldsample_worldmodel.episodes import Episode, segments
 from worldsample_worldmodel.frame_bank import identities
@@ -37,36 +37,6 @@ class ImaginationConfig:
     undecided: float = 0.05
 
 
-@dataclass(frozen=True)
-class ImaginedSegment:
-    """A counterfactual segment of T steps; what ``/synthetic`` carries.
-
-    Attributes:
-        images: ``(T + 1, 2, S, S, 3) uint8``, the first one real. proprio: ``(T + 1, 10) float32``, likewise.
-        actions: ``(T, 7)``. rewards: ``(T,)``, 1 where success is reached. terminated: ``(T,) bool``.
-        uncertainty: ``(T,)``, of the world model. success_probability: ``(T,)``, of the reward model.
-        success: label of the segment.
-        source_episode: number of the real episode in its run. source_step: where the segment starts in it.
-        world_model_version, reward_model_version: that made and labelled it.
-    """
-
-    images: NDArray[np.uint8]
-    proprio: NDArray[np.float32]
-    actions: NDArray[np.float32]
-    rewards: NDArray[np.float32]
-    terminated: NDArray[np.bool_]
-    uncertainty: NDArray[np.float32]
-    success_probability: NDArray[np.float32]
-    success: bool
-    source_episode: int
-    source_step: int
-    world_model_version: int
-    reward_model_version: int
-
-    def __len__(self) -> int:
-        return len(self.actions)
-
-
 class Imagination:
     """Generates segments from anywhere in real episodes. ``rejected`` counts what the guards threw away, by
     reason."""
@@ -87,7 +57,7 @@ class Imagination:
         self.rejected: Counter[str] = Counter()
         self._rng = np.random.default_rng(seed)
 
-    def generate(self, episodes: Sequence[Episode], count: int) -> list[ImaginedSegment]:
+    def generate(self, episodes: Sequence[Episode], count: int) -> list[SyntheticSegment]:
         """Imagine ``count`` segments in one batch; returns those that pass the guards.
 
         Raises:
@@ -103,7 +73,7 @@ class Imagination:
 
     def from_starts(
         self, episodes: Sequence[Episode], where: Sequence[tuple[int, int]], perturb: bool = True
-    ) -> list[ImaginedSegment]:
+    ) -> list[SyntheticSegment]:
         """Imagine from the given (index of the episode, step); with the real actions unless ``perturb``."""
         horizon = self.world_model.config.horizon
         batch = segments(episodes, where, horizon)
@@ -137,7 +107,7 @@ class Imagination:
             steps, frames = slice(0, length), slice(0, length + 1)
             reward = np.zeros(length, np.float32)
             reward[-1] = float(success)
-            segment = ImaginedSegment(
+            segment = SyntheticSegment(
                 images[i, frames],
                 proprio[i, frames],
                 actions[i, steps],
@@ -149,7 +119,7 @@ class Imagination:
                 episodes[index].number,
                 step,
                 self.world_model_version,
-                int(self.reward_model.version),
+                episodes[index].policy_version(step),
             )
             reason = self.reason_to_reject(segment) if finite[i] else "not finite"
             if reason:
@@ -158,7 +128,7 @@ class Imagination:
                 result.append(segment)
         return result
 
-    def reason_to_reject(self, segment: ImaginedSegment) -> str:
+    def reason_to_reject(self, segment: SyntheticSegment) -> str:
         """ "" where the guards let the segment pass."""
         config = self.config
         position = segment.proprio[1:, :3]
