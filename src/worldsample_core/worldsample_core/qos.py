@@ -13,6 +13,9 @@ COMMAND = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=Relia
 TRANSITIONS = QoSProfile(depth=1000, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """Real transitions: reliable; what is lost all the same is seen by its seq and fetched again."""
 
+SYNTHETIC = QoSProfile(depth=200, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+"""Imagined segments: reliable, and bounded; what is lost all the same can be imagined again."""
+
 LATCHED = QoSProfile(
     depth=1,
     history=HistoryPolicy.KEEP_LAST,

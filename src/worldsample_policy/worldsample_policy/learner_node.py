@@ -35,6 +35,7 @@ from worldsample_core.journal import StorageError, explain
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.qos import LATCHED, STATUS, TRANSITIONS
 from worldsample_core.settings import Settings, load_settings
+from worldsample_core.transition_fetch import TransitionFetch
 from worldsample_core.weights import PackedWeights
 from worldsample_msgs.msg import LearnerStatus, PolicyStatus, Transition, Weights
 from worldsample_msgs.srv import Checkpoint, FetchTransitions
@@ -50,15 +51,6 @@ STATES = {
     "training": LearnerStatus.TRAINING,
     "done": LearnerStatus.DONE,
 }
-FETCH = 128
-"""Transitions asked for at once; the policy gives fewer where they are large."""
-FETCH_TIMEOUT = 10.0
-IN_FLIGHT = 0.3
-"""s that a transition may be late (it is announced by the policy's status on another topic) before it is
-fetched.
-"""
-BEHIND = 20
-"""Transitions missing at once that are fetched without waiting."""
 
 
 class Stopped(Exception):
@@ -95,16 +87,13 @@ class LearnerNode(Node):
         self._status_at, self._status_steps = 0.0, -1
         self._status_lock = threading.Lock()
         self._malformed = 0
-        self._fetch_from = 0
-        self._fetch_since: float | None = None
-        self._gap_since: float | None = None
 
         self._weights = self.create_publisher(Weights, "weights/policy", LATCHED)
         self._statuses = self.create_publisher(LearnerStatus, "learner/status", STATUS)
-        self._fetch_client = self.create_client(FetchTransitions, "policy/fetch_transitions")
         self.loop = LearnerLoop(
             Learner(config, self.settings.task), run, CheckpointFolder(run.path, run.keep_checkpoints), self
         )
+        self._fetch = TransitionFetch(self, self._run, self.loop.intake, self.messages.put, self.warn)
         self.create_subscription(Transition, "transitions", self._on_transition, TRANSITIONS)
         self.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
         self.create_service(Checkpoint, "learner/checkpoint", self._on_checkpoint)
@@ -153,7 +142,7 @@ class LearnerNode(Node):
                 self.get_logger().info(f"going on from {path}: {self.loop.learner.updates} updates")
             while not signals.requested:
                 self._drain()
-                self._fetch_gap()
+                self._fetch.ask()
                 if self.policy_done and self.loop.state != "done" and self.loop.caught_up():
                     self._finish()
                 if not self.loop.work():
@@ -198,46 +187,10 @@ class LearnerNode(Node):
             self.loop.policy_trains = message.phase in (PolicyStatus.TRAIN, PolicyStatus.EVAL)
             self.policy_done = message.phase == PolicyStatus.DONE
         elif isinstance(message, FetchTransitions.Response):
-            self._take_fetched(message)
+            self._fetch.take(message)
         else:
             answer, response = message
             answer.put(self._checkpoint(response))
-
-    def _take_fetched(self, response: FetchTransitions.Response) -> None:
-        self._fetch_since = None
-        if not response.success:
-            self.warn(f"the policy gives no transitions: {response.message}")
-            return
-        transitions = []
-        for message in response.transitions:
-            try:
-                transitions.append(transition_from_message(message))
-            except InvalidObservation as problem:
-                self._malformed += 1
-                self.warn(f"transition {message.seq} on disk is malformed: {problem}")
-        self.loop.intake.fetched_from(self._fetch_from, transitions, int(response.next_seq))
-        if self.loop.intake.lost:
-            self.warn(f"{len(self.loop.intake.lost)} transitions are not on the policy's disk any more")
-
-    def _fetch_gap(self) -> None:
-        """Ask for what is missing, once at a time."""
-        now = time.monotonic()
-        if self._fetch_since is not None:
-            if now - self._fetch_since < FETCH_TIMEOUT:
-                return
-            self._fetch_since = None  # the policy is gone or busy: ask again
-        missing = self.loop.intake.gap()
-        if missing is None:
-            self._gap_since = None
-            return
-        if self._gap_since is None:
-            self._gap_since = now
-        late = now - self._gap_since > IN_FLIGHT or self.loop.intake.known_end - missing > BEHIND
-        if late and self._fetch_client.service_is_ready():
-            self._fetch_since, self._fetch_from = now, missing
-            request = FetchTransitions.Request(run=self._run, from_seq=missing, max_count=FETCH)
-            future = self._fetch_client.call_async(request)
-            future.add_done_callback(lambda done: self.messages.put(done.result()))
 
     def _checkpoint(self, response: Checkpoint.Response) -> Checkpoint.Response:
         """Also publishes the weights: what is evaluated is what the checkpoint holds."""
@@ -302,7 +255,7 @@ class LearnerNode(Node):
             message.completed_steps, message.updates_owed = loop.completed_steps, loop.updates_owed
             message.next_seq, message.backfilled = loop.intake.next_seq, loop.intake.fetched
             message.duplicates = loop.intake.duplicates + learner.replay.duplicates
-            message.rejected = loop.rejected + self._malformed
+            message.rejected = loop.rejected + self._malformed + self._fetch.malformed
             message.weights_version = loop.weights_version
             message.checkpoint_step = max(0, loop.checkpoint_step)
             message.updates_per_second = loop.updates_per_second()

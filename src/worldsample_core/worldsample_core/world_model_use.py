@@ -1,0 +1,48 @@
+"""What the learner and the graph must know of the world model's settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worldsample_core.config import from_mapping
+
+
+@dataclass(frozen=True)
+class WorldModelUse:
+    """Part of the section ``worldmodel``.
+
+    Attributes:
+        enabled: whether the graph has a world model.
+        nodes: processes that share the generation; each trains a model of its own.
+        lag: lockstep: real steps after an episode's end at which the learner uses what was imagined from it.
+            0: twice the task's horizon, rounded up to tens.
+        patience: lockstep: s without a change of its status after which the learner waits for a world model
+            no longer.
+        start_patience: likewise, for the first status after the learner's start.
+    """
+
+    enabled: bool = False
+    nodes: int = 1
+    lag: int = 0
+    patience: float = 5.0
+    start_patience: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.nodes <= 64:
+            raise ValueError(f"nodes must be 1 to 64, got {self.nodes}")
+        if self.lag < 0 or self.patience <= 0.0 or self.start_patience <= 0.0:
+            raise ValueError("lag must be at least 0, patience and start_patience positive")
+
+    def effective_lag(self, horizon: int) -> int:
+        """Real steps, for a task of ``horizon`` control steps."""
+        return self.lag or -(-2 * horizon // 10) * 10
+
+
+def world_model_use(section: Mapping[str, Any]) -> WorldModelUse:
+    """Read that part of the section. Raises :class:`worldsample_core.config.ConfigError`."""
+    names = {field.name for field in dataclasses.fields(WorldModelUse)}
+    known = {name: value for name, value in section.items() if name in names}
+    return from_mapping(WorldModelUse, known, "worldmodel")
