@@ -31,6 +31,8 @@ SECTION_CLASSES = {
     "learner": ("worldsample_policy.config", "LearnerConfig"),
     "operator": ("a1x_sim.operator", "OperatorConfig"),
     "sim": ("a1x_sim.sim_config", "SimConfig"),
+    "driver": ("a1x_driver.config", "DriverConfig"),
+    "teleop": ("a1x_driver.teleop_config", "TeleopConfig"),
 }
 """The dataclass by which a package reads its section; checked before any node starts."""
 

@@ -105,6 +105,8 @@ class Settings:
     operator: dict[str, Any] = field(default_factory=dict)
     worldmodel: dict[str, Any] = field(default_factory=dict)
     sim: dict[str, Any] = field(default_factory=dict)
+    driver: dict[str, Any] = field(default_factory=dict)
+    teleop: dict[str, Any] = field(default_factory=dict)
 
 
 def load_settings(path: Path | str) -> Settings:

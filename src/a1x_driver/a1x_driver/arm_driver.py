@@ -1,0 +1,364 @@
+"""What the driver does with commands and feedback: limits, watchdog, faults, reset. No ROS here.
+
+Times ``now`` are s of the monotonic clock, stamps ns of the ROS clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from a1x_driver.command_gate import Command, CommandGate
+from a1x_driver.config import DriverConfig, check_task
+from a1x_driver.feedback import Feedback
+from a1x_driver.reset_path import Leg, NoSafePath, plan_reset
+from a1x_driver.target_stream import TargetStream
+from a1x_driver.workspace import Workspace
+from worldsample_core.a1x_kinematics import Array, forward_kinematics
+from worldsample_core.config import TaskConfig
+from worldsample_core.motion_command import RejectedCommand
+from worldsample_core.rotation import rotvec_to_matrix
+
+State = Literal["ok", "holding", "fault", "resetting"]
+MAX_DT = 0.02
+"""s; a late step moves the target no further than this."""
+SAME_PLACE = 0.02
+"""rad; after a pause with the arm this near its target, the target is where the arm is."""
+UNLIMITED = np.full(3, np.inf)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to send to the arm: joint angles (6,) rad, speeds (6,) rad/s, gripper opening 0 .. 1."""
+
+    joints: Array
+    speeds: Array
+    opening: float
+
+
+@dataclass
+class Counters:
+    """Commands since the start."""
+
+    applied: int = 0
+    clipped: int = 0
+    rejected: int = 0
+
+
+class ArmDriver:
+    """One arm. Not thread-safe.
+
+    Raises:
+        ConfigError: the task asks for more than the limits allow.
+
+    Attributes:
+        feedback: the newest reading. counters: of commands.
+        at_box_limit, at_joint_limit: of the last command.
+        complaint: why the last command was refused; "" if it was not.
+        enabled: targets may be sent.
+    """
+
+    def __init__(self, config: DriverConfig, task: TaskConfig) -> None:
+        check_task(config, task)
+        self._config, self._task = config, task
+        limits = config.limits
+        self.home = np.asarray(task.reset_joints, np.float64)
+        _, reference = forward_kinematics(self.home)
+        self._workspace = Workspace(
+            np.asarray(task.box_low), np.asarray(task.box_high), reference, limits.max_tilt
+        )
+        self._gate = CommandGate(
+            task, config.watchdog.command_age, limits.max_translation, limits.max_rotation
+        )
+        self._keeps_rotation = not any(task.active[3:6])
+        self.feedback = Feedback(config.watchdog.feedback)
+        self._stream = TargetStream(limits, self.feedback.joints)
+        self.counters = Counters()
+        self.enabled, self.disabled_by_person = False, False
+        self.at_box_limit = self.at_joint_limit = False
+        self.complaint = ""
+        self._streaming = False
+        self._fresh_anchor = False
+        self._stepped = -np.inf
+        self._commanded = -np.inf
+        self._vendor_error, self._rival = "", ""
+        self._stopping = ""
+        self._followed = 0.0
+        self._opening = self._gripper_goal = 0.0
+        self._gripper_known = False
+        self._legs: list[Leg] = []
+        self._leg: Leg | None = None
+        self._reset_began = self._settled = 0.0
+        self._reset_answer: tuple[bool, str] | None = None
+
+    # --- what comes in ---
+
+    def take_feedback(self, positions: Sequence[float], velocities: Sequence[float], now: float) -> bool:
+        """A reading of the arm. Returns whether it is believed."""
+        return self.feedback.take(positions, velocities, now)
+
+    def take_gripper(self, position: float, now: float) -> None:
+        """A reading of the gripper, 0 .. 100."""
+        if self.feedback.take_gripper(position, now) and not self._gripper_known:
+            self._gripper_known = True
+            self._opening = self._gripper_goal = self.feedback.opening
+
+    def take_error(self, error: str) -> None:
+        """What the vendor's status says; "" for no error. An error stays until :meth:`clear_errors`."""
+        self._vendor_error = error or self._vendor_error
+
+    def take_rival(self, rival: str) -> None:
+        """Who else sends targets to the arm; "" for nobody."""
+        self._rival = rival
+
+    def enable(self) -> None:
+        """Targets may be sent; the first one will be the measured pose."""
+        self.enabled, self.disabled_by_person = True, False
+
+    def disable(self, by_person: bool = True) -> None:
+        """Send nothing any more."""
+        self.enabled, self.disabled_by_person = False, by_person
+        self._streaming = False
+        self._end_reset("the arm was disabled")
+
+    def clear_errors(self) -> None:
+        """Forget the vendor's error; it comes back with the next status if it is still there."""
+        self._vendor_error = ""
+        self._followed = np.inf  # the next step begins to watch anew
+
+    def command(self, command: Command, now: float, clock: int) -> str:
+        """Take a command. Returns why it does not count; "" if it does."""
+        try:
+            self._accept(command, now, clock)
+        except RejectedCommand as problem:
+            self.counters.rejected += 1
+            self.complaint = str(problem)
+            return self.complaint
+        self.complaint = ""
+        return ""
+
+    def _accept(self, command: Command, now: float, clock: int) -> None:
+        if self._legs or self._leg is not None:
+            raise RejectedCommand("the arm is being reset")
+        motion = self._gate.check(command, clock)
+        if not self.enabled:
+            raise RejectedCommand(self._why_disabled())
+        problem = self.fault(now)
+        if problem:
+            raise RejectedCommand(problem)
+        if not self._streaming or now - self._commanded > self._config.watchdog.command:
+            self._start_from_measured(always=not self._streaming)
+        stream, feedback = self._stream, self.feedback
+        self._workspace.narrow(stream.position, stream.rotation)
+        lead = stream.goal_position + motion.translation - feedback.position
+        allowed = self._config.limits.max_lead + float(np.abs(self._task.scale[:3]).max())
+        distance = float(np.sqrt(lead @ lead))
+        wanted = feedback.position + lead * min(1.0, allowed / max(distance, 1e-9))
+        upright = self._workspace.reference
+        if self._keeps_rotation and self._workspace.angle(stream.goal_rotation) < 0.1:
+            turned = upright
+        elif np.any(motion.rotation):
+            turned = rotvec_to_matrix(motion.rotation) @ stream.goal_rotation
+        else:
+            turned = stream.goal_rotation
+        position, rotation, self.at_box_limit = self._workspace.clip(wanted, turned)
+        self.at_joint_limit = stream.unreachable
+        stream.go_to_pose(position, rotation)
+        if motion.gripper:
+            self._gripper_goal = 0.0 if motion.gripper < 0 else 1.0
+        self._commanded = now
+        self.counters.applied += 1
+        if motion.clipped or self.at_box_limit or self.at_joint_limit or distance > allowed:
+            self.counters.clipped += 1
+
+    def start_reset(self, now: float) -> None:
+        """Begin the way to the reset pose; :meth:`reset_answer` tells its end.
+
+        Raises:
+            NoSafePath: it cannot begin; the message says why and what to do.
+        """
+        if self._leg is not None or self._legs:
+            raise NoSafePath("a reset is under way already")
+        if not self.enabled and self._config.enable_on_reset and not self.disabled_by_person:
+            self.enable()
+        if not self.enabled:
+            raise NoSafePath(self._why_disabled())
+        problem = self.fault(now)
+        if problem:
+            raise NoSafePath(problem)
+        reset, task = self._config.reset, self._task
+        legs = plan_reset(self.feedback.joints, self.home, reset.lift, task.box_low[2] - reset.clearance)
+        self._start_from_measured(always=not self._streaming)
+        self._legs, self._leg = list(legs), None
+        self._gripper_goal = task.reset_gripper
+        self._reset_began, self._settled, self._reset_answer = now, np.inf, None
+
+    def reset_answer(self) -> tuple[bool, str] | None:
+        """Success and message of the reset that has ended; told once."""
+        answer, self._reset_answer = self._reset_answer, None
+        return answer
+
+    # --- what goes out ---
+
+    def step(self, now: float) -> Target | None:
+        """The target to send now; None where none may be sent. Call it ``stream_rate`` times a second, and
+        after each command."""
+        dt = min(now - self._stepped, MAX_DT)
+        self._stepped = now
+        if not self.enabled or not self._streaming:
+            return None
+        problem = self.fault(now)
+        if problem and not self._stopping:
+            self._stopping = problem
+            self._stream.stop()
+            self._end_reset(problem)
+        if self._fresh_anchor or dt <= 0.0:
+            self._fresh_anchor = False
+            return self._target()
+        if not self._stopping:
+            self._choose_goal(now)
+        low, high = self._workspace.low, self._workspace.high
+        if self._leg is not None or self._stopping:
+            low, high = -UNLIMITED, UNLIMITED
+        self._stream.step(dt, low, high)
+        self._opening += float(
+            np.clip(
+                self._gripper_goal - self._opening,
+                -self._config.gripper_speed * dt,
+                self._config.gripper_speed * dt,
+            )
+        )
+        self._watch_following(now)
+        if self._stopping and not np.any(self._stream.velocity):
+            self._streaming, self._stopping = False, ""  # at rest: nothing is sent from here on
+            return None
+        return self._target()
+
+    def _choose_goal(self, now: float) -> None:
+        if self._legs or self._leg is not None:
+            self._go_on_with_reset(now)
+        elif now - self._commanded > self._config.watchdog.command and not self._stream.arrived:
+            self._stream.stop()
+
+    def _go_on_with_reset(self, now: float) -> None:
+        reset = self._config.reset
+        if now - self._reset_began > reset.timeout:
+            self._end_reset(f"the arm did not reach its reset pose within {reset.timeout:g} s")
+            self._stream.stop()
+            return
+        gripper_busy = abs(self._opening - self._gripper_goal) > 1e-3
+        if self._leg is None:
+            if gripper_busy or (self._opening_moved(now) and now - self._reset_began < reset.gripper_wait):
+                return
+            self._begin_leg()
+            return
+        if not self._stream.arrived:
+            return
+        if self._legs:
+            self._begin_leg()
+            return
+        off = float(np.abs(self.feedback.joints - self.home).max())
+        if off > max(reset.tolerance, self._config.limits.joint_margin + 0.01):
+            self._settled = np.inf
+            return
+        self._settled = min(self._settled, now)
+        if now - self._settled >= reset.settle:
+            self._leg, self._reset_answer = None, (True, "")
+            self._gate.newest = 0
+            self._workspace.widen(self._stream.position, self._stream.rotation)
+            self._stream.go_to_pose(self._stream.position, self._stream.rotation)
+
+    def _opening_moved(self, now: float) -> bool:
+        return self._gripper_known and abs(self.feedback.opening - self._gripper_goal) > 0.1
+
+    def _begin_leg(self) -> None:
+        self._leg = leg = self._legs.pop(0)
+        if leg.position is not None and leg.rotation is not None:
+            self._stream.go_to_pose(leg.position, leg.rotation)
+        else:
+            self._stream.go_to_joints(leg.joints, self._config.reset.speed)
+
+    def _end_reset(self, problem: str) -> None:
+        if self._legs or self._leg is not None:
+            self._legs, self._leg = [], None
+            self._reset_answer = (False, problem)
+
+    def _start_from_measured(self, always: bool) -> None:
+        """Anchor the stream where the arm is. After a mere pause, with the arm at its target, that is the
+        target itself."""
+        feedback = self.feedback
+        if always or float(np.abs(feedback.joints - self._stream.joints).max()) > SAME_PLACE:
+            self._stream.anchor(feedback.joints)
+            self._fresh_anchor = True
+        else:
+            self._stream.stop()
+        self._workspace.widen(self._stream.position, self._stream.rotation)
+        self._streaming, self._stopping = True, ""
+        self._followed = np.inf
+
+    def _watch_following(self, now: float) -> None:
+        """Remember since when the arm has been following."""
+        error = float(np.abs(self.feedback.joints - self._stream.joints).max())
+        if error <= self._config.limits.tracking_error or not np.isfinite(self._followed):
+            self._followed = now
+
+    def _target(self) -> Target:
+        return Target(
+            self._stream.joints.copy(), np.asarray(self._config.limits.joint_velocity), self._opening
+        )
+
+    # --- what can be known ---
+
+    def fault(self, now: float) -> str:
+        """What forbids motion now, and what to do; "" if nothing does."""
+        watchdog, feedback = self._config.watchdog, self.feedback
+        if self._vendor_error:
+            return f"the arm reports an error: {self._vendor_error}; end its cause, then call ~/clear_errors"
+        if self._rival:
+            return f"{self._rival} also sends targets to the arm: stop it, exactly one may"
+        age = feedback.age(now)
+        if age > watchdog.feedback:
+            if not np.isfinite(age):
+                return "no feedback from the arm yet: is the vendor's driver running, with the topic's QoS?"
+            why = f" ({feedback.complaint})" if feedback.complaint else ""
+            return f"no feedback from the arm for {age:.2f} s{why}: the arm is stopped"
+        if feedback.unbroken(now) < watchdog.recovery:
+            return f"feedback is back only for {feedback.unbroken(now):.2f} s"
+        outside = feedback.outside(self._config.limits.rest_tolerance)
+        if outside:
+            return f"{outside}: calibrate the arm, or move it inside its limits"
+        if self._streaming and np.isfinite(self._followed) and now - self._followed > watchdog.blocked:
+            return "the arm does not follow its targets: is it blocked, or not enabled? Then ~/clear_errors"
+        return ""
+
+    def _why_disabled(self) -> str:
+        return "the arm is disabled: call ~/enable" + ("" if self.disabled_by_person else " or ~/reset")
+
+    def state(self, now: float) -> tuple[State, str]:
+        """The state and words for it."""
+        problem = self.fault(now)
+        if problem:
+            return "fault", problem
+        if self.disabled_by_person:
+            return "fault", self._why_disabled()
+        if self._legs or self._leg is not None:
+            return "resetting", self._leg.what if self._leg is not None else "the gripper first"
+        if not self.enabled or not self._streaming:
+            return "holding", self.complaint or "nothing is sent to the arm yet"
+        silence = now - self._commanded
+        if silence > self._config.watchdog.command:
+            return "holding", self.complaint or "no command: the arm holds its pose"
+        return "ok", self.complaint
+
+    @property
+    def resetting(self) -> bool:
+        """Whether a reset is under way."""
+        return bool(self._legs) or self._leg is not None
+
+    @property
+    def streaming(self) -> bool:
+        """Whether targets are being sent."""
+        return self.enabled and self._streaming

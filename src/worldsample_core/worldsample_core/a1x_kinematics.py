@@ -1,0 +1,89 @@
+"""Published kinematics of the Galaxea A1X, in plain NumPy: shared by the driver and the simulator.
+
+Source: Galaxea's public URDF (userguide-galaxea/URDF, ``A1X/urdf/a1x.urdf``).
+All frames have zero rotation at the all-zero joint vector; lengths in m, angles in rad, masses in kg.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """One revolute joint: origin in the parent link's frame, unit axis, limits and the child link's mass."""
+
+    name: str
+    origin: tuple[float, float, float]
+    axis: tuple[float, float, float]
+    low: float
+    high: float
+    effort: float
+    velocity: float
+    mass: float
+
+
+ARM_JOINTS: tuple[Joint, ...] = (
+    Joint("arm_joint1", (0.0, 0.0, 0.08605), (0, 0, 1), -2.8798, 2.8798, 27.0, 10.47, 0.839),
+    Joint("arm_joint2", (0.0, 0.03075, 0.04925), (0, 1, 0), 0.0, 3.1416, 50.0, 12.57, 1.09),
+    Joint("arm_joint3", (-0.3, 0.00025, 0.0), (0, 1, 0), -3.3161, 0.0, 27.0, 10.47, 0.739),
+    Joint("arm_joint4", (0.1747, 0.0005, 0.0755), (0, 1, 0), -1.5708, 1.5708, 14.0, 32.99, 0.419),
+    Joint("arm_joint5", (0.08, -0.0315, 0.0405), (0, 0, 1), -1.5708, 1.5708, 14.0, 32.99, 0.054),
+    Joint("arm_joint6", (0.0225, 0.0, -0.0405), (1, 0, 0), -2.8798, 2.8798, 14.0, 32.99, 0.031),
+)
+GRIPPER_ORIGIN = (0.08165, 0.0, 0.0)  # arm_link6 -> gripper_link, fixed
+BASE_FRAME, EE_FRAME = "base_link", "gripper_link"
+
+ARM_JOINT_NAMES = tuple(joint.name for joint in ARM_JOINTS)
+FINGER_JOINT_NAMES = ("gripper_finger_joint1", "gripper_finger_joint2")
+FINGER_STROKE = 0.05  # m, each finger
+JOINT_LOW: Array = np.array([joint.low for joint in ARM_JOINTS])
+JOINT_HIGH: Array = np.array([joint.high for joint in ARM_JOINTS])
+
+_AXIS = tuple(joint.axis.index(1) for joint in ARM_JOINTS)
+_ORIGIN = tuple(np.array(joint.origin) for joint in ARM_JOINTS)
+_TIP = np.array(GRIPPER_ORIGIN)
+
+
+def _chain(q: Array) -> tuple[list[Array], list[Array], Array, Array]:
+    """Joint positions and axes in base_link, then position and rotation of gripper_link."""
+    frame, at = np.eye(3), np.zeros(3)
+    positions, axes = [], []
+    for angle, axis, origin in zip(q.tolist(), _AXIS, _ORIGIN, strict=True):
+        at = at + frame @ origin
+        positions.append(at)
+        axes.append(frame[:, axis])
+        sine, cosine = math.sin(angle), math.cos(angle)
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        turned = frame.copy()
+        turned[:, first] = cosine * frame[:, first] + sine * frame[:, second]
+        turned[:, second] = cosine * frame[:, second] - sine * frame[:, first]
+        frame = turned
+    return positions, axes, at + frame @ _TIP, frame
+
+
+def forward_kinematics(q: Array) -> tuple[Array, Array]:
+    """Position (3,) m and rotation (3, 3) of gripper_link in base_link at joint angles ``q (6,)`` rad."""
+    _, _, position, rotation = _chain(np.asarray(q, np.float64))
+    return position, rotation
+
+
+def pose_and_jacobian(q: Array) -> tuple[Array, Array, Array]:
+    """Position (3,), rotation (3, 3) and geometric Jacobian (6, 6) of gripper_link at ``q (6,)``.
+
+    Rows 0-2 of the Jacobian are linear (m/rad), rows 3-5 angular, both in base_link.
+    """
+    positions, axes, position, rotation = _chain(np.asarray(q, np.float64))
+    angular = np.array(axes)  # (6, 3)
+    lever = position - np.array(positions)
+    linear = np.empty((6, 3))
+    linear[:, 0] = angular[:, 1] * lever[:, 2] - angular[:, 2] * lever[:, 1]
+    linear[:, 1] = angular[:, 2] * lever[:, 0] - angular[:, 0] * lever[:, 2]
+    linear[:, 2] = angular[:, 0] * lever[:, 1] - angular[:, 1] * lever[:, 0]
+    return position, rotation, np.concatenate([linear, angular], axis=1).T
