@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from worldsample_bringup.options import NEWEST, Mode, options_of
+from worldsample_bringup.bench_command import add_benches
+from worldsample_bringup.options import NEWEST, Mode, options_of, refuse_unknown
 
 EXIT_USAGE = 2
 MODES: tuple[Mode, ...] = ("train", "eval", "demos")
@@ -24,7 +25,7 @@ DESCRIPTIONS = {
     "eval": "Evaluate a checkpoint of a training run, without exploration and without interventions.\n"
     "Leaves its result in RUN/eval/.",
     "demos": "Record demonstrations, to be used by any number of runs with train --demos-from.",
-    "bench": "Measure: the control loop while the learner trains, or the learner's speed.",
+    "bench": "Measure: the control loop, the learner, the world model, and the methods against each other.",
     "report": "Build summary.json and report.html of a run folder again from what stands in it.",
     "test": "Check (ruff, mypy) and test everything; the last line is pytest's.",
     "check": "Say what this machine and its set-up can do.",
@@ -47,12 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     for mode in MODES:
         command = _add(commands, mode, _run, SETTINGS_HELP)
         _add_options(command, mode)
-    bench = _add(commands, "bench", _bench)
-    bench.add_argument("what", choices=("loop", "learner"), help="ticks and weights; or updates per second")
-    bench.add_argument(
-        "--seconds", type=int, default=60, metavar="S", help="loop: train so long (default: 60)"
-    )
-    _add_json(bench)
+    add_benches(_add(commands, "bench"))
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_json(report)
@@ -61,7 +57,9 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: Any, name: str, run: Callable[..., int], epilog: str = "") -> argparse.ArgumentParser:
+def _add(
+    commands: Any, name: str, run: Callable[..., int] | None = None, epilog: str = ""
+) -> argparse.ArgumentParser:
     text = DESCRIPTIONS[name]
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -70,7 +68,8 @@ def _add(commands: Any, name: str, run: Callable[..., int], epilog: str = "") ->
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    if run is not None:
+        parser.set_defaults(run=run)
     return parser
 
 
@@ -133,7 +132,7 @@ def _run(options: argparse.Namespace) -> int:
     if "=" in (values.get("resume") or ""):  # `--resume section.key=value`: the setting is not a run
         settings.insert(0, values["resume"])
         values["resume"] = NEWEST
-    _refuse_unknown(settings)
+    refuse_unknown(settings)
     prepared = plan(request_from(options.command, values, tuple(settings)), Path("runs"))
     outcome = run_session(prepared)
     if options.json:
@@ -142,16 +141,8 @@ def _run(options: argparse.Namespace) -> int:
     return outcome.code
 
 
-def _refuse_unknown(arguments: Sequence[str]) -> None:
-    from worldsample_core.config import ConfigError
-
-    for argument in arguments:
-        if argument.startswith("-") or "=" not in argument:
-            raise ConfigError(f"unknown argument {argument!r}; a setting looks like section.key=value")
-
-
 def _report(options: argparse.Namespace) -> int:
-    _refuse_unknown(options.rest)
+    refuse_unknown(options.rest)
     from worldsample_bringup.prepare import existing_run
     from worldsample_bringup.report import write_report
 
@@ -163,24 +154,6 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _bench(options: argparse.Namespace) -> int:
-    _refuse_unknown(options.rest)
-    if options.what == "learner":
-        from importlib import import_module
-
-        result = import_module("worldsample_policy.bench").measure()
-    else:
-        from worldsample_bringup.bench_loop import measure
-
-        result = measure(options.seconds)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        for name, value in result.items():
-            print(f"{name:<36} {value}")
-    return 0
-
-
 def _test(options: argparse.Namespace) -> int:
     from worldsample_bringup.selftest import run_all
 
@@ -188,7 +161,7 @@ def _test(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    _refuse_unknown(options.rest)
+    refuse_unknown(options.rest)
     from worldsample_bringup.machine import describe
 
     facts = describe()

@@ -130,6 +130,24 @@ def read_records(path: Path) -> Iterable[Record]:
                 yield record
 
 
+def read_tail(path: Path, size: int = 262_144) -> list[Record]:
+    """The records in the last ``size`` bytes of ``metrics.jsonl``: what a run is doing, at little cost."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        lines = file.read().splitlines()
+    records = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:  # cut by the seek, or still being written
+            continue
+        if isinstance(record, dict) and "kind" in record:
+            records.append(record)
+    return records
+
+
 def read_history(path: Path) -> History:
     """The history in a ``metrics.jsonl``; an empty one where the file is missing."""
     history = History()

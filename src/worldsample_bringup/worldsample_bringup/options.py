@@ -5,7 +5,7 @@ Standard library only, so that ``--help`` works before anything is installed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -149,3 +149,12 @@ def request_from(mode: Mode, values: Mapping[str, Any], overrides: tuple[str, ..
         if values.get(option.name) not in (None, "")
     }
     return Request(mode=mode, overrides=overrides, **said)
+
+
+def refuse_unknown(arguments: Sequence[str]) -> None:
+    """Raise :class:`ConfigError` for what is neither an option nor looks like a setting."""
+    from worldsample_core.config import ConfigError
+
+    for argument in arguments:
+        if argument.startswith("-") or "=" not in argument:
+            raise ConfigError(f"unknown argument {argument!r}; a setting looks like section.key=value")

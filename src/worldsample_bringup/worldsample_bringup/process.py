@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +36,18 @@ class ProcessSpec:
     nice: int = 0
     grace: float = 5.0
     stop_last: bool = False
+
+
+def die_with_parent() -> Callable[[], None]:
+    """For ``preexec_fn``: the kernel kills the new process when this one dies, however that happens."""
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # the parent died before the line above
+            os._exit(128 + signal.SIGKILL)
+
+    return before_exec
 
 
 def process_for(node: NodeSpec) -> ProcessSpec:
@@ -89,12 +101,10 @@ class Process:
 
     def __init__(self, spec: ProcessSpec, environment: Mapping[str, str]) -> None:
         """Start it. Raises :class:`OSError` where it cannot be started."""
-        parent = os.getpid()
+        bound = die_with_parent()
 
         def before_exec() -> None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # the parent died before the line above
-                os._exit(128 + signal.SIGKILL)
+            bound()
             if spec.nice:
                 os.nice(spec.nice)
 
