@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from worldsample_core.config import TaskConfig
-from worldsample_worldmodel.adaptation import Adaptation, GateConfig
+from worldsample_worldmodel.adaptation import Adaptation
 from worldsample_worldmodel.checkpoint import CheckpointError
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.episodes import Episode
-from worldsample_worldmodel.imagination import ImaginationConfig
-from worldsample_worldmodel.reward_model import RewardModelConfig
+from worldsample_worldmodel.node_config import GateConfig, ImaginationConfig, RewardModelConfig
 
 TASK = TaskConfig(
     name="square", horizon=12, gamma=0.9, active=(True,) + (False,) * 6, action_scale=(0.012,) * 7,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,34 +20,21 @@ from numpy.typing import NDArray
 from worldsample_core.config import TaskConfig
 from worldsample_worldmodel import checkpoint
 from worldsample_worldmodel.config import WorldModelConfig
+from worldsample_worldmodel.counterfactual import CounterfactualConfig
 from worldsample_worldmodel.episodes import Episode, EpisodeMemory, full_segments, random_segments, segments
 from worldsample_worldmodel.frame_bank import identities
 from worldsample_worldmodel.image_quality import Images, Quality, copy_last_frame, quality
-from worldsample_worldmodel.imagination import Imagination, ImaginationConfig
+from worldsample_worldmodel.imagination import Imagination
+from worldsample_worldmodel.node_config import GateConfig, ImaginationConfig, RewardModelConfig
 from worldsample_worldmodel.reward_model import (
     LabelledFrames,
     RewardModel,
-    RewardModelConfig,
     RewardReport,
     fit_reward_model,
     labelled_frames,
 )
 from worldsample_worldmodel.training import Logs, Trainer
 from worldsample_worldmodel.world_model import WorldModel
-
-
-@dataclass(frozen=True)
-class GateConfig:
-    """Held-out quality below which nothing imagined may be trained on.
-
-    Attributes:
-        psnr: dB, dual view over the whole horizon. moving_gain: dB above copy-last-frame on moving pixels.
-        segments: of held-out episodes that an evaluation generates at most.
-    """
-
-    psnr: float = 25.0
-    moving_gain: float = 3.0
-    segments: int = 64
 
 
 @dataclass(frozen=True)
@@ -68,9 +56,36 @@ class Evaluation:
     uncertainty_correlation: float
     segments: int
 
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain numbers and lists, for a checkpoint's counters."""
+
+        def plain(figures: Quality) -> dict[str, Any]:
+            return {name: np.asarray(value).tolist() for name, value in asdict(figures).items()}
+
+        return {**asdict(self), "model": plain(self.model), "copy": plain(self.copy)}
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Evaluation:
+        """The inverse of :meth:`to_mapping`."""
+
+        def figures(part: Mapping[str, Any]) -> Quality:
+            arrays = {name: np.array(part[name]) for name in ("psnr_by_step", "ssim_by_step")}
+            return Quality(**{**part, **arrays})
+
+        return cls(**{**values, "model": figures(values["model"]), "copy": figures(values["copy"])})
+
+
+Progress = Callable[[str], None]
+"""Called every few tenths of a second in a long piece of work, with what is being done."""
+
 
 def evaluate(
-    model: WorldModel, episodes: Sequence[Episode], gate: GateConfig | None = None, stride: int = 4
+    model: WorldModel,
+    episodes: Sequence[Episode],
+    gate: GateConfig | None = None,
+    stride: int = 4,
+    progress: Progress | None = None,
+    batch_size: int = 32,
 ) -> Evaluation | None:
     """Generate held-out segments from their real actions and compare; None where no episode is long
     enough."""
@@ -80,7 +95,7 @@ def evaluate(
     last: list[Images] = []
     expected: list[NDArray[np.float32]] = []
     count = 0
-    for batch in full_segments(episodes, model.config.horizon, stride, 32):
+    for batch in full_segments(episodes, model.config.horizon, stride, batch_size):
         imagined = model.imagine(
             batch.first,
             batch.current,
@@ -94,6 +109,8 @@ def evaluate(
         last.append(batch.current)
         expected.append(imagined.uncertainty)
         count += len(batch)
+        if progress is not None:
+            progress(f"evaluating, {count} of {gate.segments} segments")
         if count >= gate.segments:
             break
     if not images:
@@ -124,17 +141,19 @@ class Adaptation:
         reward: RewardModelConfig | None = None,
         gate: GateConfig | None = None,
         imagination: ImaginationConfig | None = None,
+        counterfactual: CounterfactualConfig | None = None,
+        memory_steps: int = 20_000,
     ) -> None:
         self.task = task
         self.config = config or WorldModelConfig()
         self.gate = gate or GateConfig()
-        self.memory = EpisodeMemory()
+        self.memory = EpisodeMemory(memory_steps)
         self.trainer = Trainer(self.config, task)
         self.generator = copy.deepcopy(self.trainer.averaged)
         self.reward_model = RewardModel(reward or RewardModelConfig(self.config.image_size))
         self.reward_model.to(self.config.device)
         self.imagination = Imagination(
-            self.generator, self.reward_model, task, imagination, seed=self.config.seed
+            self.generator, self.reward_model, task, imagination, counterfactual, seed=self.config.seed
         )
         self.evaluation: Evaluation | None = None
         self._remembered = -1
@@ -192,9 +211,10 @@ class Adaptation:
             self.trainer.remember(self.memory.training)
             self._remembered = self.memory.added
 
-    def release(self) -> Evaluation | None:
+    def release(self, progress: Progress | None = None, batch_size: int = 32) -> Evaluation | None:
         """Make the averaged weights the generator, as the next version, and measure it on held-out episodes
-        (on demonstrations while there are none). Weights with a NaN are not released."""
+        (on demonstrations while there are none), ``batch_size`` segments at a time. Weights with a NaN are
+        not released."""
         state = self.trainer.averaged.state_dict()
         if all(bool(value.isfinite().all()) for value in state.values()):
             self.generator.load_state_dict(state)
@@ -202,17 +222,32 @@ class Adaptation:
             self.generator.bank = self.trainer.averaged.bank
             self.imagination.world_model_version += 1
         self.evaluation = evaluate(
-            self.generator, self.memory.held_out or self.memory.training[-4:], self.gate
+            self.generator,
+            self.memory.held_out or self.memory.training[-4:],
+            self.gate,
+            progress=progress,
+            batch_size=batch_size,
         )
         return self.evaluation
 
-    def fit_reward_model(self, imagined_segments: int = 64) -> RewardReport:
+    def start_again(self) -> None:
+        """After :class:`DivergedTraining`: train on from the weights that were released last, or from the
+        beginning where none were."""
+        updates, seed = self.trainer.updates, self.config.seed + self.trainer.updates + 1
+        self.trainer = Trainer(replace(self.config, seed=seed), self.task)
+        if self.version:
+            self.trainer.model.load_state_dict(self.generator.state_dict())
+            self.trainer.averaged.load_state_dict(self.generator.state_dict())
+            self.trainer.updates = updates
+        self._remembered = -1
+
+    def fit_reward_model(self, imagined_segments: int = 64, progress: Progress | None = None) -> RewardReport:
         """Train the classifier on the run's episodes, and on generated frames of their real actions once
         there is a generator. Raises ValueError without a success or without a failure."""
         imagined = None
-        if self.version:
+        if self.version and imagined_segments:
             imagined = self._imagined_frames(imagined_segments)
-        return fit_reward_model(self.reward_model, self.memory.training, imagined)
+        return fit_reward_model(self.reward_model, self.memory.training, imagined, progress)
 
     def _imagined_frames(self, count: int) -> LabelledFrames:
         """Generated frames of real actions near the ends of successes and from anywhere, with the real
@@ -258,19 +293,26 @@ class Adaptation:
         order = self._rng.permutation(len(twins))
         return labelled_frames([twins[i] for i in order], config.hold, config.near)
 
-    def save(self, path: Path) -> None:
-        """Everything but the episodes, atomically. Raises OSError."""
+    def save(self, path: Path, extra: Mapping[str, Any] | None = None) -> None:
+        """Everything but the episodes, atomically; ``extra`` are counters of the caller's. Raises OSError."""
         tensors = {f"model.{k}": v for k, v in self.trainer.model.state_dict().items()}
         tensors |= {f"averaged.{k}": v for k, v in self.trainer.averaged.state_dict().items()}
         tensors |= {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
         tensors |= {f"reward.{k}": v for k, v in self.reward_model.state_dict().items()}
         for i, state in self.trainer.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
-        counters = {"version": self.version, "updates": self.trainer.updates, "config": asdict(self.config)}
+        counters = {
+            "version": self.version,
+            "updates": self.trainer.updates,
+            "config": asdict(self.config),
+            "evaluation": None if self.evaluation is None else self.evaluation.to_mapping(),
+            "extra": dict(extra or {}),
+        }
         checkpoint.write(path, tensors, counters)
 
-    def load(self, path: Path) -> None:
-        """The inverse of :meth:`save`; the episodes must have been added before, exemplars come from them.
+    def load(self, path: Path) -> dict[str, Any]:
+        """The inverse of :meth:`save`. Exemplars come from the episodes: where those are added later, call
+        :meth:`renew_exemplars` then. Returns the ``extra`` counters.
 
         Raises:
             CheckpointError: nothing has changed then.
@@ -297,6 +339,12 @@ class Adaptation:
                     f"checkpoint {path} is of another version of the {prefix[:-1]}"
                 )
         for prefix, module in modules.items():
+            shapes = {name: value.shape for name, value in module.state_dict().items()}
+            if {name: value.shape for name, value in part(prefix).items()} != shapes:
+                raise checkpoint.CheckpointError(
+                    f"checkpoint {path} has another size of the {prefix[:-1]}: resume with its configuration"
+                )
+        for prefix, module in modules.items():
             module.load_state_dict(part(prefix))
         optimizer = self.trainer.optimizer.state_dict()
         state: dict[int, dict[str, checkpoint.Tensor]] = {}
@@ -306,6 +354,13 @@ class Adaptation:
         self.trainer.optimizer.load_state_dict({**optimizer, "state": state})
         self.trainer.updates = int(counters["updates"])
         self.imagination.world_model_version = int(counters["version"])
+        evaluation = counters.get("evaluation")
+        self.evaluation = Evaluation.from_mapping(evaluation) if evaluation else None
+        self.renew_exemplars()
+        return dict(counters.get("extra", {}))
+
+    def renew_exemplars(self) -> None:
+        """Take exemplars from the episodes that are there now, also for the generator."""
         self._remember()
         self.generator.bank = self.trainer.averaged.bank
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,28 +12,9 @@ from worldsample_core.synthetic import SyntheticSegment
 from worldsample_worldmodel.counterfactual import CounterfactualConfig, counterfactual_actions
 from worldsample_worldmodel.episodes import Episode, segments
 from worldsample_worldmodel.frame_bank import identities
+from worldsample_worldmodel.node_config import ImaginationConfig
 from worldsample_worldmodel.reward_model import RewardModel
 from worldsample_worldmodel.world_model import WorldModel
-
-
-@dataclass(frozen=True)
-class ImaginationConfig:
-    """Which segments are generated, and which are thrown away.
-
-    Attributes:
-        min_length: steps; a segment that starts nearer to its episode's end has no more real actions to
-            perturb.
-        uncertainty_limit: root mean square error of pixels (0..1) expected of a frame, above which the
-            segment is rejected.
-        box_margin: m, by which the imagined end effector may leave the task's workspace box.
-        undecided: half width of the band around the reward model's threshold in which a segment's last frame
-            must not end, unless it has already succeeded.
-    """
-
-    min_length: int = 3
-    uncertainty_limit: float = 0.12
-    box_margin: float = 0.03
-    undecided: float = 0.05
 
 
 class Imagination:
@@ -57,36 +37,47 @@ class Imagination:
         self.rejected: Counter[str] = Counter()
         self._rng = np.random.default_rng(seed)
 
-    def generate(self, episodes: Sequence[Episode], count: int) -> list[SyntheticSegment]:
+    def generate(
+        self, episodes: Sequence[Episode], count: int, rng: np.random.Generator | None = None
+    ) -> list[SyntheticSegment]:
         """Imagine ``count`` segments in one batch; returns those that pass the guards.
+
+        Args:
+            rng: draws everything; without it, a generator of its own that goes on from call to call.
 
         Raises:
             ValueError: no episode is at least ``min_length`` steps long.
         """
+        rng = self._rng if rng is None else rng
         usable = [i for i, episode in enumerate(episodes) if len(episode) >= self.config.min_length]
         if not usable:
             raise ValueError(f"no episode has {self.config.min_length} steps to imagine from")
         starts = np.array([len(episodes[i]) - self.config.min_length + 1 for i in usable])
-        chosen = self._rng.choice(len(usable), count, p=starts / starts.sum())
-        where = [(usable[i], int(self._rng.integers(starts[i]))) for i in chosen]
-        return self.from_starts(episodes, where)
+        chosen = rng.choice(len(usable), count, p=starts / starts.sum())
+        where = [(usable[i], int(rng.integers(starts[i]))) for i in chosen]
+        return self.from_starts(episodes, where, rng=rng)
 
     def from_starts(
-        self, episodes: Sequence[Episode], where: Sequence[tuple[int, int]], perturb: bool = True
+        self,
+        episodes: Sequence[Episode],
+        where: Sequence[tuple[int, int]],
+        perturb: bool = True,
+        rng: np.random.Generator | None = None,
     ) -> list[SyntheticSegment]:
         """Imagine from the given (index of the episode, step); with the real actions unless ``perturb``."""
+        rng = self._rng if rng is None else rng
         horizon = self.world_model.config.horizon
         batch = segments(episodes, where, horizon)
         actions = batch.actions
         if perturb:
-            actions = counterfactual_actions(actions, self.task.active_mask, self._rng, self.counterfactual)
+            actions = counterfactual_actions(actions, self.task.active_mask, rng, self.counterfactual)
         imagined = self.world_model.imagine(
             batch.first,
             batch.current,
             batch.first_proprio,
             batch.proprio[:, 0],
             actions,
-            self._rng,
+            rng,
             without=identities(episodes, batch.episode),
         )
         images = np.concatenate([batch.current[:, None], imagined.images], 1)
@@ -97,6 +88,7 @@ class Imagination:
             images.reshape(-1, *images.shape[2:]), proprio.reshape(-1, 10)
         )
         probability = probability.reshape(len(where), horizon + 1)
+        finite &= np.isfinite(probability).all(1)
         succeeded = self.reward_model.detect(probability)[:, 1:]
         result = []
         for i, (index, step) in enumerate(where):

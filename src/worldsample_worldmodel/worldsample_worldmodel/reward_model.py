@@ -6,7 +6,7 @@ it was in known successes), a threshold chosen on episodes that were not trained
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,48 +17,11 @@ from torch import Tensor, nn
 
 from worldsample_core.observation import PROPRIO_DIM, VIEWS
 from worldsample_worldmodel.episodes import Episode
+from worldsample_worldmodel.node_config import RewardModelConfig
 from worldsample_worldmodel.world_model import to_float
 
 GATED = slice(0, 7)
 """Proprioception that the gate looks at: position, rotation, gripper."""
-
-
-@dataclass(frozen=True)
-class RewardModelConfig:
-    """Size and training of the classifier.
-
-    Attributes:
-        image_size: side of the frames, pixels; a multiple of 16.
-        width: channels of the first convolution.
-        hidden, dropout: of the dense layer.
-        hold: frames in a row that must be above the threshold; also the last frames of a successful episode
-            that count as successes (the label says when the success had held that long).
-        release: below threshold - release the count starts again; in between it stands still.
-        near: frames before a success that make up half of the negatives.
-        margin: of the gate beyond the poses of known successes, in m (position), rad, and gripper opening.
-        updates, batch, learning_rate, shift: of one fit; pixels of random shift.
-        threshold_low, threshold_high: the chosen threshold stays between them.
-        validation: share of the episodes kept for choosing the threshold.
-        device, seed: as elsewhere.
-    """
-
-    image_size: int = 64
-    width: int = 32
-    hidden: int = 256
-    dropout: float = 0.1
-    hold: int = 2
-    release: float = 0.2
-    near: int = 8
-    margin: float = 0.003
-    updates: int = 300
-    batch: int = 64
-    learning_rate: float = 1e-3
-    shift: int = 2
-    threshold_low: float = 0.3
-    threshold_high: float = 0.85
-    validation: float = 0.2
-    device: str = "cpu"
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,13 +139,17 @@ class RewardReport:
 
 
 def fit_reward_model(
-    model: RewardModel, episodes: Sequence[Episode], imagined: LabelledFrames | None = None
+    model: RewardModel,
+    episodes: Sequence[Episode],
+    imagined: LabelledFrames | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> RewardReport:
     """Train on balanced batches, then choose the threshold on episodes kept aside.
 
     Args:
         imagined: generated frames of *real* actions, whose labels are therefore known: the classifier learns
             to read the world model's images too. Their last fifth is used for validation.
+        progress: called every ten updates with what is being done.
 
     Raises:
         ValueError: there are no successes or no failures to learn from.
@@ -206,7 +173,7 @@ def fit_reward_model(
     if not train.label.any() or train.label.all():
         raise ValueError("the reward model needs frames of successes and of failures")
     _fit_statistics(model, train)
-    _fit_weights(model, train, rng)
+    _fit_weights(model, train, rng, progress)
     raw = model.probability(validate.images, validate.proprio)
     threshold = _choose_threshold(raw, validate.label, config)
     model.threshold.fill_(threshold)
@@ -241,7 +208,12 @@ def _fit_statistics(model: RewardModel, frames: LabelledFrames) -> None:
     model.gate_high.copy_(known.amax(0) + model.config.margin)
 
 
-def _fit_weights(model: RewardModel, frames: LabelledFrames, rng: np.random.Generator) -> None:
+def _fit_weights(
+    model: RewardModel,
+    frames: LabelledFrames,
+    rng: np.random.Generator,
+    progress: Callable[[str], None] | None,
+) -> None:
     config = model.config
     device = model.threshold.device
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=1e-4)
@@ -251,6 +223,8 @@ def _fit_weights(model: RewardModel, frames: LabelledFrames, rng: np.random.Gene
     half, quarter = config.batch // 2, config.batch // 4
     model.train()
     for update in range(config.updates):
+        if progress is not None and update % 10 == 0:
+            progress(f"fitting the reward model, {update} of {config.updates} updates")
         optimizer.param_groups[0]["lr"] = config.learning_rate * (1.0 - update / config.updates)
         index = np.concatenate(
             [rng.choice(positive, half), rng.choice(near, quarter), rng.choice(negative, quarter)]

@@ -1,0 +1,77 @@
+"""The world model's checkpoints in the run folder, the newest few, and the count of what it has published."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from worldsample_worldmodel.checkpoint import CheckpointError
+
+_STEP = re.compile(r"step_(\d+)\.safetensors$")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What has left the node, over all its lives.
+
+    Attributes:
+        segments: the next one has this seq. transitions: in them.
+        generated_steps: real steps whose segments are all out: they are not generated again.
+    """
+
+    segments: int = 0
+    transitions: int = 0
+    generated_steps: int = 0
+
+
+class CheckpointFolder:
+    """``<publisher>/step_N.safetensors`` of a run folder, N real steps. keep: how many stay."""
+
+    def __init__(self, run_folder: Path, publisher: str, keep: int = 2) -> None:
+        self.path, self.keep = run_folder / publisher, keep
+
+    def steps(self) -> list[tuple[int, Path]]:
+        """(real steps, file) of all checkpoints, oldest first."""
+        if not self.path.is_dir():
+            return []
+        return sorted((int(m[1]), p) for p in self.path.iterdir() if (m := _STEP.match(p.name)))
+
+    def save(self, step: int, write: Callable[[Path], None]) -> Path:
+        """Write the checkpoint of real step ``step`` with ``write``, drop the oldest. Raises OSError."""
+        path = self.path / f"step_{step}.safetensors"
+        write(path)
+        for _, old in self.steps()[: -self.keep]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def load_newest(
+        self, read: Callable[[Path], dict[str, Any]], report: Callable[[str], None]
+    ) -> dict[str, Any] | None:
+        """What ``read`` gives for the newest good checkpoint; None where there is none: the world model can
+        be trained again from the episodes."""
+        for _, path in reversed(self.steps()):
+            try:
+                return read(path)
+            except CheckpointError as problem:
+                report(f"{problem}; trying the checkpoint before")
+        return None
+
+    def published(self) -> Published:
+        """What was published before, by this or an earlier process."""
+        try:
+            values = json.loads((self.path / "published.json").read_text())
+            return Published(**{name: int(values[name]) for name in asdict(Published())})
+        except (OSError, ValueError, TypeError, KeyError):
+            return Published()
+
+    def keep_published(self, published: Published) -> None:
+        """Remember what is about to be published: another process goes on above it. Raises OSError."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        temporary = self.path / ".published.json"
+        temporary.write_text(json.dumps(asdict(published)))
+        os.replace(temporary, self.path / "published.json")

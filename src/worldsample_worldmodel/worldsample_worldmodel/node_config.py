@@ -1,0 +1,132 @@
+"""Every setting of the section ``worldmodel`` of a run's ``config.yaml``; free of torch, so that it is read
+quickly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worldsample_core.world_model_use import WorldModelUse
+from worldsample_worldmodel.config import WorldModelConfig
+from worldsample_worldmodel.counterfactual import CounterfactualConfig
+
+
+@dataclass(frozen=True)
+class RewardModelConfig:
+    """Size and training of the classifier.
+
+    Attributes:
+        image_size: side of the frames, pixels; a multiple of 16.
+        width: channels of the first convolution.
+        hidden, dropout: of the dense layer.
+        hold: frames in a row that must be above the threshold; also the last frames of a successful episode
+            that count as successes (the label says when the success had held that long).
+        release: below threshold - release the count starts again; in between it stands still.
+        near: frames before a success that make up half of the negatives.
+        margin: of the gate beyond the poses of known successes, in m (position), rad, and gripper opening.
+        updates, batch, learning_rate, shift: of one fit; pixels of random shift.
+        threshold_low, threshold_high: the chosen threshold stays between them.
+        validation: share of the episodes kept for choosing the threshold.
+        device, seed: as elsewhere.
+    """
+
+    image_size: int = 64
+    width: int = 32
+    hidden: int = 256
+    dropout: float = 0.1
+    hold: int = 2
+    release: float = 0.2
+    near: int = 8
+    margin: float = 0.003
+    updates: int = 300
+    batch: int = 64
+    learning_rate: float = 1e-3
+    shift: int = 2
+    threshold_low: float = 0.3
+    threshold_high: float = 0.85
+    validation: float = 0.2
+    device: str = "cpu"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """Held-out quality below which nothing imagined may be trained on.
+
+    Attributes:
+        psnr: dB, dual view over the whole horizon. moving_gain: dB above copy-last-frame on moving pixels.
+        segments: of held-out episodes that an evaluation generates at most.
+    """
+
+    psnr: float = 25.0
+    moving_gain: float = 3.0
+    segments: int = 64
+
+
+@dataclass(frozen=True)
+class ImaginationConfig:
+    """Which segments are generated, and which are thrown away.
+
+    Attributes:
+        min_length: steps; a segment that starts nearer to its episode's end has no more real actions to
+            perturb.
+        uncertainty_limit: root mean square error of pixels (0..1) expected of a frame, above which the
+            segment is rejected.
+        box_margin: m, by which the imagined end effector may leave the task's workspace box.
+        undecided: half width of the band around the reward model's threshold in which a segment's last frame
+            must not end, unless it has already succeeded.
+    """
+
+    min_length: int = 3
+    uncertainty_limit: float = 0.12
+    box_margin: float = 0.03
+    undecided: float = 0.05
+
+
+@dataclass(frozen=True)
+class WorldModelNodeConfig(WorldModelUse):
+    """When the node trains, releases and imagines; and the models themselves.
+
+    Attributes:
+        adapt_updates: training updates on the demonstrations before the loop.
+        updates_per_step: training updates owed per real step.
+        release_every: real steps between two releases: new version, held-out evaluation, reward model.
+        segments_per_step: segments generated per real step while the gate is open, over all nodes.
+        generation_batch: segments generated at once, at most.
+        recent_share, recent_episodes: so many of the segments start in so many newest episodes; the others
+            anywhere in the memory, demonstrations included.
+        memory_steps: control steps of real episodes that are kept (the oldest online ones go first).
+        backlog: real time: segments under way to a slow learner above which nothing is generated.
+        reward_segments: generated segments of real actions, with known labels, for a fit of the reward model.
+        model, reward, gate, imagination, counterfactual: see there.
+    """
+
+    adapt_updates: int = 600
+    updates_per_step: float = 0.5
+    release_every: int = 500
+    segments_per_step: float = 0.5
+    generation_batch: int = 8
+    recent_share: float = 0.5
+    recent_episodes: int = 8
+    memory_steps: int = 20_000
+    backlog: int = 64
+    reward_segments: int = 64
+    model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    reward: RewardModelConfig = field(default_factory=RewardModelConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    imagination: ImaginationConfig = field(default_factory=ImaginationConfig)
+    counterfactual: CounterfactualConfig = field(default_factory=CounterfactualConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.updates_per_step, self.segments_per_step) < 0.0 or self.adapt_updates < 0:
+            raise ValueError("adapt_updates, updates_per_step and segments_per_step must not be negative")
+        if min(self.release_every, self.generation_batch, self.recent_episodes, self.memory_steps) < 1:
+            raise ValueError(
+                "release_every, generation_batch, recent_episodes and memory_steps must be at least 1"
+            )
+        if not 0.0 <= self.recent_share <= 1.0 or self.backlog < 1 or self.reward_segments < 0:
+            raise ValueError("need 0 <= recent_share <= 1, backlog >= 1 and reward_segments >= 0")
+        for name in ("image_size", "device"):
+            ours, theirs = getattr(self.model, name), getattr(self.reward, name)
+            if ours != theirs:
+                raise ValueError(f"model.{name} is {ours!r}, reward.{name} {theirs!r}: make them equal")
