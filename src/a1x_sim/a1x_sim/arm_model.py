@@ -105,8 +105,9 @@ def _finger(index: int) -> str:
         </body>"""
 
 
-def _gripper() -> str:
-    """gripper_link: hand, camera on its bracket (looking down past the fingertips), and the two fingers."""
+def _gripper(held: str) -> str:
+    """gripper_link: hand, camera on its bracket (looking down past the fingertips), the two fingers, and what
+    they hold for good."""
     return f"""
       <body name="gripper_link" pos="{text(GRIPPER_ORIGIN)}" gravcomp="1">
         <inertial pos="-0.01 0 0" mass="{GRIPPER_MASS}" diaginertia="0.0006 0.0005 0.0005"/>
@@ -116,15 +117,18 @@ def _gripper() -> str:
         {box("-0.062 0 0.085", "0.010 0.030 0.011", "camera_body")}
         {box("-0.050 0 0.050", "0.004 0.010 0.030", DARK)}
         <camera name="wrist" pos="-0.050 0 0.088" xyaxes="0 -1 0 0.15 0 0.989" fovy="66"/>
-        {_finger(0)}{_finger(1)}
+        {_finger(0)}{_finger(1)}{held}
       </body>"""
 
 
-def arm_mjcf(stiffness: tuple[float, ...] = (1000, 1000, 800, 400, 250, 150)) -> tuple[str, str]:
+def arm_mjcf(
+    stiffness: tuple[float, ...] = (1000, 1000, 800, 400, 250, 150), held: str = ""
+) -> tuple[str, str]:
     """MJCF of the arm: the body (base_link at the world origin), and its actuators, ties and exclusions.
 
     Joints are position servos with gravity compensation; ``stiffness`` is their gain in N m/rad. The finger
-    command is the opening of one finger in m (0 .. FINGER_STROKE); the other one is tied to it.
+    command is the opening of one finger in m (0 .. FINGER_STROKE); the other one is tied to it. ``held`` is
+    MJCF put into gripper_link.
     """
     looks = (
         box("-0.02 0 0.006", "0.085 0.070 0.006", DARK)
@@ -147,7 +151,7 @@ def arm_mjcf(stiffness: tuple[float, ...] = (1000, 1000, 800, 400, 250, 150)) ->
             f'<position name="{joint.name}" joint="{joint.name}" kp="{gain}" dampratio="1" '
             f'forcerange="{-joint.effort} {joint.effort}"/>\n    '
         )
-    body += _gripper() + "</body>" * (len(ARM_JOINTS) + 1)
+    body += _gripper(held) + "</body>" * (len(ARM_JOINTS) + 1)
     first, second = FINGER_JOINT_NAMES
     rest = f"""
   <actuator>

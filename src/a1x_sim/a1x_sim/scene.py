@@ -12,8 +12,8 @@ TIMESTEP = 0.002  # s
 
 def build_model(task: Task, timestep: float = TIMESTEP) -> mujoco.MjModel:
     """Compile the cell of ``task``; base_link is the world frame and the table top is z = 0."""
-    arm, actuators = arm_mjcf()
     fragment = task.scene()
+    arm, actuators = arm_mjcf(held=fragment.held)
     return mujoco.MjModel.from_xml_string(f"""
 <mujoco model="a1x_{task.name}">
   <compiler angle="radian" autolimits="true"/>

@@ -33,17 +33,49 @@ def ball(
 
 
 def capsule(
-    start: Sequence[float] | str, end: Sequence[float] | str, radius: float, material: str, kind: str = "look"
+    start: Sequence[float] | str,
+    end: Sequence[float] | str,
+    radius: float,
+    material: str,
+    kind: str = "look",
+    **attributes: str,
 ) -> str:
     """A rod with round ends between two points (3)."""
-    return _rod("capsule", start, end, radius, material, kind)
+    return _rod("capsule", start, end, radius, material, kind, attributes)
 
 
 def cylinder(
-    start: Sequence[float] | str, end: Sequence[float] | str, radius: float, material: str, kind: str = "look"
+    start: Sequence[float] | str,
+    end: Sequence[float] | str,
+    radius: float,
+    material: str,
+    kind: str = "look",
+    **attributes: str,
 ) -> str:
     """A rod with flat ends between two points (3)."""
-    return _rod("cylinder", start, end, radius, material, kind)
+    return _rod("cylinder", start, end, radius, material, kind, attributes)
+
+
+def square_ring(
+    inner: float,
+    wall: float,
+    low: float,
+    high: float,
+    material: str,
+    kind: str = "look",
+    **attributes: str,
+) -> str:
+    """Four boxes around a square hole of half width ``inner``, ``wall`` thick, from ``low`` to ``high``."""
+    middle, half, t = (low + high) / 2, (high - low) / 2, wall / 2
+    return "".join(
+        box((x, y, middle), (*size, half), material, kind, **attributes)
+        for x, y, size in (
+            (inner + t, 0.0, (t, inner + wall)),
+            (-inner - t, 0.0, (t, inner + wall)),
+            (0.0, inner + t, (inner, t)),
+            (0.0, -inner - t, (inner, t)),
+        )
+    )
 
 
 def _rod(
@@ -53,8 +85,10 @@ def _rod(
     radius: float,
     material: str,
     kind: str,
+    attributes: dict[str, str],
 ) -> str:
-    return _geom(shape, kind, material, {"fromto": f"{text(start)} {text(end)}", "size": text([radius])})
+    ends = f"{text(start)} {text(end)}"
+    return _geom(shape, kind, material, {"fromto": ends, "size": text([radius]), **attributes})
 
 
 def _geom(shape: str, kind: str, material: str, attributes: dict[str, str]) -> str:

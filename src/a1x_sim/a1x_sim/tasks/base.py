@@ -51,6 +51,8 @@ class SceneFragment:
     side_camera: SideCamera
     assets: str = ""
     extra: str = ""
+    held: str = ""
+    """Put into gripper_link: what the gripper holds from the start and never lets go."""
 
 
 class Task(ABC):
