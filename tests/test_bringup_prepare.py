@@ -195,6 +195,23 @@ def test_demonstrations_go_where_they_are_asked_to(tmp_path: Path) -> None:
     ]
 
 
+def test_the_method_decides_whether_there_is_a_world_model(tmp_path: Path) -> None:
+    plain = new(tmp_path, "train", method="hil_serl")
+    assert not any(node.executable == "worldmodel_node" for node in build_graph(plain.settings, tmp_path))
+    plan = new(tmp_path, "train", method="worldsample", overrides=("worldmodel.nodes=2", "run.image_size=96"))
+    model, reward = (plan.settings.worldmodel[part] for part in ("model", "reward"))
+    assert (model["image_size"], reward["image_size"]) == (96, 96)
+    nodes = [n for n in build_graph(plan.settings, tmp_path) if n.executable == "worldmodel_node"]
+    assert [(n.name, n.parameters["index"], n.parameters["count"]) for n in nodes] == [
+        ("worldmodel", 0, 2),
+        ("worldmodel_1", 1, 2),
+    ]
+    with pytest.raises(ConfigError, match=r"worldmodel\.model\.image_size=32 contradicts"):
+        new(tmp_path, "train", method="worldsample", overrides=("worldmodel.model.image_size=32",))
+    with pytest.raises(ConfigError, match="did you mean 'release_every'"):
+        new(tmp_path, "train", method="worldsample", overrides=("worldmodel.release_evry=3",))
+
+
 class Usage(NamedTuple):
     total: int
     used: int

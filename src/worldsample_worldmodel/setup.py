@@ -16,4 +16,9 @@ setup(
     maintainer_email="worldsample@example.org",
     description="Dual-view video world model, counterfactual segments and reward model of WorldSample.",
     license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "worldmodel_node = worldsample_worldmodel.worldmodel_node:main",
+        ],
+    },
 )

@@ -31,11 +31,15 @@ SECTION_CLASSES = {
     "learner": ("worldsample_policy.config", "LearnerConfig"),
     "operator": ("a1x_sim.operator", "OperatorConfig"),
     "sim": ("a1x_sim.sim_config", "SimConfig"),
+    "worldmodel": ("worldsample_worldmodel.node_config", "WorldModelNodeConfig"),
     "driver": ("a1x_driver.config", "DriverConfig"),
     "teleop": ("a1x_driver.teleop_config", "TeleopConfig"),
 }
 """The dataclass by which a package reads its section; checked before any node starts."""
 
+
+FOLLOWS_RUN = (("learner",), ("worldmodel", "model"), ("worldmodel", "reward"))
+"""Sections whose image size and seed are the run's: models that contradict it would train on nothing."""
 
 OWNED = {
     ("run", "directory"): "--run-dir or --name",
@@ -109,17 +113,27 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
         ConfigError: an unknown key, a value of the wrong type, or sections that contradict each other.
     """
     values = merge(values)
-    learner, run = values.setdefault("learner", {}), values["run"]
-    for key in ("image_size", "seed"):  # the run's word; a learner that contradicts it would train on nothing
-        if key in run:
-            if learner.get(key, run[key]) != run[key]:
-                raise ConfigError(
-                    f"learner.{key}={learner[key]} contradicts run.{key}={run[key]}: set run.{key} only"
-                )
-            learner[key] = run[key]
+    for path in FOLLOWS_RUN:
+        if path[0] != "worldmodel" or values.get("worldmodel", {}).get("enabled"):
+            _follow_run(values, path)
     for section, (module, name) in SECTION_CLASSES.items():
         values[section] = to_mapping(from_mapping(_class(module, name), values.get(section, {}), section))
     return from_mapping(Settings, values)
+
+
+def _follow_run(values: dict[str, Any], path: tuple[str, ...]) -> None:
+    """Give a section the run's image size and seed. Raises :class:`ConfigError` where it says otherwise."""
+    run, section = values["run"], values
+    for key in path:
+        section = section.setdefault(key, {})
+    for key in ("image_size", "seed"):
+        if key in run:
+            if section.get(key, run[key]) != run[key]:
+                name = ".".join((*path, key))
+                raise ConfigError(
+                    f"{name}={section[key]} contradicts run.{key}={run[key]}: set run.{key} only"
+                )
+            section[key] = run[key]
 
 
 def _class(module: str, name: str) -> type:

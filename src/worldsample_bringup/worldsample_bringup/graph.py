@@ -14,6 +14,7 @@ from pathlib import Path
 
 from worldsample_core.config import ConfigError
 from worldsample_core.settings import Settings
+from worldsample_core.world_model_use import world_model_use
 
 
 class OnExit(Enum):
@@ -68,7 +69,9 @@ def build_graph(settings: Settings, config: Path) -> tuple[NodeSpec, ...]:
         ConfigError: no node of this version can play a part that the settings ask for.
     """
     parameters = {"config": str(config)}
-    learning = [learner(settings, parameters)] if settings.run.mode == "train" else []
+    learning: tuple[NodeSpec, ...] = ()
+    if settings.run.mode == "train":
+        learning = (learner(settings, parameters), *world_models(settings, parameters))
     return (*cell(settings, parameters), policy(parameters), *learning, dashboard(parameters))
 
 
@@ -109,6 +112,24 @@ def learner(settings: Settings, parameters: Mapping[str, str]) -> NodeSpec:
         on_exit=OnExit.RESPAWN,
         nice=0 if settings.run.lockstep else 10,
         grace=10.0,
+    )
+
+
+def world_models(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSpec, ...]:
+    """The nodes that imagine, where the method asks for them. A crash costs synthetic data only."""
+    use = world_model_use(settings.worldmodel)
+    return tuple(
+        NodeSpec(
+            "worldsample_worldmodel",
+            "worldmodel_node",
+            "worldmodel" if index == 0 else f"worldmodel_{index}",
+            {**parameters, "index": index, "count": use.nodes},
+            environment=ONE_THREAD,
+            on_exit=OnExit.RESPAWN,
+            nice=0 if settings.run.lockstep else 10,
+            grace=10.0,
+        )
+        for index in range(use.nodes if use.enabled else 0)
     )
 
 
