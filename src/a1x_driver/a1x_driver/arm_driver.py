@@ -86,7 +86,7 @@ class ArmDriver:
         self._commanded = -np.inf
         self._vendor_error, self._rival = "", ""
         self._stopping = ""
-        self._followed = 0.0
+        self._followed, self._blocked = 0.0, False
         self._opening = self._gripper_goal = 0.0
         self._gripper_known = False
         self._legs: list[Leg] = []
@@ -125,9 +125,9 @@ class ArmDriver:
         self._end_reset("the arm was disabled")
 
     def clear_errors(self) -> None:
-        """Forget the vendor's error; it comes back with the next status if it is still there."""
-        self._vendor_error = ""
-        self._followed = np.inf  # the next step begins to watch anew
+        """Forget the vendor's error, which comes back with the next status if it is still there, and that the
+        arm was blocked."""
+        self._vendor_error, self._blocked = "", False
 
     def command(self, command: Command, now: float, clock: int) -> str:
         """Take a command. Returns why it does not count; "" if it does."""
@@ -143,12 +143,12 @@ class ArmDriver:
     def _accept(self, command: Command, now: float, clock: int) -> None:
         if self._legs or self._leg is not None:
             raise RejectedCommand("the arm is being reset")
-        motion = self._gate.check(command, clock)
         if not self.enabled:
             raise RejectedCommand(self._why_disabled())
         problem = self.fault(now)
         if problem:
             raise RejectedCommand(problem)
+        motion = self._gate.check(command, clock)
         if not self._streaming or now - self._commanded > self._config.watchdog.command:
             self._start_from_measured(always=not self._streaming)
         stream, feedback = self._stream, self.feedback
@@ -190,7 +190,8 @@ class ArmDriver:
         if problem:
             raise NoSafePath(problem)
         reset, task = self._config.reset, self._task
-        legs = plan_reset(self.feedback.joints, self.home, reset.lift, task.box_low[2] - reset.clearance)
+        floor = task.box_low[2] - reset.clearance
+        legs = plan_reset(self.feedback.joints, self.home, reset.lift, floor, reset.table)
         self._start_from_measured(always=not self._streaming)
         self._legs, self._leg = list(legs), None
         self._gripper_goal = task.reset_gripper
@@ -300,10 +301,12 @@ class ArmDriver:
         self._followed = np.inf
 
     def _watch_following(self, now: float) -> None:
-        """Remember since when the arm has been following."""
+        """Notice an arm that does not follow its targets; that stays until :meth:`clear_errors`."""
         error = float(np.abs(self.feedback.joints - self._stream.joints).max())
         if error <= self._config.limits.tracking_error or not np.isfinite(self._followed):
             self._followed = now
+        elif now - self._followed > self._config.watchdog.blocked:
+            self._blocked = True
 
     def _target(self) -> Target:
         return Target(
@@ -330,7 +333,7 @@ class ArmDriver:
         outside = feedback.outside(self._config.limits.rest_tolerance)
         if outside:
             return f"{outside}: calibrate the arm, or move it inside its limits"
-        if self._streaming and np.isfinite(self._followed) and now - self._followed > watchdog.blocked:
+        if self._blocked:
             return "the arm does not follow its targets: is it blocked, or not enabled? Then ~/clear_errors"
         return ""
 

@@ -78,7 +78,7 @@ class Limits:
     linear_velocity: float = 0.2
     linear_acceleration: float = 2.0
     angular_velocity: float = 1.2
-    angular_acceleration: float = 10.0
+    angular_acceleration: float = 6.0
     max_translation: float = 0.015
     max_rotation: float = 0.15
     max_tilt: float = 0.6
@@ -139,6 +139,7 @@ class ResetMotion:
         speed: fraction of the limits' joint velocity.
         lift: m above the reset pose, as far as it can be reached.
         clearance: m, how far below the lower end of the workspace box the way may lead.
+        table: m, height of the table in base_link; the fingertips stay above it.
         gripper_wait: s for the gripper before the arm moves.
         tolerance: rad, of each joint at the end; settle: s.
         timeout: s for the whole way.
@@ -147,6 +148,7 @@ class ResetMotion:
     speed: float = 0.3
     lift: float = 0.06
     clearance: float = 0.01
+    table: float = 0.0
     gripper_wait: float = 0.5
     tolerance: float = 0.03
     settle: float = 0.2

@@ -12,6 +12,8 @@ from worldsample_core.a1x_kinematics import JOINT_HIGH, JOINT_LOW, Array, forwar
 NEAR = 0.05
 """rad; from so near the arm goes straight to the reset pose."""
 REACH = 0.002
+FINGERTIP = 0.09
+"""m, gripper_link -> fingertips along x; our estimate."""
 
 
 class NoSafePath(ValueError):
@@ -28,12 +30,13 @@ class Leg:
     rotation: Array | None = None
 
 
-def plan_reset(start: Array, goal: Array, lift: float, floor: float) -> tuple[Leg, ...]:
+def plan_reset(start: Array, goal: Array, lift: float, floor: float, table: float) -> tuple[Leg, ...]:
     """Legs from joint angles ``start`` (6,) to ``goal`` (6,).
 
     Args:
         lift: m above the goal pose to cross at, as far as it can be reached.
         floor: m, gripper_link must not go below it (nor below where it starts or ends).
+        table: m, the fingertips must not go below it (nor below where they start).
 
     Raises:
         NoSafePath: a leg would lead below the floor.
@@ -43,6 +46,9 @@ def plan_reset(start: Array, goal: Array, lift: float, floor: float) -> tuple[Le
     at, turned = forward_kinematics(start_inside)
     end, end_turned = forward_kinematics(goal)
     floor = min(floor, float(at[2]) - 0.002, float(end[2]) - 0.002)
+    table = min(
+        table, float(_fingertip(at, turned)[2]) - 0.002, float(_fingertip(end, end_turned)[2]) - 0.002
+    )
     if float(np.abs(start_inside - goal).max()) < NEAR:
         return (home,)
     legs: list[Leg] = []
@@ -58,7 +64,7 @@ def plan_reset(start: Array, goal: Array, lift: float, floor: float) -> tuple[Le
     before = crossing
     for leg in legs:
         if leg.position is None:
-            _check_clear(before, leg, floor)
+            _check_clear(before, leg, floor, table)
         before = leg.joints
     return tuple(legs)
 
@@ -77,12 +83,21 @@ def _highest(at: Array, rotation: Array, height: float, guess: Array) -> tuple[A
     return found
 
 
-def _check_clear(start: Array, leg: Leg, floor: float) -> None:
+def _fingertip(position: Array, rotation: Array) -> Array:
+    tip: Array = position + rotation[:, 0] * FINGERTIP
+    return tip
+
+
+def _check_clear(start: Array, leg: Leg, floor: float, table: float) -> None:
     for share in np.linspace(0.0, 1.0, 25):
-        height = float(forward_kinematics(start + (leg.joints - start) * share)[0][2])
-        if height < floor:
-            raise NoSafePath(
-                f"the way {leg.what} would lead the gripper down to {height:.3f} m (lowest allowed: "
-                f"{floor:.3f} m): drive the arm to a place above the workspace by hand or with the vendor's "
-                "tool, then reset again"
-            )
+        at, turned = forward_kinematics(start + (leg.joints - start) * share)
+        for what, height, lowest in (
+            ("the gripper", float(at[2]), floor),
+            ("the fingertips", float(_fingertip(at, turned)[2]), table),
+        ):
+            if height < lowest:
+                raise NoSafePath(
+                    f"the way {leg.what} would lead {what} down to {height:.3f} m (lowest allowed: "
+                    f"{lowest:.3f} m): drive the arm to a place above the workspace with the vendor's tool, "
+                    "then reset again"
+                )

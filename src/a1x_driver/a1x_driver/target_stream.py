@@ -26,7 +26,7 @@ class TargetStream:
 
     Attributes:
         joints, velocity: (6,), the newest target. position (3,), rotation (3, 3): the pose that it follows.
-        unreachable: the last step met a pose out of reach, or a joint limit, and stays before it.
+        unreachable: the last step met a pose out of reach, or a joint limit, and stays beside or before it.
     """
 
     def __init__(self, limits: Limits, joints: Array) -> None:
@@ -46,6 +46,7 @@ class TargetStream:
         self.position, self.rotation = forward_kinematics(joints)
         self._moving, self._turning = np.zeros(3), np.zeros(3)
         self._reached = self.joints
+        self._sensitivity = np.full(6, 1e-3)  # rad of each joint per m of the way
         self.goal_position, self.goal_rotation = self.position, self.rotation
         self._path: tuple[Array, Array] | None = None
         self._progress, self._speed, self._share = 0.0, 0.0, 1.0
@@ -121,7 +122,10 @@ class TargetStream:
         return point
 
     def _along_pose(self, dt: float, low: Array, high: Array) -> None:
-        at, moving = approach(self.position, self._moving, self.goal_position, *self._linear, dt)
+        fast, sudden = self._linear
+        gentle = np.minimum(sudden, 0.6 * float(np.min(self._acceleration / self._sensitivity)))
+        speed = np.minimum(fast, 0.8 * float(np.min(self._fastest / self._sensitivity)))
+        at, moving = approach(self.position, self._moving, self.goal_position, speed, sudden, dt, gentle)
         inside = np.minimum(np.maximum(at, low), high)
         moving = np.where(inside == at, moving, 0.0)
         fastest, acceleration = self._angular
@@ -134,16 +138,29 @@ class TargetStream:
         turned = rotvec_to_matrix(turning * dt) @ self.rotation if np.any(turning) else self.rotation
         if not np.any(moving) and not np.any(turning) and np.array_equal(inside, self.position):
             return
-        reached, error = solve_pose(
-            inside, turned, self._reached, self._low, self._high, iterations=6, tolerance=1e-6
-        )
-        self.unreachable = error > REACH
-        if self.unreachable:  # stay before it; the goal is given up
-            self._moving, self._turning = np.zeros(3), np.zeros(3)
-            self.goal_position, self.goal_rotation = self.position, self.rotation
-            return
-        self.position, self.rotation, self._reached = inside, turned, reached
-        self._moving, self._turning = moving, turning
+        x, y, z = self.position
+        level, upright = np.array([inside[0], inside[1], z]), np.array([x, y, inside[2]])
+        # At the edge of what can be reached the motion gives up height, xy, rotation, and then all.
+        for place, rotation in (
+            (inside, turned),
+            (level, turned),
+            (upright, turned),
+            (inside, self.rotation),
+        ):
+            reached, error = solve_pose(
+                place, rotation, self._reached, self._low, self._high, iterations=6, tolerance=1e-6
+            )
+            self.unreachable = error > REACH or place is not inside or rotation is not turned
+            if error <= REACH:
+                self._moving = np.where(place == inside, moving, 0.0)
+                way = float(np.linalg.norm(place - self.position))
+                if way > 1e-5:  # near a singularity a little way is a lot of joint motion: go gently there
+                    self._sensitivity = np.maximum(np.abs(reached - self._reached) / way, 1e-3)
+                self._turning = turning if rotation is turned else np.zeros(3)
+                self.position, self.rotation, self._reached = place, rotation, reached
+                return
+        self._moving, self._turning = np.zeros(3), np.zeros(3)
+        self.goal_position, self.goal_rotation = self.position, self.rotation
 
     def _follow(self, wanted: Array, dt: float) -> None:
         change = self._acceleration * dt

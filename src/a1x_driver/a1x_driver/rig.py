@@ -1,0 +1,95 @@
+"""The driver's core and a stand-in arm in one process, on a clock of their own: for tests and the bench."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from a1x_driver.arm_driver import ArmDriver, Target
+from a1x_driver.command_gate import Command
+from a1x_driver.config import DriverConfig
+from a1x_driver.standin_arm import REST, Rules, StandInArm
+from worldsample_core.a1x_kinematics import Array
+from worldsample_core.config import TaskConfig
+
+EPOCH = 1_000_000_000_000
+"""ns of the ROS clock at time 0."""
+
+
+class Rig:
+    """Steps both. Feedback comes with ``tick``; the driver streams every second tick.
+
+    Attributes:
+        now: s. driver, arm: the two. target: the newest, None where none was sent.
+        feedback: whether it comes.
+    """
+
+    def __init__(
+        self, config: DriverConfig, task: TaskConfig, joints: Array | None = None, tick: float = 0.005
+    ) -> None:
+        self.now, self.tick, self._ticks = 0.0, tick, 0
+        self.driver = ArmDriver(config, task)
+        self.arm = StandInArm(REST if joints is None else joints)
+        limits = config.limits
+        self.rules = Rules(
+            np.asarray(limits.joint_velocity),
+            np.asarray(limits.joint_acceleration),
+            np.asarray(task.box_low),
+            np.asarray(task.box_high),
+        )
+        self.target: Target | None = None
+        self.feedback = True
+
+    @property
+    def clock(self) -> int:
+        """ns of the ROS clock."""
+        return EPOCH + round(self.now * 1e9)
+
+    def stream(self) -> None:
+        """What the driver sends now goes to the arm."""
+        self.target = self.driver.step(self.now)
+        if self.target is not None:
+            self.arm.take_target(self.target.joints, self.now)
+            self.arm.opening_target = 100.0 * self.target.opening
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        for _ in range(round(seconds / self.tick)):
+            self.now += self.tick
+            self._ticks += 1
+            self.arm.step(self.tick)
+            if self.feedback:
+                self.driver.take_feedback(self.arm.reading().tolist(), self.arm.velocities.tolist(), self.now)
+                self.driver.take_gripper(self.arm.opening, self.now)
+            if self._ticks % 2 == 0:
+                self.stream()
+
+    def reset(self, seconds: float = 30.0) -> tuple[bool, str]:
+        """Reset, and wait for the answer. Raises :class:`a1x_driver.reset_path.NoSafePath`."""
+        self.driver.start_reset(self.now)
+        for _ in range(round(seconds / 0.05)):
+            self.run(0.05)
+            answer = self.driver.reset_answer()
+            if answer is not None:
+                return answer
+        return False, "no answer"
+
+    def send(
+        self,
+        translation: tuple[float, float, float] | Array = (0.0, 0.0, 0.0),
+        rotation: tuple[float, float, float] | Array = (0.0, 0.0, 0.0),
+        gripper: int = 0,
+        frame: str = "base_link",
+        age: float = 0.0,
+    ) -> str:
+        """A command that answers an observation ``age`` s old. Returns why it was refused, or ""."""
+        command = Command(
+            np.asarray(translation, np.float64),
+            np.asarray(rotation, np.float64),
+            gripper,
+            frame,
+            self.clock - round(age * 1e9),
+        )
+        problem = self.driver.command(command, self.now, self.clock)
+        if not problem:
+            self.stream()
+        return problem

@@ -1,0 +1,167 @@
+"""A stand-in of the arm: speaks the vendor's topics at 200 Hz, and misbehaves on request.
+
+Parameters:
+    config: path of the run's config.yaml (section ``driver`` names the topics).
+    reliability, durability: of what it publishes: reliable or best_effort, volatile or transient_local.
+    lag: s, of the joints. drop, late: fractions of feedback messages that are lost, or come 20 ms late.
+    start: "rest" (folded, joint 3 at +1.5 deg) or "ready" (the task's reset pose).
+    mute_after: s after which feedback stops (0: never). error_after: s after which it reports an error.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float32
+
+from a1x_driver import vendor_messages as vendor
+from a1x_driver.config import DriverConfig, Topic
+from a1x_driver.node_process import config_path, qos_of, run_node
+from a1x_driver.standin_arm import REST, Rules, StandInArm
+from worldsample_core.a1x_kinematics import ARM_JOINT_NAMES
+from worldsample_core.config import from_mapping
+from worldsample_core.settings import load_settings
+
+RATE = 200.0
+
+
+class StandInArmNode(Node):
+    """Publishes feedback, gripper and status; hears targets and functions. Subscription ``~/mute`` (Bool)
+    stops and starts the feedback."""
+
+    def __init__(self) -> None:
+        """Raises :class:`ConfigError` where the configuration is unusable."""
+        super().__init__("standin_arm")
+        settings = load_settings(config_path(self))
+        config, task = from_mapping(DriverConfig, settings.driver, "driver"), settings.task
+        reliability = str(self.declare_parameter("reliability", "best_effort").value)
+        durability = str(self.declare_parameter("durability", "volatile").value)
+        start = str(self.declare_parameter("start", "rest").value)
+        lag = float(self.declare_parameter("lag", 0.05).value)
+        self._drop = float(self.declare_parameter("drop", 0.0).value)
+        self._late = float(self.declare_parameter("late", 0.0).value)
+        self._mute_after = float(self.declare_parameter("mute_after", 0.0).value)
+        self._error_after = float(self.declare_parameter("error_after", 0.0).value)
+        limits = config.limits
+        self.arm = StandInArm(
+            np.asarray(task.reset_joints) if start == "ready" else REST,
+            lag,
+            Rules(
+                np.asarray(limits.joint_velocity),
+                np.asarray(limits.joint_acceleration),
+                np.full(3, -np.inf),  # a reset leads outside the box
+                np.full(3, np.inf),
+                jump=0.02,
+            ),
+        )
+        self.arm.enabled = start == "ready"
+        topics = config.topics
+
+        def qos(topic: Topic) -> Topic:
+            return Topic(topic.name, reliability, durability, 1)  # type: ignore[arg-type]
+
+        self._feedback = self.create_publisher(
+            JointState, topics.feedback_arm.name, qos_of(qos(topics.feedback_arm))
+        )
+        self._gripper = self.create_publisher(
+            JointState, topics.feedback_gripper.name, qos_of(qos(topics.feedback_gripper))
+        )
+        self._status = self.create_publisher(
+            vendor.StatusMessage, topics.feedback_status.name, qos_of(qos(topics.feedback_status))
+        )
+        self.create_subscription(
+            JointState, topics.target_joints.name, self._on_target, qos_of(topics.target_joints)
+        )
+        if config.gripper_interface == "float32":
+            self.create_subscription(
+                Float32, topics.target_gripper.name, self._on_float, qos_of(topics.target_gripper)
+            )
+        else:
+            self.create_subscription(
+                JointState, topics.target_gripper.name, self._on_grip, qos_of(topics.target_gripper)
+            )
+        self.create_subscription(
+            vendor.FunctionMessage,
+            topics.function_frame.name,
+            self._on_function,
+            qos_of(topics.function_frame),
+        )
+        self.create_subscription(Bool, "~/mute", self._on_mute, 1)
+        self._rng = np.random.default_rng(0)
+        self._wall = Clock(clock_type=ClockType.SYSTEM_TIME)
+        self._began = self._stepped = time.monotonic()
+        self._waiting: deque[tuple[float, JointState]] = deque()
+        self._muted, self._ticks = False, 0
+        self.create_timer(1.0 / RATE, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.arm.step(now - self._stepped)
+        self._stepped = now
+        self._ticks += 1
+        alive = now - self._began
+        if self._error_after and alive > self._error_after:
+            self._error_after, self.arm.error = 0.0, 17
+        if self._muted or (self._mute_after and alive > self._mute_after):
+            return
+        stamp = self._wall.now().to_msg()
+        joints = JointState(
+            name=[*ARM_JOINT_NAMES, "gripper"],
+            position=[*self.arm.reading().tolist(), 0.37],  # the seventh is in no useful unit
+            velocity=[*self.arm.velocities.tolist(), 0.0],
+        )
+        joints.header.stamp = stamp
+        fate = self._rng.random()
+        if fate < self._late:
+            self._waiting.append((now + 0.02, joints))
+        elif fate >= self._late + self._drop:
+            self._feedback.publish(joints)
+        while self._waiting and self._waiting[0][0] <= now:
+            self._feedback.publish(self._waiting.popleft()[1])
+        if self._ticks % 4 == 0:
+            grip = JointState(name=["gripper"], position=[self.arm.opening], velocity=[0.0])
+            grip.header.stamp = stamp
+            self._gripper.publish(grip)
+        if self._ticks % 20 == 0 and not vendor.HAVE_VENDOR:
+            self._status.publish(
+                vendor.StatusMessage(data=f"code {self.arm.error}" if self.arm.error else "")
+            )
+
+    def _on_target(self, message: JointState) -> None:
+        seen = self.arm.judgement.jump
+        stamp = message.header.stamp
+        self.arm.take_target(np.array(message.position[:6]), stamp.sec + 1e-9 * stamp.nanosec)
+        if self.arm.judgement.jump > seen:
+            self.get_logger().error(f"the target jumped: {self.arm.judgement.examples[-1]}")
+
+    def _on_grip(self, message: JointState) -> None:
+        self.arm.opening_target = float(np.clip(message.position[0], 0.0, 100.0))
+
+    def _on_float(self, message: Float32) -> None:
+        self.arm.opening_target = float(np.clip(message.data, 0.0, 100.0))
+
+    def _on_function(self, message: object) -> None:
+        code = vendor.function_code(message)
+        if code == vendor.CLEAR:
+            self.arm.error = 0
+        elif code in (vendor.ENABLE, vendor.DISABLE):
+            self.arm.enabled = code == vendor.ENABLE
+            self.arm.forget_targets()
+
+    def _on_mute(self, message: Bool) -> None:
+        self._muted = bool(message.data)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node. Returns 0 when asked to stop, 2 where the configuration cannot be used."""
+    return run_node("standin_arm", StandInArmNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""A stand-in of a person with a gamepad: shows a motion, intervenes now and then, presses success.
+
+Parameters:
+    config: path of the run's config.yaml.
+    zeros: the device sends only zeros. gone_after: s after which it is silent (0: never).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import Joy
+
+from a1x_driver.node_process import config_path, run_node
+from a1x_driver.teleop_config import TeleopConfig
+from worldsample_core.config import from_mapping
+from worldsample_core.qos import SENSOR, STATUS
+from worldsample_core.settings import load_settings
+from worldsample_msgs.msg import PolicyStatus
+
+RATE = 50.0
+
+
+class StandInPersonNode(Node):
+    """In a demonstration it drives from the start; in training for a second out of four. After some 3 s of an
+    episode it presses success."""
+
+    def __init__(self) -> None:
+        """Raises :class:`ConfigError` where the configuration is unusable."""
+        super().__init__("standin_person")
+        settings = load_settings(config_path(self))
+        self._config = from_mapping(TeleopConfig, settings.teleop, "teleop")
+        self._zeros = bool(self.declare_parameter("zeros", False).value)
+        self._gone_after = float(self.declare_parameter("gone_after", 0.0).value)
+        self._publisher = self.create_publisher(Joy, self._config.joy_topic, SENSOR)
+        self.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
+        self._phase = PolicyStatus.STARTING
+        self._episode = (-1, -1)
+        self._rng = np.random.default_rng(settings.run.seed)
+        self._direction = np.zeros(6)
+        self._turned = self._began = self._episode_began = time.monotonic()
+        self.create_timer(1.0 / RATE, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _on_policy(self, message: PolicyStatus) -> None:
+        self._phase = message.phase
+        episode = (int(message.phase), int(message.episode))
+        if episode != self._episode:
+            self._episode, self._episode_began = episode, time.monotonic()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self._gone_after and now - self._began > self._gone_after:
+            return
+        if now - self._turned > 0.5:
+            self._turned, self._direction = now, self._rng.uniform(-1, 1, 6)
+        running = now - self._episode_began
+        drives = self._phase == PolicyStatus.DEMO or (
+            self._phase == PolicyStatus.TRAIN and running % 4.0 < 1.0
+        )
+        config = self._config
+        joy = Joy(axes=[0.0] * (max(*config.axes, 5) + 1), buttons=[0] * 12)
+        if drives:
+            joy.buttons[config.buttons.hold] = 1
+            for axis, value in zip(config.axes, self._direction, strict=True):
+                if axis >= 0 and not self._zeros:
+                    joy.axes[axis] = float(value)
+        if self._phase in (PolicyStatus.DEMO, PolicyStatus.TRAIN) and running % 4.0 > 3.8:
+            joy.buttons[config.buttons.success] = 1
+        self._publisher.publish(joy)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node. Returns 0 when asked to stop, 2 where the configuration cannot be used."""
+    return run_node("standin_person", StandInPersonNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The operator's device: drives only while held; a silent or dead one is noticed."""
+
+import numpy as np
+import pytest
+
+from a1x_driver.keyboard import Keyboard
+from a1x_driver.operator_input import OperatorInput, shape
+from a1x_driver.teleop_config import Buttons, TeleopConfig
+
+CONFIG = TeleopConfig(axes=(0, 1, 2, 3, 4, 5))
+
+
+def buttons(**down: int) -> list[int]:
+    pressed = [0] * 12
+    for name in down:
+        pressed[getattr(Buttons(), name)] = 1
+    return pressed
+
+
+def test_only_while_held_does_it_drive() -> None:
+    device = OperatorInput(CONFIG)
+    device.take_joy([1.0, -0.5, 0, 0, 0, 0], buttons(), 1.0)
+    assert not device.wish(1.0).active and not np.any(device.wish(1.0).action)
+    device.take_joy([1.0, -0.5, 0.05, 0, 0, 0], buttons(hold=1, open=1), 1.1)
+    wish = device.wish(1.1)
+    assert wish.active and wish.action[0] == 1.0 and -0.5 < wish.action[1] < -0.4
+    assert wish.action[2] == 0.0 and wish.action[6] == 1.0
+    device.take_joy([1.0, 0, 0, 0, 0, 0], buttons(), 1.2)
+    assert not device.wish(1.2).active
+
+
+def test_a_button_counts_once_and_not_if_it_was_down_at_the_start() -> None:
+    device = OperatorInput(CONFIG)
+    device.take_joy([0] * 6, buttons(success=1), 1.0)
+    assert not device.wish(1.0).success, "a stuck button would end every episode"
+    device.take_joy([0] * 6, buttons(), 1.1)
+    device.take_joy([0] * 6, buttons(success=1), 1.2)
+    device.take_joy([0] * 6, buttons(success=1), 1.3)
+    assert device.wish(1.3).success and not device.wish(1.3).success
+
+
+def test_hil_serl_40_a_device_that_sends_only_zeros_is_noticed() -> None:
+    device = OperatorInput(TeleopConfig(device="spacemouse"))
+    for at in np.arange(0.0, 3.0, 0.1):
+        device.take_joy([], buttons(hold=1), at)
+        device.take_twist((0, 0, 0), (0, 0, 0), at)
+        problem = device.dead(at)
+        assert bool(problem) == (at > 2.05) or abs(at - 2.0) < 0.11
+    assert "udev" in problem
+    device.take_twist((0.3, 0, 0), (0, 0, 0), 3.0)
+    assert device.dead(3.0) == "" and device.wish(3.0).active
+
+
+def test_a_device_that_goes_away_drives_no_more() -> None:
+    device = OperatorInput(CONFIG)
+    assert "plugged in" in device.gone(0.0)
+    device.take_joy([1.0, 0, 0, 0, 0, 0], buttons(hold=1), 1.0)
+    assert device.wish(1.1).active and not device.gone(1.1)
+    assert not device.wish(1.5).active and "gone" in device.gone(1.5)
+
+
+def test_a_space_mouse_s_axes_and_buttons_are_two_topics() -> None:
+    device = OperatorInput(TeleopConfig(device="spacemouse"))
+    device.take_joy([1.0] * 6, buttons(hold=1), 1.0)
+    device.take_twist((0.35, -0.7, 0.0), (0.0, 0.0, 0.175), 1.0)
+    action = device.wish(1.0).action
+    assert action[0] == 1.0 and action[1] == -1.0 and 0.4 < action[5] < 0.5
+    device.take_joy([], buttons(hold=1), 1.5)
+    assert "spacenav/twist" in device.gone(1.5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 0.05])
+def test_noise_and_nonsense_are_no_motion(value: float) -> None:
+    assert shape(value, 0.08) == 0.0
+
+
+def test_the_keyboard_holds_while_keys_repeat() -> None:
+    config = TeleopConfig(device="keyboard")
+    keyboard, device = Keyboard(config), OperatorInput(config)
+    device.take_joy(*keyboard.joy(0.9), 0.9)
+    keyboard.take("wg", 1.0)
+    device.take_joy(*keyboard.joy(1.1), 1.1)
+    wish = device.wish(1.1)
+    assert wish.active and wish.action[0] == 1.0 and wish.action[6] == -1.0
+    axes, pressed = keyboard.joy(1.1)
+    assert axes[config.axes[0]] == 1.0 and pressed[config.buttons.hold] == 1
+    assert pressed[config.buttons.close] == 1
+    axes, pressed = keyboard.joy(2.0)
+    assert not any(axes) and not any(pressed)
