@@ -188,7 +188,7 @@ def test_weights_that_are_not_finite_are_never_exported() -> None:
 
 
 class HalfImagined(RealData):
-    """Imagined data that are the real batch again, all of weight zero but with their own rho."""
+    """Imagined data that are the real batch again, all of one weight and with their own rho."""
 
     def __init__(self, learner: Learner, rho: float, weight: float) -> None:
         super().__init__(learner.replay)
@@ -196,7 +196,10 @@ class HalfImagined(RealData):
 
     def sample(self, batch_size: int) -> Mixture:
         real = super().sample(batch_size).real
-        return Mixture(real, real, torch.full((batch_size,), self.weight), self.rho)
+        return Mixture(real, real, self.rho)
+
+    def weigh(self, q: torch.Tensor, q_real: float) -> torch.Tensor:
+        return torch.full_like(q, self.weight)
 
 
 def test_synthetic_data_enter_the_critic_loss_with_rho_and_weight() -> None:

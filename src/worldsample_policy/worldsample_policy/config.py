@@ -112,6 +112,44 @@ class LearnerConfig:
     max_grad_norm: float = 0.0
     """Clip of the gradient's norm, per loss (0: none, [HiL-SERL])."""
 
+    # --- Policy-Paced Learning ------------------------------------------------------------------------------
+    pacing: bool = False
+    """Whether imagined data may enter training (method `worldsample`)."""
+    pacing_schedule: bool = True
+    """Whether rho follows the policy's entropy; otherwise it is `rho_max` after the warm-up (ablation)."""
+    pacing_selection: bool = True
+    """Whether the synthetic batch is selected and weighted by Q; otherwise drawn uniformly (ablation)."""
+    rho_max: float = 0.30
+    """Largest weight of the synthetic loss [WorldSample]."""
+    pacing_kappa: float = 9.0
+    """kappa: rho of a policy that has learned nothing is rho_max / (1 + kappa) [ours]."""
+    pacing_power: float = 1.0
+    """p of the schedule [ours]."""
+    pacing_smoothing: float = 0.99
+    """Weight of the old entropy per full update [ours]."""
+    pacing_warmup: int = 300
+    """Real steps before imagined data count [ours]."""
+    q_gap_limit: float = 0.05
+    """delta_Q: how far the synthetic batch's mean Q may be from the real one's [ours]."""
+    success_share_min: float = 0.05
+    """p_min: least share of imagined successes in a synthetic batch [ours]."""
+    success_share_max: float = 0.95
+    """p_max: largest share of imagined successes in a synthetic batch [ours]."""
+    synthetic_batch: int = 128
+    """Imagined transitions per update [ours]."""
+    synthetic_returns: str = "one_step"
+    """`one_step`, or `multi_step`: the target of an imagined transition bootstraps at its segment's end."""
+    synthetic_capacity: int = 10_000
+    """Imagined transitions in each of the two queues [ours]."""
+    synthetic_augmentations: int = 2
+    """Shifted copies of an imagined frame (the first is unshifted) [ours]."""
+    synthetic_versions: int = 4
+    """World-model versions for which imagined data are kept [ours]."""
+    synthetic_uncertainty: float = 0.12
+    """Largest uncertainty (expected root mean square error of a frame's pixels, 0..1) of a segment [ours]."""
+    synthetic_box_margin: float = 0.03
+    """m, by which the imagined end effector may leave the workspace box [ours]."""
+
     # --- gripper --------------------------------------------------------------------------------------------
     gripper_penalty: float = -0.02
     """Reward of a gripper command that switches the gripper [HiL-SERL]."""
@@ -155,6 +193,10 @@ class LearnerConfig:
             "replay_capacity",
             "bottleneck",
             "hidden",
+            "synthetic_batch",
+            "synthetic_capacity",
+            "synthetic_augmentations",
+            "synthetic_versions",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"learner.{name} is {getattr(self, name)}; it must be at least 1")

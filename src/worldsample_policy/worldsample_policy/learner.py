@@ -16,6 +16,7 @@ from torch import Tensor
 
 from worldsample_core.config import TaskConfig
 from worldsample_core.observation import PROPRIO_DIM, VIEWS, InvalidObservation, Observation
+from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
 from worldsample_policy import checkpoint
 from worldsample_policy.agent import Agent
@@ -24,7 +25,9 @@ from worldsample_policy.config import LearnerConfig
 from worldsample_policy.encoder import Frames, random_shift, shifted_copies
 from worldsample_policy.flat import FlatParameters
 from worldsample_policy.mixer import DataMixer, RealData
+from worldsample_policy.policy_paced_learning import PacingReport, PolicyPacedMixer
 from worldsample_policy.replay import Batch, FrameStore, Replay
+from worldsample_policy.synthetic_replay import Provenance, SyntheticReplay
 
 GRIPPER_OPENING = 6
 """Index of the gripper's opening in the proprioception."""
@@ -46,15 +49,27 @@ class Learner:
         self.sac = sac = agent.sac
         self.shift_pixels = max(1, round(config.image_size * config.shift_fraction))
         learned = config.encoder == "learned"
-        frames = FrameStore(
-            1 if learned else config.augmentations,
-            self.agent.encoder.latent_shape,
-            torch.uint8 if learned else torch.float16,
-            PROPRIO_DIM,
-            self.device,
+
+        def frame_store(copies: int) -> FrameStore:
+            return FrameStore(
+                1 if learned else copies,
+                self.agent.encoder.latent_shape,
+                torch.uint8 if learned else torch.float16,
+                PROPRIO_DIM,
+                self.device,
+            )
+
+        self.replay = Replay(config.replay_capacity, frame_store(config.augmentations), config.seed)
+        self.synthetic = SyntheticReplay(
+            config.synthetic_capacity,
+            frame_store(config.synthetic_augmentations),
+            config.synthetic_versions,
+            config.seed,
         )
-        self.replay = Replay(config.replay_capacity, frames, config.seed)
-        self.mixer: DataMixer = RealData(self.replay) if mixer is None else mixer
+        self.pacing: PolicyPacedMixer | None = None
+        if config.pacing:
+            self.pacing = PolicyPacedMixer(self.replay, self.synthetic, config, task)
+        self.mixer: DataMixer = mixer or self.pacing or RealData(self.replay)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
 
         sac.flatten()
@@ -113,6 +128,51 @@ class Learner:
         else:
             self._waiting.append(transition)
         return True
+
+    @torch.no_grad()
+    def add_synthetic(self, segment: SyntheticSegment) -> bool:
+        """Queue an imagined segment, where the guards let it in; every refusal is counted by its reason.
+
+        Returns whether it was queued. Without Policy-Paced Learning, or before the encoder is fitted, nothing
+        is.
+        """
+        pacing = self.pacing
+        if pacing is None or not bool(self.agent.encoder.fitted):
+            return False
+        size = self.config.image_size
+        try:
+            segment.validate()
+            if segment.images.shape[2] != size:
+                raise InvalidObservation(f"imagined images are {segment.images.shape[2]}, not {size}")
+            reason = pacing.reason_to_reject(segment)
+        except InvalidObservation:
+            reason = "malformed"
+        if reason:
+            pacing.rejected[reason] += 1
+            return False
+        rng = np.random.default_rng([self.config.seed, 13, pacing.accepted])
+        copies = self.synthetic.frames.copies
+        images = torch.from_numpy(segment.images)
+        shifted = torch.cat([shifted_copies(frame, copies, self.shift_pixels, rng) for frame in images])
+        latents = self.agent.encoder(shifted.to(self.device)).unflatten(0, (len(images), copies))
+        proprio = self.agent.standardise(torch.from_numpy(segment.proprio).to(self.device))
+        self.synthetic.add(
+            latents,
+            proprio,
+            segment.actions,
+            segment.rewards,
+            segment.terminated,
+            segment.proprio[:-1, GRIPPER_OPENING],
+            segment.success,
+            Provenance(segment.source_episode, segment.source_step, segment.world_model_version),
+            self.sac.gamma if self.config.synthetic_returns == "multi_step" else None,
+        )
+        pacing.accepted += 1
+        return True
+
+    def pacing_status(self) -> PacingReport | None:
+        """What Policy-Paced Learning does at the moment; None where it is switched off."""
+        return None if self.pacing is None else self.pacing.report()
 
     def adapt_encoder(
         self, frames: Frames | None = None, progress: Callable[[dict[str, float]], None] | None = None
@@ -208,6 +268,7 @@ class Learner:
         Raises LookupError on an empty replay.
         """
         sac = self.sac
+        self.mixer.real_steps = self.real_steps
         mixture = self.mixer.sample(self.config.batch_size)
         real = self._augment(mixture.real)
         if full is None:
@@ -218,8 +279,12 @@ class Learner:
         loss, logs = self.critic_loss(real, features, self._noise(real))
         if mixture.synthetic is not None and mixture.rho > 0.0:
             synthetic = self._augment(mixture.synthetic)
+            imagined_features = sac.features(synthetic)
+            with torch.no_grad():
+                q = sac.critic(imagined_features, sac.continuous(synthetic.action)).mean(0)
+            weight = self.mixer.weigh(q, float(logs["q_mean"]))
             imagined, imagined_logs = self.critic_loss(
-                synthetic, sac.features(synthetic), self._noise(synthetic), mixture.synthetic_weight
+                synthetic, imagined_features, self._noise(synthetic), weight
             )
             loss = loss + mixture.rho * imagined
             logs.update({f"synthetic/{name}": value for name, value in imagined_logs.items()})
@@ -238,6 +303,7 @@ class Learner:
             logs.update(temperature_logs)
             if not self.apply("temperature", loss, logs):
                 return self._skip()
+            self.mixer.observe_entropy(float(actor_logs["entropy"]))
         return {name: float(value) for name, value in logs.items()}
 
     def _augment(self, batch: Batch) -> Batch:
@@ -332,6 +398,7 @@ class Learner:
             "demo_steps": self.demo_steps,
             "has_replay": replay,
             "replay": self.replay.counters(),
+            "pacing": None if self.pacing is None else self.pacing.state(),
         }
         if replay:
             files["replay"] = self.replay.state()[0]
@@ -365,6 +432,8 @@ class Learner:
             self.updates, self.skipped_updates = counters["updates"], counters["skipped_updates"]
             self.checkpoint_seq = counters["replay"]["next_seq"]
             self._waiting, self._last = [], None
+            if self.pacing is not None and counters.get("pacing"):
+                self.pacing.load_state(counters["pacing"])
             if counters["has_replay"]:
                 self.replay.load_state(files["replay"], counters["replay"])
                 self.real_steps, self.demo_steps = counters["real_steps"], counters["demo_steps"]

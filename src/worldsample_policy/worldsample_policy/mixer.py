@@ -18,15 +18,22 @@ class Mixture:
     real: Batch
     synthetic: Batch | None = None
     """Imagined transitions; their latents come from the same frozen encoder."""
-    synthetic_weight: Tensor | None = None
-    """w (B_syn,), None: 1."""
     rho: float = 0.0
 
 
 class DataMixer(Protocol):
     """Gives each update its data."""
 
+    real_steps: int
+    """Real steps in replay, told before each update."""
+
     def sample(self, batch_size: int) -> Mixture: ...
+
+    def weigh(self, q: Tensor, q_real: float) -> Tensor | None:
+        """w of the synthetic batch that was sampled last, from its values q; None: 1."""
+
+    def observe_entropy(self, entropy: float) -> None:
+        """The policy's entropy on the real batch, nats."""
 
 
 class RealData:
@@ -34,6 +41,13 @@ class RealData:
 
     def __init__(self, replay: Replay) -> None:
         self.replay = replay
+        self.real_steps = 0
 
     def sample(self, batch_size: int) -> Mixture:
         return Mixture(self.replay.sample(batch_size))
+
+    def weigh(self, q: Tensor, q_real: float) -> Tensor | None:
+        return None
+
+    def observe_entropy(self, entropy: float) -> None:
+        pass

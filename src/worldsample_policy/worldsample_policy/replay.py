@@ -35,6 +35,9 @@ class Batch(NamedTuple):
     """(B,) float32, 0 closed .. 1 open, before the action."""
     demonstration: Tensor
     """(B,) float32, 1 for demonstrations and interventions."""
+    steps: Tensor | None = None
+    """(B,) float32, control steps from the observation to the next one, reward being their discounted sum;
+    None: 1."""
 
 
 class FrameStore:

@@ -114,7 +114,11 @@ class SAC(nn.Module):
         value = self.target["critic"](for_target, action).amin(0)
         if self.config.entropy_backup:
             value = value - self.temperature * log_prob
-        return batch.reward + self.gamma * (1.0 - batch.terminated) * value
+        return batch.reward + self.discount(batch) * (1.0 - batch.terminated) * value
+
+    def discount(self, batch: Batch) -> Tensor | float:
+        """gamma ** steps, (B,) or a number."""
+        return self.gamma if batch.steps is None else self.gamma**batch.steps
 
     @torch.no_grad()
     def gripper_target(self, batch: Batch, next_features: tuple[Tensor, Tensor]) -> Tensor:
@@ -125,7 +129,7 @@ class SAC(nn.Module):
         choice = self.gripper(for_online).argmax(1, keepdim=True)
         value = self.target["gripper"](for_target).gather(1, choice).squeeze(1)
         reward = batch.reward + self.config.gripper_penalty * self.switches(batch)
-        return reward + self.gamma * (1.0 - batch.terminated) * value
+        return reward + self.discount(batch) * (1.0 - batch.terminated) * value
 
     def switches(self, batch: Batch) -> Tensor:
         """(B,) 1 where the command changes the gripper: closes an open one or opens a closed one."""
