@@ -26,6 +26,7 @@ from worldsample_core.config import (
     to_mapping,
 )
 from worldsample_core.settings import Settings
+from worldsample_core.task_path import task_files
 
 SECTION_CLASSES = {
     "learner": ("worldsample_policy.config", "LearnerConfig"),
@@ -74,12 +75,22 @@ def config_directory() -> Path:
 
 def known(kind: str) -> list[str]:
     """Names of the layers of one kind: "machines", "methods" or "tasks"."""
-    return sorted(path.stem for path in (config_directory() / kind).glob("*.yaml"))
+    return sorted(_layer_files(kind))
+
+
+def _layer_files(kind: str) -> dict[str, Path]:
+    """Files of one kind of layer by name; own tasks are found in the folders of ``WORLDSAMPLE_TASK_PATH``."""
+    files = {path.stem: path for path in (config_directory() / kind).glob("*.yaml")}
+    own = task_files(".yaml") if kind == "tasks" else {}
+    for name in files.keys() & own.keys():
+        raise ConfigError(f"{own[name]}: the task {name!r} comes with WorldSample: give yours another name")
+    return files | own
 
 
 def read_layer(kind: str, name: str) -> dict[str, Any]:
     """One layer by its name. Raises :class:`ConfigError` naming the known ones."""
-    return read_yaml(config_directory() / kind / f"{choose(name, known(kind), kind[:-1])}.yaml")
+    files = _layer_files(kind)
+    return read_yaml(files[choose(name, files, kind[:-1])])
 
 
 def layers(machine: str, method: str, task: str, quick: bool) -> dict[str, Any]:

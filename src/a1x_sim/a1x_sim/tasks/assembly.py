@@ -90,7 +90,7 @@ class Assembly(Picking):
     <material name="seat" rgba="0.12 0.13 0.15 1" specular="0.1"/>
     <material name="post" rgba="0.98 0.84 0.12 1" specular="0.2"/>"""
         extra = '<contact><exclude body1="fixture" body2="seat"/></contact>'
-        return SceneFragment(bodies, SideCamera((0.80, -0.42, 0.44), (0.27, 0.0, 0.045), 28.0), assets, extra)
+        return SceneFragment(bodies, SideCamera((0.80, -0.42, 0.44), (0.265, 0.0, 0.03), 24.0), assets, extra)
 
     def bind(self, model: mujoco.MjModel) -> None:
         super().bind(model)

@@ -73,7 +73,7 @@ class Insertion(Task):
     <material name="frame" rgba="0.96 0.96 0.92 1" specular="0.1"/>
     <material name="dark_hole" rgba="0.03 0.03 0.03 1" specular="0"/>
     <material name="plug" rgba="0.96 0.72 0.10 1" specular="0.2"/>"""
-        camera = SideCamera((0.66, -0.38, 0.34), (0.285, 0.0, 0.075), 22.0)
+        camera = SideCamera((0.66, -0.38, 0.34), (0.285, 0.0, 0.055), 22.0)
         return SceneFragment(bodies, camera, assets, held=held)
 
     def bind(self, model: mujoco.MjModel) -> None:

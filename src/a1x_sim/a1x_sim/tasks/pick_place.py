@@ -53,7 +53,7 @@ class PickPlace(Picking):
     <material name="tray" rgba="0.95 0.95 0.92 1" specular="0.1"/>
     <material name="tray_floor" rgba="0.25 0.62 0.30 1" specular="0.05"/>
     <material name="block" rgba="0.95 0.50 0.08 1" specular="0.1"/>"""
-        return SceneFragment(bodies, SideCamera((0.80, -0.42, 0.44), (0.265, 0.0, 0.045), 28.0), assets)
+        return SceneFragment(bodies, SideCamera((0.80, -0.42, 0.44), (0.265, 0.0, 0.035), 26.0), assets)
 
     def bind(self, model: mujoco.MjModel) -> None:
         super().bind(model)
