@@ -7,28 +7,34 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from worldsample_bringup import prepare
 from worldsample_bringup.console import LIVE_MARK
 from worldsample_bringup.graph import dashboard
 from worldsample_bringup.history import read_history
+from worldsample_bringup.imagined import pictures
 from worldsample_bringup.options import Request
 from worldsample_bringup.process import process_for
-from worldsample_core.conversions import summary_to_message
+from worldsample_core.conversions import summary_to_message, synthetic_to_message
 from worldsample_core.qos import EPISODES, STATUS
+from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import EpisodeSummary
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
-from worldsample_msgs.msg import LearnerStatus, PolicyStatus
+from worldsample_msgs.msg import LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
+from worldsample_msgs.srv import Imagine
 
 DOMAIN = 94
 RUN = "pushing-hil_serl-seed0"
@@ -65,6 +71,70 @@ class Cell(Node):
         while self.policy.get_subscription_count() == 0:
             assert time.monotonic() < end, "the dashboard did not come up"
             time.sleep(0.05)
+
+
+class World:
+    """A world model that says it is open, and imagines its own segment a little brighter than it was.
+
+    Args:
+        stuck: it never answers what it is asked.
+    """
+
+    def __init__(self, cell: Cell, stuck: bool = False) -> None:
+        self.asked: list[Imagine.Request] = []
+        self.pacing = cell.create_publisher(PacingStatus, "learner/pacing", STATUS)
+        self.world = cell.create_publisher(WorldModelStatus, "worldmodel/status", STATUS)
+        self._stuck, self._end = stuck, threading.Event()
+        cell.create_service(Imagine, "worldmodel/imagine", self._imagine)
+        self._executor = SingleThreadedExecutor(context=cell.context)
+        self._executor.add_node(cell)
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        while not self._end.is_set():
+            self._executor.spin_once(timeout_sec=0.1)
+
+    def _imagine(self, request: Imagine.Request, response: Imagine.Response) -> Imagine.Response:
+        self.asked.append(request)
+        if self._stuck:
+            self._end.wait()
+        images = np.full((9, 2, 64, 64, 3), 100, np.uint8)
+        response.success, response.world_model_version = True, 1
+        response.real = synthetic_to_message(self._segment(images, request), Time())
+        response.imagined = synthetic_to_message(self._segment(images + np.uint8(5), request), Time())
+        return response
+
+    @staticmethod
+    def _segment(images: np.ndarray, request: Imagine.Request) -> SyntheticSegment:
+        steps = len(images) - 1
+        zeros = np.zeros(steps, np.float32)
+        return SyntheticSegment(
+            images=images,
+            proprio=np.zeros((steps + 1, 10), np.float32),
+            actions=np.zeros((steps, 7), np.float32),
+            rewards=zeros,
+            terminated=np.zeros(steps, np.bool_),
+            uncertainty=zeros,
+            success_probability=zeros,
+            success=False,
+            source_episode=request.episode,
+            source_step=request.start_step,
+            world_model_version=1,
+            run=RUN,
+        )
+
+    def status(self, transitions: int) -> None:
+        status = WorldModelStatus(run=RUN, publisher="worldmodel", state=WorldModelStatus.GENERATING)
+        status.version, status.horizon, status.transitions = 1, 8, transitions
+        status.psnr, status.ssim, status.psnr_copy_last = 30.5, 0.93, 20.0
+        self.world.publish(status)
+        self.pacing.publish(PacingStatus(run=RUN, enabled=True, rho=0.25, rho_max=0.3))
+
+    def close(self) -> None:
+        self._end.set()
+        self._thread.join()
+        self._executor.shutdown()
 
 
 @pytest.fixture
@@ -120,6 +190,53 @@ def test_a_run_from_its_first_episode_to_its_report(plan: prepare.Plan, cell: Ce
     assert list(plan.folder.tensorboard.glob("events.*"))
     lines = [line for line in output.splitlines() if line.startswith(LIVE_MARK)]
     assert any("80/80 real steps · success 1.00" in line for line in lines)
+
+
+def run_with_world(plan: prepare.Plan, cell: Cell, world: World) -> tuple[str, dict[str, Any]]:
+    """A run of 40 steps with a world model. Returns what the dashboard said, and the summary."""
+    process = start(plan, WORLDSAMPLE_LIVE_LINE="1")
+    cell.wait_for_dashboard()
+    end = time.monotonic() + 40
+    for index in range(40):
+        if index == 0:
+            cell.episode("train", 3, steps=20, real_steps=20, path="episodes/episode_000003")
+        cell.status(PolicyStatus.TRAIN, 20 + index)
+        world.status(100 * index)
+        if index >= 10 and (world._stuck or pictures(plan.folder.imagined)):
+            break
+        time.sleep(0.5)
+    while process.poll() is None and time.monotonic() < end:
+        cell.status(PolicyStatus.DONE, 80)
+        time.sleep(0.2)
+    output, _ = process.communicate(timeout=5)
+    assert process.returncode == 0
+    return output, json.loads(plan.folder.summary.read_text())
+
+
+def test_a_world_model_is_asked_for_its_imagination_and_shown(plan: prepare.Plan, cell: Cell) -> None:
+    world = World(cell)
+    try:
+        output, summary = run_with_world(plan, cell, world)
+    finally:
+        world.close()
+    assert [(r.episode, r.start_step, r.counterfactual) for r in world.asked] == [(3, 12, False)]
+    assert (summary["psnr"], summary["ssim"]) == (30.5, 0.93) and summary["synthetic_transitions"] >= 900
+    ((_, shown),) = pictures(plan.folder.imagined)
+    assert (shown.version, shown.episode, shown.start_step) == (1, 3, 12)
+    assert shown.psnr["wrist"] == pytest.approx([34.15] * 8, abs=0.01)
+    assert "version 1: episode 3, steps 12 to 20" in plan.folder.report.read_text()
+    assert " imagined · PSNR 30.5 dB · rho 0.25" in output
+
+
+def test_a_world_model_that_never_answers_holds_nothing_up(plan: prepare.Plan, cell: Cell) -> None:
+    world = World(cell, stuck=True)
+    try:
+        output, summary = run_with_world(plan, cell, world)
+    finally:
+        world.close()
+    assert len(world.asked) == 1 and summary["finished"]
+    assert len(read_history(plan.folder.metrics).statuses["worldmodel"]) >= 4
+    assert output.count(LIVE_MARK) >= 5
 
 
 def test_asked_to_stop_it_leaves_a_report_and_a_later_session_goes_on(plan: prepare.Plan, cell: Cell) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from worldsample_bringup import prepare
 from worldsample_bringup.curves import Series, chart, ticks
 from worldsample_bringup.filmstrip import filmstrip, png
 from worldsample_bringup.history import History, read_history
+from worldsample_bringup.imagined import Figures, store
 from worldsample_bringup.metrics import MetricsLog
 from worldsample_bringup.options import Request
 from worldsample_bringup.progress import Pace, duration, live_line
@@ -221,9 +223,14 @@ def test_a_finished_run_that_is_trained_further_is_not_finished(plan: prepare.Pl
 class Events:
     def __init__(self) -> None:
         self.scalars: dict[str, list[tuple[int, float]]] = {}
+        self.images: list[tuple[str, tuple[int, ...], int]] = []
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
         self.scalars.setdefault(tag, []).append((global_step, scalar_value))
+
+    def add_image(self, tag: str, img_tensor: Any, global_step: int, *, dataformats: str) -> None:
+        assert dataformats == "HWC"
+        self.images.append((tag, img_tensor.shape, global_step))
 
     def flush(self) -> None: ...
 
@@ -242,6 +249,114 @@ def test_tensorboard_has_the_curves(plan: prepare.Plan) -> None:
     assert events.scalars["train/interventions_last_20"] == [(10, 0.0), (20, 0.5)]
     assert events.scalars["eval/success"] == [(20, 1.0)]
     assert events.scalars["learner/critic_loss"] == [(20, 0.5)] and "learner/actor_loss" not in events.scalars
+
+
+WORLD = {
+    "publisher": "worldmodel",
+    "state": "generating",
+    "version": 2,
+    "transitions": 1500,
+    "psnr": 28.25,
+    "ssim": 0.9,
+    "psnr_copy_last": 20.0,
+}
+PACING = {"enabled": True, "rho": 0.125, "entropy_normalised": 0.5, "q_real": 0.1, "rejected_bounds": 3}
+
+
+def imagine(plan: prepare.Plan, events: Events | None = None) -> MetricsLog:
+    """A run with a world model, from its first word to an open gate."""
+    fabricate(plan)
+    log = MetricsLog(plan.folder, events)
+    log.status("worldmodel", {**WORLD, "state": "adapting", "transitions": 0, "psnr": 0.0, "ssim": 0.0})
+    log.status("pacing", {**PACING, "rejected_bounds": 0})
+    log.status("worldmodel", WORLD)
+    log.status("pacing", PACING)
+    values = {"side": [30.0, 28.0], "wrist": [31.0, 29.0]}
+    figures = Figures(2, 5, 7, 80, values, {"side": [20.0, 19.0], "wrist": [25.0, 24.0]})
+    image = np.zeros((40, 60, 3), np.uint8)
+    store(plan.folder.imagined, image, figures)
+    log.imagined(image, {view: figures.mean(view) for view in values})
+    log.close()
+    return log
+
+
+def test_the_report_of_a_run_with_a_world_model_shows_it(plan: prepare.Plan) -> None:
+    imagine(plan)
+    summary = write_report(plan.folder)
+    page = plan.folder.report.read_text()
+    assert (summary["psnr"], summary["ssim"], summary["synthetic_transitions"]) == (28.25, 0.9, 1500)
+    for text in (
+        "World model",
+        "PSNR, held out, dB",
+        "last frame copied",
+        "SSIM, held out",
+        "PSNR of the segments above, dB",
+        "After 80 real steps, version 2: episode 5, steps 7 to 9; side 29.0 dB, wrist 30.0 dB",
+        "Policy-Paced Learning",
+        "rho",
+        "Mean Q",
+        "bounds",
+    ):
+        assert text in page, text
+    assert "stale" not in page.split("Settings")[0], "a reason that never occurred is no curve"
+    assert page.count("data:image/png;base64,") == 1 and not re.search(r"(src|href)=\"(?!data:)", page)
+
+
+def test_a_run_without_a_world_model_does_not_speak_of_one(plan: prepare.Plan) -> None:
+    log = fabricate(plan)
+    more = MetricsLog(plan.folder)
+    more.status("pacing", {"enabled": False, "rho": 0.0})
+    more.close()
+    write_report(plan.folder)
+    page = plan.folder.report.read_text().split("Settings")[0]
+    assert "World model" not in page and "Policy-Paced" not in page
+    line = live_line(plan.settings, log.history, {"phase": "train"}, {}, Pace())
+    assert "imagined" not in line and "rho" not in line
+
+
+def test_figures_that_are_not_measured_yet_are_not_zero(plan: prepare.Plan) -> None:
+    """0 dB in a summary or a curve would read as a very bad world model."""
+    fabricate(plan)
+    events = Events()
+    log = MetricsLog(plan.folder, events)
+    log.status("worldmodel", {**WORLD, "psnr": 0.0, "ssim": 0.0, "transitions": 0})
+    log.close()
+    summary = write_report(plan.folder)
+    assert (summary["psnr"], summary["ssim"], summary["synthetic_transitions"]) == (None, None, 0)
+    assert "worldmodel/psnr" not in events.scalars
+
+
+def test_transitions_of_several_world_models_add_up_over_their_restarts() -> None:
+    history = History()
+    for publisher, transitions in (("a", 100), ("b", 50), ("a", 200), ("b", 0), ("b", 30), ("a", 200)):
+        history.add({"kind": "worldmodel", "t": 1.0, "publisher": publisher, "transitions": transitions})
+    assert history.total("worldmodel", "transitions") == 200 + 50 + 30
+    assert history.total("pacing", "accepted") is None
+
+
+def test_tensorboard_has_the_world_model_too(plan: prepare.Plan) -> None:
+    events = Events()
+    imagine(plan, events)
+    assert events.scalars["worldmodel/psnr"] == [(80, 28.25)]
+    assert events.scalars["worldmodel/transitions"] == [(80, 0), (80, 1500)]
+    assert events.scalars["pacing/rejected_bounds"] == [(80, 0), (80, 3)]
+    assert events.scalars["imagined/psnr_side"] == [(80, 29.0)]
+    assert events.images == [("imagined/real_above_imagined", (40, 60, 3), 80)]
+    assert "pacing/enabled" not in events.scalars
+
+
+def test_the_live_line_tells_what_the_world_model_does(plan: prepare.Plan) -> None:
+    history = imagine(plan).history
+
+    def said() -> str:
+        return live_line(plan.settings, history, {"phase": "train"}, {}, Pace())
+
+    assert said().endswith(" · 1,500 imagined · PSNR 28.2 dB · rho 0.12")
+    history.add({"kind": "learner", "t": history.wall_seconds + 60.0, "updates": 1, "real_steps": 80})
+    assert said().endswith(" · world model silent")
+    failed = {"kind": "worldmodel", "t": history.wall_seconds, "state": "failed", "detail": "the loss is NaN"}
+    history.add(failed)
+    assert said().endswith(" · world model failed the loss is NaN")
 
 
 def test_the_live_line_says_how_far_how_well_and_how_long(plan: prepare.Plan) -> None:

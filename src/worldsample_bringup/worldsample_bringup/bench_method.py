@@ -130,7 +130,8 @@ def compare(asked: Comparison, console: Console | None = None) -> tuple[dict[str
         notes.append(f"result: {asked.results_file}")
     else:
         notes.append(f"not complete; go on with: {asked.command}")
-    title = f"{asked.task}, {asked.seeds} seeds, up to {budget:,} real steps"
+    seeds = f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}"
+    title = f"{asked.task}, {seeds}, up to {budget:,} real steps"
     text = "\n".join([table(title, result["methods"], budget), *notes])
     return result, text, 128 + outcome.stopped if outcome.stopped else 1 if outcome.failed else 0
 

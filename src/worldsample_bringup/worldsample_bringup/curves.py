@@ -64,7 +64,7 @@ def chart(
         return height - _BOTTOM - (inside - y_low) / (y_high - y_low) * (height - _TOP - _BOTTOM)
 
     def y_text(y: float) -> str:
-        return f"{100 * y:g}%" if percent else f"{y:g}"
+        return f"{100 * y:g}%" if percent else f"{y:,g}"
 
     parts = []
     for y in ticks(y_low, y_high):

@@ -18,6 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from worldsample_bringup.announcement import closing
 from worldsample_bringup.console import LIVE_INTERVAL, LIVE_MARK
 from worldsample_bringup.history import Record
+from worldsample_bringup.imagination_watch import ImaginationWatch
 from worldsample_bringup.metrics import MetricsLog, event_writer
 from worldsample_bringup.progress import Pace, live_line
 from worldsample_bringup.report import write_report
@@ -86,7 +87,8 @@ class DashboardNode(Node):
         self.log = MetricsLog(self.folder, event_writer(self.folder))
         self.log.start(self.settings.run.resume, self.settings.run.git_revision)
         self.complete = False
-        self._newest: dict[str, Any] = {}  # messages since the last look, by kind
+        self._imagination = ImaginationWatch(self, self.folder, self.log)
+        self._newest: dict[tuple[str, str], Any] = {}  # since the last look, by kind and publisher
         self._latest: dict[str, Record] = {}
         self._pace = Pace()
         self._done_at: float | None = None
@@ -107,10 +109,12 @@ class DashboardNode(Node):
 
     def _on_status(self, kind: str, message: Any) -> None:
         if message.run == self.settings.run.name:
-            self._newest[kind] = message  # in lockstep there are many a second: one of them is kept
+            key = kind, str(getattr(message, "publisher", ""))
+            self._newest[key] = message  # in lockstep there are many a second: one of them is kept
 
     def _every_second(self) -> None:
         self._take_statuses()
+        self._imagination.look(self._latest.get("worldmodel", {}))
         self._pace_on()
         self._show()
         if self._latest.get("policy", {}).get("phase") != "done":
@@ -120,7 +124,7 @@ class DashboardNode(Node):
         self.complete = now - self._done_at > LAST_WORDS
 
     def _take_statuses(self) -> None:
-        for kind, message in self._newest.items():
+        for (kind, _), message in self._newest.items():
             self._latest[kind] = to_record(message, STATUSES[kind][2])
             self.log.status(kind, self._latest[kind])
         self._newest.clear()

@@ -29,6 +29,11 @@ def data_url(image: NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(png(image)).decode()
 
 
+def file_url(path: Path) -> str:
+    """A PNG file as a ``data:`` address, as it is."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
 def choose_episodes(history: History) -> list[tuple[str, Record]]:
     """What is worth showing, with captions: a demonstration, and the success with the least help."""
     chosen = []

@@ -67,6 +67,29 @@ class History:
         records = self.statuses.get(kind)
         return records[-1] if records else {}
 
+    def total(self, kind: str, key: str) -> int | None:
+        """What a counter of a status has come to, over all publishers; None where nobody publishes it.
+
+        A publisher that was restarted counts on from wherever its counter begins again.
+        """
+        last: dict[str, int] = {}
+        result: int | None = None
+        for record in self.statuses.get(kind, []):
+            if record.get(key) is None:
+                continue
+            publisher, value = str(record.get("publisher", "")), int(record[key])
+            grown = value - last[publisher] if publisher in last else value
+            result = (result or 0) + max(0, grown)
+            last[publisher] = value
+        return result
+
+    def latest_measured(self, kind: str, key: str) -> float | None:
+        """The newest value of a figure that is 0 until it is measured; None before."""
+        for record in reversed(self.statuses.get(kind, [])):
+            if record.get(key):
+                return float(record[key])
+        return None
+
     @property
     def real_steps(self) -> int:
         """Real training steps."""

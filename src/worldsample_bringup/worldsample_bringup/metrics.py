@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from worldsample_bringup.history import WINDOW, History, Record, intervention_rate, read_history, success_rate
 from worldsample_bringup.run_folder import RunFolder
 from worldsample_core.transition import EpisodeSummary
@@ -19,6 +22,8 @@ class EventWriter(Protocol):
     """The part of ``tensorboardX.SummaryWriter`` that is used."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any: ...
+
+    def add_image(self, tag: str, img_tensor: Any, global_step: int, *, dataformats: str) -> Any: ...
 
     def flush(self) -> None: ...
 
@@ -119,13 +124,27 @@ class MetricsLog:
             if int(values["updates"]) < self._updates:
                 return False
             self._updates = int(values["updates"])
+        values = {"real_steps": self.history.real_steps, **values}
         self._write(kind, values)
         if self._events is not None:
-            step = int(values.get("real_steps", self.history.real_steps))
             for name, value in values.items():
-                if isinstance(value, float) and math.isfinite(value):
-                    self._events.add_scalar(f"{kind}/{name}", value, step)
+                if _is_curve(kind, name, value):
+                    self._events.add_scalar(f"{kind}/{name}", value, int(values["real_steps"]))
         return True
+
+    def imagined(self, image: NDArray[np.uint8], psnr: Mapping[str, float]) -> None:
+        """A real segment above its imagined twin, for TensorBoard.
+
+        Args:
+            image: ``(H, W, 3) uint8``.
+            psnr: mean over the steps, dB, by view.
+        """
+        if self._events is None:
+            return
+        step = self.history.real_steps
+        self._events.add_image("imagined/real_above_imagined", image, step, dataformats="HWC")
+        for view, value in psnr.items():
+            self._events.add_scalar(f"imagined/psnr_{view}", value, step)
 
     def _episode_events(self, summary: EpisodeSummary) -> None:
         assert self._events is not None
@@ -157,6 +176,17 @@ class MetricsLog:
         self._file.close()
         if self._events is not None:
             self._events.close()
+
+
+def _is_curve(kind: str, name: str, value: Any) -> bool:
+    """Whether a value of a status is worth a curve: figures, and what the world-model half counts."""
+    if isinstance(value, bool) or name == "real_steps":
+        return False
+    if name.startswith(("psnr", "ssim")) and not value:  # not measured yet
+        return False
+    return (isinstance(value, float) and math.isfinite(value)) or (
+        isinstance(value, int) and kind in ("pacing", "worldmodel")
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -78,6 +78,7 @@ def live_line(settings: Settings, history: History, policy: Record, learner: Rec
     if settings.run.mode == "train":
         parts.append(f"{history.real_steps:,}/{settings.task.max_real_steps:,} real steps")
         parts += _training(history, learner)
+        parts += _imagining(history)
         if learner.get("state") in ("adapting", "waiting", "failed") and phase != "demo":
             parts.append(f"learner {learner['state']} {learner.get('detail') or ''}".rstrip())
         left = seconds_left(settings, history, pace) if phase == "train" else None
@@ -98,6 +99,27 @@ def _training(history: History, learner: Record) -> list[str]:
     evaluations = history.evaluations(0)
     if evaluations:
         parts.append(f"eval {evaluations[-1].success_rate:.2f}")
+    return parts
+
+
+SILENT = 20.0
+"""Seconds without a word after which a world model counts as silent."""
+
+
+def _imagining(history: History) -> list[str]:
+    """What the world model does; nothing where there is none."""
+    world = history.latest("worldmodel")
+    if not world:
+        return []
+    if history.wall_seconds - float(world["t"]) > SILENT:
+        return ["world model silent"]
+    if world.get("state") == "failed":
+        return [f"world model failed {world.get('detail') or ''}".rstrip()]
+    parts = [f"{history.total('worldmodel', 'transitions') or 0:,} imagined"]
+    psnr = history.latest_measured("worldmodel", "psnr")
+    parts += [] if psnr is None else [f"PSNR {psnr:.1f} dB"]
+    pacing = history.latest("pacing")
+    parts += [f"rho {float(pacing['rho']):.2f}"] if pacing.get("rho") is not None else []
     return parts
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from worldsample_bringup.curves import Series, chart
 from worldsample_bringup.filmstrip import data_url, strips
 from worldsample_bringup.history import WINDOW, History, Record, intervention_rate, read_history, success_rate
+from worldsample_bringup.palette import BLUE, GREEN, GREY, INK, ORANGE
 from worldsample_bringup.progress import duration
 from worldsample_bringup.run_folder import RunFolder
 from worldsample_bringup.summary import write_summary
+from worldsample_bringup.world_curves import world_sections
 from worldsample_core.config import to_mapping
 from worldsample_core.settings import Settings
-
-BLUE, ORANGE, INK, GREEN, GREY = "#2f6fd6", "#e07b39", "var(--mark)", "#3c9a6b", "#8a93a3"
 
 LEARNER_CURVES = (
     ("Critic loss", "critic_loss", BLUE),
@@ -62,6 +62,7 @@ def render(folder: RunFolder, settings: Settings, history: History, summary: dic
         _cards(settings, summary, history),
         *_main_curves(settings, history),
         *_pictures(folder, history),
+        *world_sections(folder, history),
         *_learning(history),
         *_evaluations(settings, history),
         *_settings_tables(settings),
@@ -107,7 +108,7 @@ def _cards(settings: Settings, summary: dict[str, Any], history: History) -> str
         cards = [cards[0], cards[4]] if settings.run.mode == "eval" else [cards[3], cards[4]]
     if summary["psnr"] is not None:
         cards.append(
-            (f"{summary['psnr']:.2f} dB", f"PSNR of the world model, SSIM {summary['ssim'] or 0:.3f}")
+            (f"{summary['psnr']:.1f} dB", f"PSNR of the world model, SSIM {summary['ssim'] or 0:.3f}")
         )
     if summary["synthetic_transitions"] is not None:
         cards.append((f"{summary['synthetic_transitions']:,}", "imagined transitions"))

@@ -5,6 +5,7 @@ episodes/         one rosbag2 MCAP per real episode
 checkpoints/      step_N/
 metrics.jsonl     one line per episode, about one per second of each status
 tensorboard/      the same as TensorBoard events
+imagined/         with a world model: real segments above their imagined twins, PNG
 logs/             what every node said
 report.html       curves
 summary.json      the result
@@ -48,6 +49,10 @@ class RunFolder:
     @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
+
+    @property
+    def imagined(self) -> Path:
+        return self.path / "imagined"
 
     @property
     def logs(self) -> Path:

@@ -17,14 +17,14 @@ def summarise(folder: RunFolder, settings: Settings, history: History) -> dict[s
     The keys up to ``checkpoint`` are the contract, null where they do not apply: ``intervention_rate`` is
     the fraction of all training steps that the operator drove, ``episodes`` counts training episodes,
     ``eval_*`` is the last whole evaluation, ``wall_seconds`` leaves out the time between sessions,
-    ``checkpoint`` is relative to the folder.
+    ``checkpoint`` is relative to the folder, ``synthetic_transitions`` is what all world models published
+    together, ``psnr`` (dB) and ``ssim`` are the newest held-out figures.
     """
     run = settings.run
     expected = run.final_eval_episodes if run.mode == "eval" else run.eval_episodes
     evaluations = history.evaluations(run.final_eval_episodes)
     whole = [e for e in evaluations if e.final or e.episodes >= expected]
     last = whole[-1] if whole else None
-    world = history.latest("worldmodel")
     steps = folder.checkpoint_steps()
     checkpoint = f"checkpoints/step_{steps[-1]}" if steps else run.checkpoint or None
     real_steps = history.real_steps
@@ -35,13 +35,13 @@ def summarise(folder: RunFolder, settings: Settings, history: History) -> dict[s
         "method": run.method,
         "seed": run.seed,
         "real_steps": real_steps,
-        "synthetic_transitions": world.get("transitions"),
+        "synthetic_transitions": history.total("worldmodel", "transitions"),
         "episodes": len(history.train),
         "eval_episodes": last.episodes if last else None,
         "eval_success_rate": round(last.success_rate, 6) if last else None,
         "intervention_rate": _rounded(history.intervention_rate),
-        "psnr": world.get("psnr"),
-        "ssim": world.get("ssim"),
+        "psnr": history.latest_measured("worldmodel", "psnr"),
+        "ssim": history.latest_measured("worldmodel", "ssim"),
         "wall_seconds": round(history.wall_seconds, 1),
         "checkpoint": checkpoint,
         "finished": history.done is not None,
