@@ -107,9 +107,10 @@ def test_an_unknown_machine_is_named(tmp_path: Path) -> None:
         prepare.plan(Request("train", machine="tpu"), tmp_path)
 
 
-def test_the_real_cell_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_real_cell_without_its_cameras_is_refused_in_words(tmp_path: Path) -> None:
     plan = new(tmp_path, sim=False)
-    with pytest.raises(ConfigError, match="no driver for the real arm"):
+    assert not plan.settings.run.lockstep, "a real arm does not wait"
+    with pytest.raises(ConfigError, match="serial"):
         build_graph(plan.settings, plan.folder.config)
 
 

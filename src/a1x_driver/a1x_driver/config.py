@@ -152,7 +152,7 @@ class ResetMotion:
     gripper_wait: float = 0.5
     tolerance: float = 0.03
     settle: float = 0.2
-    timeout: float = 25.0
+    timeout: float = 40.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.speed <= 1.0 or min(self.tolerance, self.timeout) <= 0:

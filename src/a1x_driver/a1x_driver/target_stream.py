@@ -158,6 +158,9 @@ class TargetStream:
                     self._sensitivity = np.maximum(np.abs(reached - self._reached) / way, 1e-3)
                 self._turning = turning if rotation is turned else np.zeros(3)
                 self.position, self.rotation, self._reached = place, rotation, reached
+                # What cannot be had is given up, so that the motion comes to an end.
+                self.goal_position = np.where(place == inside, self.goal_position, place)
+                self.goal_rotation = self.goal_rotation if rotation is turned else rotation
                 return
         self._moving, self._turning = np.zeros(3), np.zeros(3)
         self.goal_position, self.goal_rotation = self.position, self.rotation

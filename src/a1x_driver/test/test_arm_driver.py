@@ -214,3 +214,18 @@ def test_a_task_that_asks_for_too_much_is_refused_at_the_start(task: TaskConfig)
         check_task(DriverConfig(limits=Limits(linear_velocity=0.05)), task)
     with pytest.raises(ValueError, match="vendor's"):
         Limits(joint_velocity=(4.0, 1.0, 1.0, 1.0, 1.0, 1.0))
+
+
+def test_a_reset_from_anywhere_in_the_workspace_comes_to_its_end(ready: Rig) -> None:
+    """Also from corners whose way up leads out of reach."""
+    rng = np.random.default_rng(3)
+    for _ in range(6):
+        direction = rng.choice([-0.012, 0.012], 3)
+        turn = rng.choice([-0.1, 0.0, 0.1], 3)
+        for step in range(12):
+            assert ready.send(direction, turn if step < 5 else np.zeros(3)) == ""
+            ready.run(0.1)
+        ready.arm.rules = None  # a reset crosses above the box
+        assert ready.reset() == (True, "")
+        ready.arm.rules = ready.rules
+        ready.run(0.3)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from worldsample_core.config import ConfigError
 from worldsample_core.settings import Settings
 from worldsample_core.world_model_use import world_model_use
 
@@ -78,9 +77,9 @@ def build_graph(settings: Settings, config: Path) -> tuple[NodeSpec, ...]:
 def cell(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     """The robot, its cameras and its operator. Simulated or real, they speak the same topics."""
     if not settings.run.sim:
-        raise ConfigError(
-            "this version has no driver for the real arm (a1x_driver): leave run.sim at true (sim:=true)"
-        )
+        from worldsample_bringup.real_cell import real_cell  # it describes itself in the words of this module
+
+        return real_cell(settings, parameters)
     return (
         NodeSpec("a1x_sim", "sim_node", "a1x", parameters, environment=ONE_THREAD),
         NodeSpec("a1x_sim", "operator_node", "operator", parameters, environment=ONE_THREAD),

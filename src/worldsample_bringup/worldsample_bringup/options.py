@@ -108,6 +108,7 @@ OPTIONS: tuple[Option, ...] = (
         ("train", "eval", "demos"),
     ),
     Option("sim", "the simulated cell in place of the real one", bool, "true", "", ("train", "demos")),
+    Option("real", "the real cell: the same as --no-sim", bool, "false", "", ("train", "demos")),
     Option("machine", "auto, cpu or gpu: a file of config/machines", str, "auto", "NAME", ("train", "demos")),
 )
 
@@ -136,6 +137,7 @@ class Request:
     resume: str = ""
     quick: bool = False
     sim: bool | None = None
+    real: bool = False
     realtime: bool = False
     machine: str = ""
     overrides: tuple[str, ...] = field(default=())

@@ -64,6 +64,9 @@ def _plan_new(request: Request, runs: Path) -> Plan:
     machine = request.machine or "auto"
     machine = configuration.detect_machine() if machine == "auto" else machine
     values = configuration.layers(machine, method, task, request.quick)
+    if request.real and request.sim:
+        raise ConfigError("--real and --sim contradict each other: give one of them")
+    sim = False if request.real else request.sim
     folder = _new_folder(request, runs, f"{task}-{method if request.mode == 'train' else 'demos'}-seed{seed}")
     run = {
         "name": folder.path.name[:64],
@@ -73,8 +76,8 @@ def _plan_new(request: Request, runs: Path) -> Plan:
         "machine": machine,
         "seed": seed,
         "git_revision": configuration.git_revision(),
-        **({"lockstep": False} if request.realtime else {}),
-        **({"sim": request.sim} if request.sim is not None else {}),
+        **({"lockstep": False} if request.realtime or sim is False else {}),
+        **({"sim": sim} if sim is not None else {}),
         **({"demos": request.episodes} if request.episodes is not None else {}),
         **(_demonstrations(request.demos_from) if request.demos_from else {}),
     }
