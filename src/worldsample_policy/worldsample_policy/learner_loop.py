@@ -15,11 +15,15 @@ from typing import Literal, Protocol
 
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import RunConfig
+from worldsample_core.synthetic import SyntheticSegment
+from worldsample_core.transition import Transition
 from worldsample_core.transition_intake import TransitionIntake
 from worldsample_core.weights import PackedWeights, pack
 from worldsample_policy.checkpoint_folder import CheckpointFolder
 from worldsample_policy.learner import Learner
+from worldsample_policy.synthetic_buffer import SyntheticBuffer
 from worldsample_policy.update_schedule import UpdateSchedule
+from worldsample_policy.world_model_following import WorldModelFollowing
 
 State = Literal["waiting", "adapting", "training", "done"]
 
@@ -44,7 +48,10 @@ class LearnerOutputs(Protocol):
 
 
 class LearnerLoop:
-    """Drives a :class:`Learner` with a run's transitions.
+    """Drives a :class:`Learner` with a run's transitions, and with what world models imagine.
+
+    Args:
+        following: keeps step with the world models; None where the method has none.
 
     Attributes:
         state, detail: for the status.
@@ -55,7 +62,12 @@ class LearnerLoop:
     """
 
     def __init__(
-        self, learner: Learner, run: RunConfig, checkpoints: CheckpointFolder, outputs: LearnerOutputs
+        self,
+        learner: Learner,
+        run: RunConfig,
+        checkpoints: CheckpointFolder,
+        outputs: LearnerOutputs,
+        following: WorldModelFollowing | None = None,
     ) -> None:
         self.learner, self.run, self.checkpoints, self.outputs = learner, run, checkpoints, outputs
         config = learner.config
@@ -68,6 +80,8 @@ class LearnerLoop:
         self.rejected = 0
         self.logs: dict[str, float] = {}
         self.policy_trains = False
+        self.following, self.synthetic = following, SyntheticBuffer()
+        self._before: Transition | None = None
         self._demo_successes = 0
         self._rejected_steps = 0
         self._restored = 0
@@ -130,9 +144,11 @@ class LearnerLoop:
         if not self._adapted and self._adapt_due():
             self._adapt()
             return True
-        if self.run.lockstep:
-            return self._update_if_owed() or self._take()
-        return self._take() or self._update_if_owed()
+        if not self.run.lockstep:
+            return self._take() or self._update_if_owed()
+        if self.updates_owed and self.learner.ready:
+            return self._update_if_owed()
+        return self._take()
 
     def caught_up(self) -> bool:
         """Whether all transitions that are known of are in replay, with all their updates done."""
@@ -154,20 +170,60 @@ class LearnerLoop:
             self.outputs.warn(f"transition {transition.seq} is refused: {problem}")
         if transition.source == "demo" and transition.success:
             self._demo_successes += 1
+        self._note_end(transition)
         while self.intake.lost:
             self.learner.replay.seen.add(self.intake.lost.pop())
         self._on_progress(before)
         return True
 
+    def _note_end(self, transition: Transition) -> None:
+        """Episodes end with their last step, or where another one begins (the policy was killed)."""
+        if self.following is None or transition.source != "policy":
+            return
+        before, self._before = self._before, transition
+        if before is not None and not before.last and before.episode != transition.episode:
+            self.following.episode_ended(self._steps - 1)
+        if transition.last:
+            self.following.episode_ended(self._steps)
+
     def _update_if_owed(self) -> bool:
-        if not self.updates_owed or not self.learner.ready:
+        if not self.updates_owed or not self.learner.ready or not self._take_synthetic():
             return False
-        self.state, self.detail = "training", ""
+        self.state, self.detail = "training", self.following.detail if self.following else ""
         before = self.completed_steps
         logs = self.learner.update()
         self.logs.update(logs)
         self._times.append(time.monotonic())
         self._on_progress(before)
+        return True
+
+    # --- what is imagined ---
+
+    @property
+    def _steps(self) -> int:
+        """Real steps so far, those that were refused included: as the world models count."""
+        return self.learner.real_steps + self._rejected_steps
+
+    def offer_synthetic(self, segment: SyntheticSegment) -> bool:
+        """An imagined segment has arrived; False where it is a duplicate, or there is no room."""
+        known = self.following is None or not self.following.arrived(segment.publisher, segment.seq)
+        return not known and self.synthetic.put(segment)
+
+    def _take_synthetic(self) -> bool:
+        """Give the learner the segments that are used from this real step on. False where, in lockstep, some
+        are still to be waited for."""
+        following = self.following
+        if following is None:
+            return True
+        if self.run.lockstep and not following.may_go_on(self._steps, time.monotonic()):
+            self.state, self.detail = "training", following.detail
+            self.outputs.progressed()
+            return False
+        while (segment := self.synthetic.take(self._steps)) is not None:
+            self.learner.add_synthetic(segment)
+        if self.learner.pacing is not None:
+            gate = following.gate_open(self._steps) if self.run.lockstep else following.newest_gate
+            self.learner.pacing.world_model_ready = gate
         return True
 
     def _on_progress(self, before: int) -> None:

@@ -2,7 +2,7 @@
 
 However it starts (fresh, started again after a crash, with a resumed run) it loads the newest good checkpoint
 of the run folder, fetches all transitions from the policy's disk and goes on: each transition is in its
-replay exactly once.
+replay exactly once. What world models imagine it takes, too, and keeps step with them; it needs none of them.
 
 Training runs in the main thread; ROS has a thread of its own.
 
@@ -20,6 +20,7 @@ import queue
 import sys
 import threading
 import time
+from dataclasses import asdict
 from typing import Any
 
 import rclpy
@@ -29,21 +30,31 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.conversions import transition_from_message, weights_to_message
+from worldsample_core.conversions import synthetic_from_message, transition_from_message, weights_to_message
 from worldsample_core.exit_codes import DONE
 from worldsample_core.journal import StorageError, explain
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.qos import LATCHED, STATUS, TRANSITIONS
+from worldsample_core.qos import LATCHED, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_core.settings import Settings, load_settings
 from worldsample_core.transition_fetch import TransitionFetch
 from worldsample_core.weights import PackedWeights
-from worldsample_msgs.msg import LearnerStatus, PolicyStatus, Transition, Weights
+from worldsample_core.world_model_use import world_model_use
+from worldsample_msgs.msg import (
+    LearnerStatus,
+    PacingStatus,
+    PolicyStatus,
+    SyntheticBatch,
+    Transition,
+    Weights,
+    WorldModelStatus,
+)
 from worldsample_msgs.srv import Checkpoint, FetchTransitions
 from worldsample_policy.checkpoint_folder import CheckpointFolder
 from worldsample_policy.config import LearnerConfig
 from worldsample_policy.learner import Learner
 from worldsample_policy.learner_loop import LearnerLoop
 from worldsample_policy.process import RunFailed, StopSignals, failure_of, say_last
+from worldsample_policy.world_model_following import WorldModelFollowing, WorldModelReport
 
 STATES = {
     "waiting": LearnerStatus.WAITING,
@@ -51,6 +62,11 @@ STATES = {
     "training": LearnerStatus.TRAINING,
     "done": LearnerStatus.DONE,
 }
+
+MAX_SEGMENTS = 400
+"""Imagined segments that wait for the main thread; what comes beyond is lost, and imagined again later."""
+PACING_INTERVAL = 0.2
+"""s between two statuses of the pacing, where it changes."""
 
 
 class Stopped(Exception):
@@ -86,18 +102,33 @@ class LearnerNode(Node):
         self._run = run.name
         self._status_at, self._status_steps = 0.0, -1
         self._status_lock = threading.Lock()
-        self._malformed = 0
+        self._malformed = self._bad_segments = self._dropped_segments = 0
+        self._segments: queue.Queue[SyntheticBatch] = queue.Queue(MAX_SEGMENTS)
+        self._pacing_at = 0.0
+        self._pacing_told: Any = None
+        use = world_model_use(self.settings.worldmodel)
+        following = None
+        if use.enabled:
+            following = WorldModelFollowing(use, use.effective_lag(self.settings.task.horizon))
 
         self._weights = self.create_publisher(Weights, "weights/policy", LATCHED)
         self._statuses = self.create_publisher(LearnerStatus, "learner/status", STATUS)
+        self._pacings = self.create_publisher(PacingStatus, "learner/pacing", STATUS)
         self.loop = LearnerLoop(
-            Learner(config, self.settings.task), run, CheckpointFolder(run.path, run.keep_checkpoints), self
+            Learner(config, self.settings.task),
+            run,
+            CheckpointFolder(run.path, run.keep_checkpoints),
+            self,
+            following,
         )
         self._fetch = TransitionFetch(self, self._run, self.loop.intake, self.messages.put, self.warn)
         self.create_subscription(Transition, "transitions", self._on_transition, TRANSITIONS)
         self.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
+        if following is not None:
+            self.create_subscription(SyntheticBatch, "synthetic", self._on_segment, SYNTHETIC)
+            self.create_subscription(WorldModelStatus, "worldmodel/status", self._on_world_model, STATUS)
         self.create_service(Checkpoint, "learner/checkpoint", self._on_checkpoint)
-        self.create_timer(1.0, self.publish_status)
+        self.create_timer(1.0, self._on_second)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
         self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
@@ -115,6 +146,23 @@ class LearnerNode(Node):
     def _on_policy(self, message: PolicyStatus) -> None:
         if message.run == self._run:
             self.messages.put(message)
+
+    def _on_world_model(self, message: WorldModelStatus) -> None:
+        if message.run == self._run:
+            self.messages.put(message)
+
+    def _on_segment(self, message: SyntheticBatch) -> None:
+        if message.run == self._run:
+            try:
+                self._segments.put_nowait(message)
+            except queue.Full:
+                self._dropped_segments += 1
+                return
+            self.messages.put(None)  # for the main thread to look
+
+    def _on_second(self) -> None:
+        self.publish_status()
+        self._publish_pacing()
 
     def _on_checkpoint(
         self, request: Checkpoint.Request, response: Checkpoint.Response
@@ -188,9 +236,46 @@ class LearnerNode(Node):
             self.policy_done = message.phase == PolicyStatus.DONE
         elif isinstance(message, FetchTransitions.Response):
             self._fetch.take(message)
+        elif isinstance(message, WorldModelStatus):
+            self._take_world_model(message)
+        elif message is None:
+            self._take_segments()
         else:
             answer, response = message
             answer.put(self._checkpoint(response))
+
+    def _take_world_model(self, message: WorldModelStatus) -> None:
+        if self.loop.following is not None:
+            report = WorldModelReport(
+                publisher=str(message.publisher),
+                completed_steps=int(message.completed_steps),
+                segments=int(message.segments),
+                gate_open=bool(message.gate_open),
+                failed=message.state == WorldModelStatus.FAILED,
+                detail=str(message.detail),
+                progress=int(message.train_updates),
+            )
+            self.loop.following.heard(report, time.monotonic())
+
+    def _take_segments(self) -> None:
+        if self._dropped_segments:
+            self.warn(f"{self._dropped_segments} imagined segments came too fast and are lost")
+            self._dropped_segments = 0
+        while True:
+            try:
+                message = self._segments.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                segment = synthetic_from_message(message)
+                size = self.settings.run.image_size
+                if segment.images.shape[2] != size:
+                    raise InvalidObservation(f"its images are {segment.images.shape[2]} pixels, not {size}")
+            except InvalidObservation as problem:
+                self._bad_segments += 1
+                self.warn(f"segment {message.seq} of {message.publisher!r} is malformed: {problem}")
+                continue
+            self.loop.offer_synthetic(segment)
 
     def _checkpoint(self, response: Checkpoint.Response) -> Checkpoint.Response:
         """Also publishes the weights: what is evaluated is what the checkpoint holds."""
@@ -236,9 +321,29 @@ class LearnerNode(Node):
         wait = 0.0 if idle and changed else 0.01 if changed else 0.05
         if (changed or not idle) and now - self._status_at >= wait:
             self.publish_status()
+        if now - self._pacing_at >= PACING_INTERVAL:
+            self._publish_pacing(if_changed=True)
 
     def warn(self, message: str) -> None:
         self.get_logger().warning(message)
+
+    def _publish_pacing(self, if_changed: bool = False) -> None:
+        """From either thread."""
+        report = self.loop.learner.pacing_status()
+        if report is None:
+            return
+        with self._status_lock:
+            self._pacing_at = time.monotonic()
+            if if_changed and report == self._pacing_told:
+                return
+            self._pacing_told = report
+            message = PacingStatus()
+            message.header.stamp = self.get_clock().now().to_msg()
+            message.run = self._run
+            for name, value in asdict(report).items():
+                setattr(message, name, value)
+            message.rejected_malformed += self._bad_segments
+            self._pacings.publish(message)
 
     def publish_status(self) -> None:
         """From either thread."""
@@ -255,7 +360,7 @@ class LearnerNode(Node):
             message.completed_steps, message.updates_owed = loop.completed_steps, loop.updates_owed
             message.next_seq, message.backfilled = loop.intake.next_seq, loop.intake.fetched
             message.duplicates = loop.intake.duplicates + learner.replay.duplicates
-            message.rejected = loop.rejected + self._malformed + self._fetch.malformed
+            message.rejected = loop.rejected + self._malformed + self._fetch.malformed + self._bad_segments
             message.weights_version = loop.weights_version
             message.checkpoint_step = max(0, loop.checkpoint_step)
             message.updates_per_second = loop.updates_per_second()
