@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from worldsample_bringup import bench_method, variants
 from worldsample_bringup.bench_method import Comparison, compare
@@ -23,7 +22,7 @@ from worldsample_bringup.comparison import (
     steps_to_success,
     table,
 )
-from worldsample_bringup.configuration import read_overrides
+from worldsample_bringup.configuration import read_overrides, write_config
 from worldsample_bringup.console import Console
 from worldsample_bringup.grid import Cell
 from worldsample_bringup.variants import ABLATION, BASELINE, Variant
@@ -192,16 +191,21 @@ def test_the_commands_are_training_runs_that_end_when_solved(asked: Comparison) 
 
 def test_a_run_with_other_settings_is_not_taken_for_this_one(asked: Comparison) -> None:
     cell = bench_method.cell_of(asked, LARGE, 0, 100)
-    overrides = asked.overrides(LARGE)
-    bench_method.check_same(cell, overrides, 100)  # nothing there yet
+    asked = replace(asked, settings=("learner.lr=1e-4",))  # which YAML reads as text
     cell.folder.path.mkdir(parents=True)
-    there = read_overrides(overrides) | {"task": {"max_real_steps": 100}}
-    cell.folder.config.write_text(yaml.safe_dump(there))
-    bench_method.check_same(cell, overrides, 100)
+    write_config(cell.folder.config, bench_method.resolve(asked, LARGE))
+
+    def check(**said: Any) -> None:
+        other = replace(asked, **said)
+        bench_method.check_same(cell, other.overrides(LARGE), bench_method.resolve(other, LARGE))
+
+    check()
     with pytest.raises(ConfigError, match=r"task\.max_real_steps=100, not 200"):
-        bench_method.check_same(cell, overrides, 200)
+        check(steps=200)
     with pytest.raises(ConfigError, match=r"learner\.batch_size=512, not 64"):
-        bench_method.check_same(cell, (*overrides, "learner.batch_size=64"), 100)
+        check(settings=("learner.batch_size=64",))
+    with pytest.raises(ConfigError, match=r"run\.eval_every=250, not 100"):
+        check(eval_every=100)
 
 
 def test_what_is_wrong_is_said_before_anything_starts(asked: Comparison) -> None:

@@ -223,7 +223,7 @@ def test_a_world_model_is_asked_for_its_imagination_and_shown(plan: prepare.Plan
     assert (summary["psnr"], summary["ssim"]) == (30.5, 0.93) and summary["synthetic_transitions"] >= 900
     ((_, shown),) = pictures(plan.folder.imagined)
     assert (shown.version, shown.episode, shown.start_step) == (1, 3, 12)
-    assert shown.psnr["wrist"] == pytest.approx([34.15] * 8, abs=0.01)
+    assert shown.quality.psnr["wrist"] == pytest.approx([34.15] * 8, abs=0.01)
     assert "version 1: episode 3, steps 12 to 20" in plan.folder.report.read_text()
     assert " imagined · PSNR 30.5 dB · rho 0.25" in output
 

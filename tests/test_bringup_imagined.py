@@ -13,7 +13,7 @@ import pytest
 from worldsample_bringup import imagination_watch
 from worldsample_bringup.history import History
 from worldsample_bringup.imagination_watch import INTERVAL, PATIENCE, ImaginationWatch, worth_imagining
-from worldsample_bringup.imagined import KEPT, Figures, compare, picture, pictures, store
+from worldsample_bringup.imagined import KEPT, Figures, Quality, compare, picture, pictures, store
 from worldsample_bringup.metrics import MetricsLog
 from worldsample_bringup.run_folder import RunFolder
 from worldsample_core.conversions import synthetic_to_message, to_time
@@ -51,17 +51,19 @@ def segment(images: np.ndarray, step: int = 7) -> SyntheticSegment:
 
 
 def figures(**said: Any) -> Figures:
-    values = {"side": [30.0, 28.0], "wrist": [31.0, 29.0]}
-    return replace(Figures(1, 30, 7, 100, values, {"side": [20.0, 20.0], "wrist": [25.0, 25.0]}), **said)
+    psnr, ssim = {"side": [30.0, 28.0], "wrist": [31.0, 29.0]}, {"side": [0.9, 0.8], "wrist": [0.9, 0.7]}
+    return replace(Figures(1, 30, 7, 100, Quality(psnr, ssim, psnr, ssim)), **said)
 
 
-def test_psnr_is_that_of_the_imagined_steps_beside_the_copied_frame() -> None:
+def test_quality_is_that_of_the_imagined_steps_beside_the_copied_frame() -> None:
     real = frames()
-    psnr, copied = compare(real, frames(shift=25))
+    quality = compare(real, frames(shift=25))
     expected = 20.0 * np.log10(255.0 / 25.0)
-    assert np.allclose(psnr["side"], expected, atol=1e-3) and len(psnr["wrist"]) == STEPS
-    assert max(copied["side"]) < 12.0, "frames of noise are nothing like each other"
-    assert compare(real, real)[0]["side"] == [60.0] * STEPS
+    assert np.allclose(quality.psnr["side"], expected, atol=1e-3) and len(quality.psnr["wrist"]) == STEPS
+    assert max(quality.psnr_copied["side"]) < 12.0, "frames of noise are nothing like each other"
+    assert min(quality.ssim["wrist"]) > 0.9 > 0.2 > max(quality.ssim_copied["wrist"])
+    same = compare(real, real)
+    assert same.psnr["side"] == [60.0] * STEPS and same.ssim["side"] == [1.0] * STEPS
 
 
 def test_a_picture_has_real_above_imagined_for_both_views() -> None:
@@ -175,7 +177,7 @@ def test_every_new_version_is_looked_at_but_not_more_often_than_once_a_minute(wa
     watched.answer()
     ((path, shown),) = pictures(watched.folder.imagined)
     assert (shown.version, shown.episode, shown.start_step, shown.real_steps) == (3, 30, 7, 60)
-    assert shown.psnr["side"][0] == pytest.approx(20.17, abs=0.01) and path.suffix == ".png"
+    assert shown.quality.psnr["side"][0] == pytest.approx(20.17, abs=0.01) and path.suffix == ".png"
     watched.now += INTERVAL + 1
     watched.watch.look(STATUS)
     assert len(watched.client.asked) == 1, "the same version again"

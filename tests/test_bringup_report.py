@@ -17,7 +17,7 @@ from worldsample_bringup import prepare
 from worldsample_bringup.curves import Series, chart, ticks
 from worldsample_bringup.filmstrip import filmstrip, png
 from worldsample_bringup.history import History, read_history
-from worldsample_bringup.imagined import Figures, store
+from worldsample_bringup.imagined import Figures, Quality, store
 from worldsample_bringup.metrics import MetricsLog
 from worldsample_bringup.options import Request
 from worldsample_bringup.progress import Pace, duration, live_line
@@ -271,11 +271,11 @@ def imagine(plan: prepare.Plan, events: Events | None = None) -> MetricsLog:
     log.status("pacing", {**PACING, "rejected_bounds": 0})
     log.status("worldmodel", WORLD)
     log.status("pacing", PACING)
-    values = {"side": [30.0, 28.0], "wrist": [31.0, 29.0]}
-    figures = Figures(2, 5, 7, 80, values, {"side": [20.0, 19.0], "wrist": [25.0, 24.0]})
+    psnr, ssim = {"side": [30.0, 28.0], "wrist": [31.0, 29.0]}, {"side": [0.9, 0.8], "wrist": [0.9, 0.7]}
+    figures = Figures(2, 5, 7, 80, Quality(psnr, ssim, psnr_copied=psnr, ssim_copied=ssim))
     image = np.zeros((40, 60, 3), np.uint8)
     store(plan.folder.imagined, image, figures)
-    log.imagined(image, {view: figures.mean(view) for view in values})
+    log.imagined(image, figures)
     log.close()
     return log
 
@@ -291,7 +291,9 @@ def test_the_report_of_a_run_with_a_world_model_shows_it(plan: prepare.Plan) -> 
         "last frame copied",
         "SSIM, held out",
         "PSNR of the segments above, dB",
-        "After 80 real steps, version 2: episode 5, steps 7 to 9; side 29.0 dB, wrist 30.0 dB",
+        "SSIM of the segments above",
+        "After 80 real steps, version 2: episode 5, steps 7 to 9; side 29.0 dB, SSIM 0.850; "
+        "wrist 30.0 dB, SSIM 0.800",
         "Policy-Paced Learning",
         "rho",
         "Mean Q",
@@ -341,6 +343,7 @@ def test_tensorboard_has_the_world_model_too(plan: prepare.Plan) -> None:
     assert events.scalars["worldmodel/transitions"] == [(80, 0), (80, 1500)]
     assert events.scalars["pacing/rejected_bounds"] == [(80, 0), (80, 3)]
     assert events.scalars["imagined/psnr_side"] == [(80, 29.0)]
+    assert events.scalars["imagined/ssim_side"][0][1] == pytest.approx(0.85)
     assert events.images == [("imagined/real_above_imagined", (40, 60, 3), 80)]
     assert "pacing/enabled" not in events.scalars
 

@@ -39,7 +39,8 @@ def steps_to_success(
     """Real steps at the first of ``in_a_row`` evaluations that reach the threshold; None if they never do.
 
     Args:
-        evaluations: ``eval_history`` of ``summary.json``: (real steps, episodes, success rate), in order.
+        evaluations: ``eval_history`` of ``summary.json``: (real steps, episodes, success rate), in order; the
+            final one, at the end of the budget, is one of them.
         episodes: an evaluation with fewer is left out: it was interrupted.
     """
     row: list[int] = []

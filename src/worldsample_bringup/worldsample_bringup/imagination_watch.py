@@ -14,7 +14,7 @@ from typing import Any
 from rclpy.node import Node
 
 from worldsample_bringup.history import History, Record
-from worldsample_bringup.imagined import VIEWS, Figures, compare, picture, pictures, store
+from worldsample_bringup.imagined import Figures, compare, picture, pictures, store
 from worldsample_bringup.metrics import MetricsLog
 from worldsample_bringup.run_folder import RunFolder
 from worldsample_core.conversions import synthetic_from_message
@@ -111,16 +111,15 @@ class ImaginationWatch:
         if real.images.shape[2:] != imagined.images.shape[2:]:
             raise InvalidObservation("the real and the imagined segment have images of different sizes")
         frames = min(len(real.images), len(imagined.images))
-        psnr, copied = compare(real.images[:frames], imagined.images[:frames])
+        quality = compare(real.images[:frames], imagined.images[:frames])
         figures = Figures(
             version=int(answer.world_model_version),
             episode=real.source_episode,
             start_step=real.source_step,
             real_steps=self._log.history.real_steps,
-            psnr=psnr,
-            copied=copied,
+            quality=quality,
         )
-        image = picture(real.images[:frames], imagined.images[:frames], psnr)
+        image = picture(real.images[:frames], imagined.images[:frames], quality.psnr)
         store(self._folder.imagined, image, figures)
-        self._log.imagined(image, {view: figures.mean(view) for view in VIEWS})
+        self._log.imagined(image, figures)
         self._version = asked_for

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+Images = NDArray[np.uint8]
 VIEWS = ("side", "wrist")
 KEPT = 6
 """Pictures kept in a run folder: the first one and the newest."""
@@ -25,6 +28,20 @@ _GAP, _LABEL, _LINE = 4, 74, 20  # pixels
 _INK, _SOFT, _PAPER = (28, 35, 48), (102, 112, 133), (255, 255, 255)
 
 
+ByView = dict[str, list[float]]
+"""A figure of each step, by view."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Imagined steps against the real ones: PSNR (dB) and SSIM, and both of repeating the last real frame."""
+
+    psnr: ByView
+    ssim: ByView
+    psnr_copied: ByView
+    ssim_copied: ByView
+
+
 @dataclass(frozen=True)
 class Figures:
     """What a picture shows.
@@ -33,26 +50,27 @@ class Figures:
         version: of the world model.
         episode: of the real segment; start_step: where it begins there.
         real_steps: training steps of the run at that time.
-        psnr: dB of each step, by view; copied: of repeating the last real frame instead.
-        counterfactual: the actions are perturbed: the imagined future need not be the real one.
+        quality: of the imagined steps.
     """
 
     version: int
     episode: int
     start_step: int
     real_steps: int
-    psnr: dict[str, list[float]]
-    copied: dict[str, list[float]]
-    counterfactual: bool = False
+    quality: Quality
 
     @property
     def steps(self) -> int:
         """Of the segment."""
-        return len(self.psnr[VIEWS[0]])
+        return len(self.quality.psnr[VIEWS[0]])
 
-    def mean(self, view: str) -> float:
-        """Over the steps, dB."""
-        return float(np.mean(self.psnr[view]))
+    def psnr(self, view: str) -> float:
+        """Mean over the steps, dB."""
+        return float(np.mean(self.quality.psnr[view]))
+
+    def ssim(self, view: str) -> float:
+        """Mean over the steps."""
+        return float(np.mean(self.quality.ssim[view]))
 
     @property
     def name(self) -> str:
@@ -60,29 +78,29 @@ class Figures:
         return f"steps_{self.real_steps:07d}_version_{self.version}.png"
 
 
-def compare(
-    real: NDArray[np.uint8], imagined: NDArray[np.uint8]
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """PSNR of each step by view: of the imagined frames, and of repeating the first real one.
+def compare(real: Images, imagined: Images) -> Quality:
+    """Compare the steps after the first frame, which is real in both.
 
     Args:
-        real, imagined: ``(T + 1, 2, H, W, 3) uint8``; the first frame of both is real.
-
-    Returns:
-        dB, T values for each view, twice.
+        real, imagined: ``(T + 1, 2, H, W, 3) uint8``, H and W at least 11.
     """
-    from worldsample_worldmodel.image_quality import psnr
+    from worldsample_worldmodel.image_quality import psnr, ssim
 
-    def by_view(images: NDArray[np.uint8]) -> dict[str, list[float]]:
-        values = psnr(images, real[1:])
-        return {view: [round(float(v), 3) for v in values[:, index]] for index, view in enumerate(VIEWS)}
+    copied = np.broadcast_to(real[:1], real[1:].shape)
 
-    return by_view(imagined[1:]), by_view(np.broadcast_to(real[:1], real[1:].shape))
+    def by_view(measure: Callable[[Images, Images], NDArray[np.float64]], images: Images) -> ByView:
+        values = measure(images, real[1:])
+        return {view: [round(float(v), 4) for v in values[:, index]] for index, view in enumerate(VIEWS)}
+
+    return Quality(
+        psnr=by_view(psnr, imagined[1:]),
+        ssim=by_view(ssim, imagined[1:]),
+        psnr_copied=by_view(psnr, copied),
+        ssim_copied=by_view(ssim, copied),
+    )
 
 
-def picture(
-    real: NDArray[np.uint8], imagined: NDArray[np.uint8], psnr: dict[str, list[float]]
-) -> NDArray[np.uint8]:
+def picture(real: Images, imagined: Images, psnr: ByView) -> Images:
     """For each view a row of real frames above a row of imagined ones, PSNR below each step.
 
     Args:
@@ -117,7 +135,7 @@ def picture(
     return np.asarray(canvas)
 
 
-def encode(image: NDArray[np.uint8], figures: Figures) -> bytes:
+def encode(image: Images, figures: Figures) -> bytes:
     """A PNG file that carries its figures."""
     chunk = PngImagePlugin.PngInfo()
     chunk.add_text(_CHUNK, json.dumps(asdict(figures)))
@@ -126,7 +144,7 @@ def encode(image: NDArray[np.uint8], figures: Figures) -> bytes:
     return file.getvalue()
 
 
-def store(folder: Path, image: NDArray[np.uint8], figures: Figures) -> Path:
+def store(folder: Path, image: Images, figures: Figures) -> Path:
     """Write a picture, whole or not at all, and remove what is too much.
 
     Raises:
@@ -148,7 +166,11 @@ def pictures(folder: Path) -> list[tuple[Path, Figures]]:
     for path in sorted(folder.glob("steps_*.png")):
         try:
             with Image.open(path) as image:
-                result.append((path, Figures(**json.loads(image.info[_CHUNK]))))
+                result.append((path, _figures(json.loads(image.info[_CHUNK]))))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return result
+
+
+def _figures(values: dict[str, Any]) -> Figures:
+    return Figures(**{**values, "quality": Quality(**values["quality"])})

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsample_bringup.history import WINDOW, History, Record, intervention_rate, read_history, success_rate
+from worldsample_bringup.imagined import VIEWS, Figures
 from worldsample_bringup.run_folder import RunFolder
 from worldsample_core.transition import EpisodeSummary
 
@@ -132,19 +133,15 @@ class MetricsLog:
                     self._events.add_scalar(f"{kind}/{name}", value, int(values["real_steps"]))
         return True
 
-    def imagined(self, image: NDArray[np.uint8], psnr: Mapping[str, float]) -> None:
-        """A real segment above its imagined twin, for TensorBoard.
-
-        Args:
-            image: ``(H, W, 3) uint8``.
-            psnr: mean over the steps, dB, by view.
-        """
+    def imagined(self, image: NDArray[np.uint8], figures: Figures) -> None:
+        """A real segment above its imagined twin, for TensorBoard. ``(H, W, 3) uint8``."""
         if self._events is None:
             return
-        step = self.history.real_steps
+        step = figures.real_steps
         self._events.add_image("imagined/real_above_imagined", image, step, dataformats="HWC")
-        for view, value in psnr.items():
-            self._events.add_scalar(f"imagined/psnr_{view}", value, step)
+        for view in VIEWS:
+            self._events.add_scalar(f"imagined/psnr_{view}", figures.psnr(view), step)
+            self._events.add_scalar(f"imagined/ssim_{view}", figures.ssim(view), step)
 
     def _episode_events(self, summary: EpisodeSummary) -> None:
         assert self._events is not None

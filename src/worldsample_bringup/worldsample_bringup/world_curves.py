@@ -9,7 +9,7 @@ from html import escape
 from worldsample_bringup.curves import Series, chart
 from worldsample_bringup.filmstrip import file_url
 from worldsample_bringup.history import History, Record
-from worldsample_bringup.imagined import VIEWS, Figures, pictures
+from worldsample_bringup.imagined import VIEWS, ByView, Figures, pictures
 from worldsample_bringup.palette import BLUE, GREEN, GREY, INK, ORANGE, RED
 from worldsample_bringup.run_folder import RunFolder
 
@@ -49,10 +49,12 @@ def _world_model(folder: RunFolder, records: Sequence[Record]) -> list[str]:
     shots = pictures(folder.imagined)
     if not records and not shots:
         return []
+    newest = [figures for _, figures in shots[-SHOWN:] if figures.steps == shots[-1][1].steps]
     charts = [
         _small("PSNR, held out, dB", _lines(records, *QUALITY)),
         _one("SSIM, held out", records, "ssim", BLUE),
-        _by_step([figures for _, figures in shots]),
+        _by_step("PSNR of the segments above, dB", [(f.quality.psnr, f.quality.psnr_copied) for f in newest]),
+        _by_step("SSIM of the segments above", [(f.quality.ssim, f.quality.ssim_copied) for f in newest]),
         _one("Imagined transitions", records, "transitions", INK),
         _one("Imagined transitions per second", records, "transitions_per_second", GREY),
         _one("Uncertainty", records, "uncertainty", ORANGE),
@@ -72,7 +74,7 @@ def _world_model(folder: RunFolder, records: Sequence[Record]) -> list[str]:
 
 
 def _caption(figures: Figures) -> str:
-    means = ", ".join(f"{view} {figures.mean(view):.1f} dB" for view in VIEWS)
+    means = "; ".join(f"{view} {figures.psnr(view):.1f} dB, SSIM {figures.ssim(view):.3f}" for view in VIEWS)
     end = figures.start_step + figures.steps
     return (
         f"After {figures.real_steps:,} real steps, version {figures.version}: episode {figures.episode}, "
@@ -80,18 +82,17 @@ def _caption(figures: Figures) -> str:
     )
 
 
-def _by_step(shots: Sequence[Figures]) -> str:
-    """PSNR over the horizon, by view, as the mean of the newest pictures."""
-    newest = [figures for figures in shots[-SHOWN:] if figures.steps == shots[-1].steps]
+def _by_step(title: str, shots: Sequence[tuple[ByView, ByView]]) -> str:
+    """A figure over the horizon, by view: means over pictures, and of the copied frame beside them."""
 
     def means(rows: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
         return [(float(step), sum(v) / len(v)) for step, v in enumerate(zip(*rows, strict=True), start=1)]
 
     series = []
     for view, colour, beside in zip(VIEWS, (BLUE, ORANGE), (GREY, RED), strict=True):
-        series.append(Series(view, means([f.psnr[view] for f in newest]), colour))
-        series.append(Series(f"{view}, last frame copied", means([f.copied[view] for f in newest]), beside))
-    return chart("PSNR of the segments above, dB", series, "steps ahead", width=340, height=180)
+        series.append(Series(view, means([imagined[view] for imagined, _ in shots]), colour))
+        series.append(Series(f"{view}, copied", means([copied[view] for _, copied in shots]), beside))
+    return chart(title, series, "steps ahead", width=340, height=180)
 
 
 def _pacing(records: Sequence[Record]) -> list[str]:

@@ -1,0 +1,60 @@
+"""`bench worldmodel`: the measurement is called as it wants to be, and what it says is passed on."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import worldsample_worldmodel.bench
+from worldsample_bringup import bench_worldmodel, cli
+from worldsample_bringup.bench_worldmodel import Narration
+from worldsample_bringup.console import Console
+
+FIGURES = {"psnr": 30.0, "ssim": 0.93, "horizon": 8}
+
+
+def test_the_measurement_gets_what_was_asked_for_and_its_figures_come_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, calls = inspect.signature(worldsample_worldmodel.bench.measure), []
+
+    def measure(*positional: Any, **named: Any) -> dict[str, Any]:
+        bound = real.bind(*positional, **named)  # the measurement's own signature
+        calls.append(bound.arguments)
+        bound.arguments["progress"]("80 online episodes")
+        return dict(FIGURES)
+
+    monkeypatch.setattr(bench_worldmodel, "import_module", lambda name: SimpleNamespace(measure=measure))
+    said = ["--task", "pushing", "--minutes", "2.5", "--updates", "77", "--save", "here", "--json"]
+    assert cli.main(["bench", "worldmodel", *said]) == 0
+    given = calls[0]
+    assert (given["task"], given["minutes"], given["updates"]) == ("pushing", 2.5, 77)
+    assert given["save"] == Path("here")
+    output = capsys.readouterr()
+    result = json.loads(output.out.splitlines()[-1])
+    assert result.items() >= FIGURES.items() and {"git_revision", "command"} <= set(result)
+    assert "80 online episodes" in output.err and output.out.count("\n") == 1
+
+
+def test_an_unknown_task_is_said_before_the_simulation_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "worldmodel", "--task", "pusing"]) == 2
+    assert "did you mean 'pushing'" in capsys.readouterr().err
+
+
+def test_the_time_left_is_that_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(bench_worldmodel.time, "monotonic", lambda: now)
+    narration = Narration(Console(io.StringIO()), minutes=10.0)
+    now = 130.0
+    assert narration.line() == "world model · 30 s · simulating episodes"
+    narration.say("the episodes are there")
+    now = 130.0 + 240.0
+    assert narration.line().endswith("training and evaluating · ETA 6 min at most")
+    now = 130.0 + 601.0
+    assert narration.line().endswith("evaluating")
