@@ -87,13 +87,20 @@ def chart(
             parts.append(
                 f'<path d="{path}" fill="none" stroke="{s.colour}" {style} stroke-linejoin="round"/>'
             )
-    legend = "".join(f'<span><i style="background:{s.colour}"></i>{escape(s.name)}</span>' for s in series)
+    legend = "".join(f'<span><i style="background:{_swatch(s)}"></i>{escape(s.name)}</span>' for s in series)
     legend = legend if len(series) > 1 or series[0].name != title else ""
     return (
         f'<figure class="chart"><figcaption><b>{escape(title)}</b>{legend}</figcaption>'
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg></figure>"
     )
+
+
+def _swatch(series: Series) -> str:
+    """CSS background of a curve's mark in the legend."""
+    if series.dashed:
+        return f"repeating-linear-gradient(90deg,{series.colour} 0 4px,transparent 4px 7px)"
+    return series.colour
 
 
 def thin(points: Points) -> list[tuple[float, float]]:
