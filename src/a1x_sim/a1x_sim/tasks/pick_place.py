@@ -15,7 +15,7 @@ from worldsample_core.config import TaskConfig
 if TYPE_CHECKING:
     import mujoco  # loads OpenGL, which watching and driving do not need
 
-TRAY_HALF, RIM, FLOOR = 0.046, 0.012, 0.004  # m: inner half width, height of the rim, thickness of the floor
+TRAY_HALF, RIM, FLOOR = 0.046, 0.020, 0.004  # m: inner half width, height of the rim, thickness of the floor
 APART = (0.085, 0.135)  # m, least distance of block and tray along x or along y: the open fingers need room
 
 
