@@ -12,7 +12,7 @@ import pytest
 
 from worldsample_bringup import imagination_watch
 from worldsample_bringup.history import History
-from worldsample_bringup.imagination_watch import INTERVAL, PATIENCE, ImaginationWatch, worth_imagining
+from worldsample_bringup.imagination_watch import INTERVAL, PATIENCE, RETRY, ImaginationWatch, worth_imagining
 from worldsample_bringup.imagined import KEPT, Figures, Quality, compare, picture, pictures, store
 from worldsample_bringup.metrics import MetricsLog
 from worldsample_bringup.run_folder import RunFolder
@@ -105,13 +105,13 @@ def test_the_first_and_the_newest_pictures_are_kept(tmp_path: Path) -> None:
 
 def test_the_newest_training_episode_is_looked_at_where_it_ends() -> None:
     history = History()
-    assert worth_imagining(history, STEPS) is None
+    assert worth_imagining(history, STEPS) == []
     episode = {"kind": "episode", "episode_kind": "demo", "episode": 0, "steps": 20, "path": "episodes/e0"}
     history.add(episode)
-    assert worth_imagining(history, STEPS) == (0, 16)
+    assert worth_imagining(history, STEPS) == [(0, 16)]
     for number, steps in ((5, 30), (6, 3)):  # the newest one is shorter than the horizon
         history.add({**episode, "episode_kind": "train", "episode": number, "steps": steps})
-    assert worth_imagining(history, STEPS) == (5, 26)
+    assert worth_imagining(history, STEPS) == [(5, 26), (0, 16)]
 
 
 class Client:
@@ -188,6 +188,29 @@ def test_every_new_version_is_looked_at_but_not_more_often_than_once_a_minute(wa
     watched.now += INTERVAL + 1
     watched.watch.look({**STATUS, "version": 3})
     assert len(watched.client.asked) == 3
+
+
+def test_the_last_version_is_shown_when_the_run_is_done(watched: Watched) -> None:
+    watched.watch.look(STATUS)
+    watched.answer()
+    watched.now += 1.0
+    watched.watch.look({**STATUS, "version": 2}, last=True)
+    assert len(watched.client.asked) == 2
+
+
+def test_after_a_refusal_an_older_episode_is_asked_for_soon(watched: Watched) -> None:
+    """The newest episode has only just ended: the model may not have it yet."""
+    demo = {"kind": "episode", "episode_kind": "demo", "episode": 2, "steps": 10, "path": "episodes/e2"}
+    watched.log.history.add(demo)
+    watched.watch.look(STATUS)
+    watched.answer(success=False, message="episode 30 is not in the world model's memory")
+    watched.watch.look(STATUS)
+    assert len(watched.client.asked) == 1, "not in the same moment"
+    watched.now += RETRY + 0.1
+    watched.watch.look(STATUS)
+    assert [(r.episode, r.start_step) for r, _ in watched.client.asked] == [(30, 16), (2, 6)]
+    watched.answer()
+    assert len(pictures(watched.folder.imagined)) == 1 and not watched.warnings
 
 
 def test_a_world_model_that_does_not_answer_is_forgotten_and_asked_again(watched: Watched) -> None:

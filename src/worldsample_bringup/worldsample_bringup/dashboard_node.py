@@ -18,7 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from worldsample_bringup.announcement import closing
 from worldsample_bringup.console import LIVE_INTERVAL, LIVE_MARK
 from worldsample_bringup.history import Record
-from worldsample_bringup.imagination_watch import ImaginationWatch
+from worldsample_bringup.imagination_watch import PUBLISHER, ImaginationWatch
 from worldsample_bringup.metrics import MetricsLog, event_writer
 from worldsample_bringup.progress import Pace, live_line
 from worldsample_bringup.report import write_report
@@ -90,6 +90,7 @@ class DashboardNode(Node):
         self._imagination = ImaginationWatch(self, self.folder, self.log)
         self._newest: dict[tuple[str, str], Any] = {}  # since the last look, by kind and publisher
         self._latest: dict[str, Record] = {}
+        self._world: Record = {}  # the newest status of the world model that is asked to imagine
         self._pace = Pace()
         self._done_at: float | None = None
         self._live_printed = -LIVE_INTERVAL
@@ -114,19 +115,22 @@ class DashboardNode(Node):
 
     def _every_second(self) -> None:
         self._take_statuses()
-        self._imagination.look(self._latest.get("worldmodel", {}))
+        done = self._latest.get("policy", {}).get("phase") == "done"
+        self._imagination.look(self._world, last=done)
         self._pace_on()
         self._show()
-        if self._latest.get("policy", {}).get("phase") != "done":
+        if not done:
             return
         now = time.monotonic()
         self._done_at = self._done_at or now
         self.complete = now - self._done_at > LAST_WORDS
 
     def _take_statuses(self) -> None:
-        for (kind, _), message in self._newest.items():
+        for (kind, publisher), message in self._newest.items():
             self._latest[kind] = to_record(message, STATUSES[kind][2])
             self.log.status(kind, self._latest[kind])
+            if (kind, publisher) == ("worldmodel", PUBLISHER):
+                self._world = self._latest[kind]
         self._newest.clear()
 
     def _pace_on(self) -> None:

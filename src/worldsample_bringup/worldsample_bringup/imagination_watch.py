@@ -21,23 +21,25 @@ from worldsample_core.conversions import synthetic_from_message
 from worldsample_core.observation import InvalidObservation
 from worldsample_msgs.srv import Imagine
 
-SERVICE = "worldmodel/imagine"
+PUBLISHER = "worldmodel"
+"""The world model that is asked, where there are several: the first one."""
+SERVICE = f"{PUBLISHER}/imagine"
 INTERVAL = 60.0
-"""Seconds of wall time between two questions, at least."""
+"""Seconds of wall time between two pictures, at least."""
+RETRY = 3.0
+"""Seconds after a refusal: the model may not have the episode, and is asked for an older one."""
 PATIENCE = 60.0
 """Seconds after which an unanswered question is forgotten."""
 
 
-def worth_imagining(history: History, horizon: int) -> tuple[int, int] | None:
-    """Episode and start step of the segment to ask for; None where there is none.
+def worth_imagining(history: History, horizon: int) -> list[tuple[int, int]]:
+    """Episodes and start steps of segments to ask for, the most wanted first.
 
-    The newest training episode, which the model has been trained on least; the end of it, where most happens.
+    The newest training episodes, which the model has been trained on least, then demonstrations; their ends,
+    where most happens.
     """
-    for episodes in (history.train, history.demos):
-        for record in reversed(episodes[-20:]):
-            if int(record["steps"]) >= horizon and record.get("path"):
-                return int(record["episode"]), int(record["steps"]) - horizon
-    return None
+    newest = [*reversed(history.train[-10:]), *reversed(history.demos[-5:])]
+    return [(int(r["episode"]), int(r["steps"]) - horizon) for r in newest if int(r["steps"]) >= horizon]
 
 
 class ImaginationWatch:
@@ -63,14 +65,16 @@ class ImaginationWatch:
         self._clock = clock
         self._client = node.create_client(Imagine, SERVICE)
         self._version = max((figures.version for _, figures in pictures(folder.imagined)), default=0)
-        self._asked_at = -INTERVAL
+        self._asked_at = self._shown_at = -INTERVAL
+        self._refusals = 0  # in a row
         self._future: Any = None
 
-    def look(self, status: Record) -> None:
+    def look(self, status: Record, last: bool = False) -> None:
         """Ask, where it is time to. Returns at once.
 
         Args:
-            status: the newest of a world model, {} before the first.
+            status: the newest of the world model, {} before the first.
+            last: the run is done: the last version is shown however short a time ago the one before was.
         """
         now = self._clock()
         if self._future is not None:
@@ -79,30 +83,32 @@ class ImaginationWatch:
             self._client.remove_pending_request(self._future)
             self._future = None
         version = int(status.get("version") or 0)
-        if (
-            version in (0, self._version)
-            or now - self._asked_at < INTERVAL
-            or not self._client.service_is_ready()
+        if version in (0, self._version) or not self._client.service_is_ready():
+            return
+        if now - self._asked_at < RETRY * min(self._refusals, 10) or (
+            not last and now - self._shown_at < INTERVAL
         ):
             return
-        segment = worth_imagining(self._log.history, int(status.get("horizon") or 1))
-        if segment is None:
+        segments = worth_imagining(self._log.history, int(status.get("horizon") or 1))
+        if not segments:
             return
+        episode, step = segments[self._refusals % len(segments)]
         self._asked_at = now
-        request = Imagine.Request(episode=segment[0], start_step=segment[1])
-        self._future = self._client.call_async(request)
+        self._future = self._client.call_async(Imagine.Request(episode=episode, start_step=step))
         self._future.add_done_callback(partial(self._answered, version))
 
     def _answered(self, asked_for: int, future: Any) -> None:
         if future is not self._future:
             return  # forgotten
         self._future = None
+        self._refusals += 1
         try:
             answer = future.result()
             if not answer.success:
                 self._node.get_logger().debug(f"nothing was imagined to look at: {answer.message}")
                 return
             self._show(asked_for, answer)
+            self._refusals = 0
         except (InvalidObservation, OSError, RuntimeError, ValueError) as problem:
             self._node.get_logger().warning(f"an imagined segment was passed over: {problem}")
 
@@ -122,4 +128,4 @@ class ImaginationWatch:
         image = picture(real.images[:frames], imagined.images[:frames], quality.psnr)
         store(self._folder.imagined, image, figures)
         self._log.imagined(image, figures)
-        self._version = asked_for
+        self._version, self._shown_at = asked_for, self._clock()
