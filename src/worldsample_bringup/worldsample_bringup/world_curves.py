@@ -16,6 +16,8 @@ from worldsample_bringup.run_folder import RunFolder
 SHOWN = 3
 """Pictures in the report: the first one and the newest."""
 
+FIGURES = ("psnr", "ssim", "uncertainty")
+"""What the names of figures begin with that are 0 until they are measured."""
 QUALITY = (("world model", "psnr", BLUE), ("moving pixels", "psnr_moving", ORANGE))
 COPIED = (
     ("last frame copied", "psnr_copy_last", BLUE),
@@ -60,7 +62,7 @@ def _world_model(folder: RunFolder, records: Sequence[Record]) -> list[str]:
     ]
     chosen = shots if len(shots) <= SHOWN else [shots[0], *shots[1 - SHOWN :]]
     figures = [
-        f'<figure class="strip"><figcaption>{escape(_caption(each))}</figcaption>'
+        f'<figure class="strip shot"><figcaption>{escape(_caption(each))}</figcaption>'
         f'<img alt="{escape(_caption(each))}" src="{file_url(path)}"></figure>'
         for path, each in reversed(chosen)
     ]
@@ -135,6 +137,6 @@ def _points(records: Sequence[Record], key: str) -> list[tuple[float, float]]:
     points = []
     for record in records:
         value = record.get(key)
-        known = value is not None and (value or not key.startswith(("psnr", "ssim")))  # 0 until measured
+        known = value is not None and (value or not key.startswith(FIGURES))  # 0 until measured
         points.append((float(record.get("real_steps") or 0), float(value or 0.0) if known else math.nan))
     return points
