@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from worldsample_bringup import bench_method, variants
+from worldsample_bringup.bench_command import BENCHES
 from worldsample_bringup.bench_method import Comparison, compare
 from worldsample_bringup.comparison import (
     Steps,
@@ -115,6 +118,17 @@ def test_the_ablations_settings_exist() -> None:
 def test_methods_are_known_and_named_once(names: str) -> None:
     with pytest.raises(ConfigError):
         variants.method_variants(names)
+
+
+@pytest.mark.parametrize("what", BENCHES)
+def test_help_of_a_measurement_needs_the_standard_library_only(what: str) -> None:
+    """As on a machine where nothing is installed yet."""
+    source = Path(bench_method.__file__).parent.parent
+    arguments = [sys.executable, "-S", "-m", "worldsample_bringup.cli", "bench", what, "--help"]
+    environment = {"PYTHONPATH": str(source), "PATH": os.environ["PATH"]}
+    result = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert f"usage: worldsample bench {what}" in result.stdout and "--json" in result.stdout
 
 
 PLAIN = Variant("plain", BASELINE)
