@@ -79,7 +79,7 @@ def test_what_is_missing_is_said_with_the_remedy(
 
 def test_cameras_and_keyboard_can_be_left_to_the_person(tmp_path: Path) -> None:
     nodes = graph(tmp_path, "driver.cameras.source=external", "teleop.device=keyboard")
-    assert list(nodes)[0] == "a1x" and "operator" not in nodes
+    assert next(iter(nodes)) == "a1x" and "operator" not in nodes
 
 
 def test_a_device_s_driver_starts_where_it_is_installed(
@@ -87,7 +87,7 @@ def test_a_device_s_driver_starts_where_it_is_installed(
 ) -> None:
     monkeypatch.setattr(real_cell, "_is_installed", lambda package: True)
     nodes = graph(tmp_path, "driver.cameras.source=external", "teleop.device=spacemouse")
-    assert (nodes["spacenav_node"].package, list(nodes)[0]) == ("spacenav", "a1x")
+    assert (nodes["spacenav_node"].package, next(iter(nodes))) == ("spacenav", "a1x")
 
 
 def test_real_and_sim_contradict_each_other(tmp_path: Path) -> None:

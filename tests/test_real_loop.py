@@ -1,4 +1,4 @@
-"""``train --real`` against stand-ins: the driver of the real arm in the closed loop, over DDS, as processes."""
+"""``train --real`` against stand-ins: the real arm's driver in the closed loop, over DDS, as processes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_real_cell_trains_against_stand_ins(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stdout
     summary = json.loads(result.stdout.splitlines()[-1])
-    assert summary["finished"] and summary["real_steps"] == 25 and summary["demo_episodes"] == 1
+    assert summary["finished"] and summary["real_steps"] == 25 and summary["demo_episodes"] >= 1
     folder = RunFolder(tmp_path / "runs" / "real")
     transitions = [t for bag in find_bags(folder.path) for t in read_transitions(bag)]
     assert [t.seq for t in transitions] == list(range(len(transitions)))

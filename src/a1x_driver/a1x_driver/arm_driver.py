@@ -27,6 +27,8 @@ MAX_DT = 0.02
 """s; a late step moves the target no further than this."""
 SAME_PLACE = 0.02
 """rad; after a pause with the arm this near its target, the target is where the arm is."""
+STILL = 0.05
+"""rad/s; an arm that is slower stands."""
 UNLIMITED = np.full(3, np.inf)
 
 
@@ -291,7 +293,8 @@ class ArmDriver:
         """Anchor the stream where the arm is. After a mere pause, with the arm at its target, that is the
         target itself."""
         feedback = self.feedback
-        if always or float(np.abs(feedback.joints - self._stream.joints).max()) > SAME_PLACE:
+        still = not np.any(self._stream.velocity) and float(np.abs(feedback.velocities).max()) < STILL
+        if always or (still and float(np.abs(feedback.joints - self._stream.joints).max()) > SAME_PLACE):
             self._stream.anchor(feedback.joints)
             self._fresh_anchor = True
         else:

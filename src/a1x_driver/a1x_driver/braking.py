@@ -25,27 +25,18 @@ def braking_velocity(distance: Array, acceleration: Array, dt: float) -> Array:
 
 
 def approach(
-    position: Array,
-    velocity: Array,
-    goal: Array,
-    fastest: Array,
-    acceleration: Array,
-    dt: float,
-    braking: Array | None = None,
+    position: Array, velocity: Array, goal: Array, fastest: Array, acceleration: Array, dt: float
 ) -> tuple[Array, Array]:
     """One step of each coordinate towards its goal.
 
     Args:
         position, velocity, goal: (N,). fastest, acceleration: (N,), positive. dt: s, positive.
-        braking: (N,), at most ``acceleration``: what it plans to brake with, where it has the choice.
 
     Returns:
         Position and velocity (N,) after ``dt``.
     """
     ahead = goal - position
-    wanted = np.sign(ahead) * np.minimum(
-        fastest, braking_velocity(np.abs(ahead), acceleration if braking is None else braking, dt)
-    )
+    wanted = np.sign(ahead) * np.minimum(fastest, braking_velocity(np.abs(ahead), acceleration, dt))
     change = acceleration * dt
     velocity = np.minimum(np.maximum(wanted, velocity - change), velocity + change)
     arrived = (np.abs(ahead) < 1e-7) & (np.abs(velocity) < change)

@@ -71,7 +71,7 @@ class Limits:
         tracking_error: rad, between target and feedback, beyond which the arm counts as blocked.
     """
 
-    joint_velocity: Six = (1.5, 1.5, 1.5, 2.5, 2.5, 2.5)
+    joint_velocity: Six = (2.0, 2.0, 2.0, 3.0, 3.0, 3.0)
     joint_acceleration: Six = (30.0, 30.0, 30.0, 50.0, 50.0, 50.0)
     joint_margin: float = 0.01
     rest_tolerance: float = 0.06

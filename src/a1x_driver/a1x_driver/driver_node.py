@@ -9,8 +9,6 @@ Parameters:
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import time
 from collections import deque
@@ -32,7 +30,7 @@ from a1x_driver import vendor_messages as vendor
 from a1x_driver.arm_driver import ArmDriver, Target
 from a1x_driver.command_gate import Command
 from a1x_driver.config import DriverConfig
-from a1x_driver.node_process import config_path, qos_of, run_node
+from a1x_driver.node_process import come_first, config_path, qos_of, run_node
 from a1x_driver.reset_path import NoSafePath
 from worldsample_core.a1x_kinematics import (
     ARM_JOINT_NAMES,
@@ -126,8 +124,7 @@ class DriverNode(Node):
         self.create_timer(1.0, self._on_second, clock=steady)
         if not vendor.HAVE_VENDOR and not config.standin:
             self.get_logger().warning(vendor.WITHOUT_VENDOR)
-        with contextlib.suppress(OSError):  # acting comes first, where the system allows it
-            os.setpriority(os.PRIO_PROCESS, 0, -15)
+        come_first()
         self.get_logger().info(
             f"{settings.task.name}: {config.stream_rate:g} targets/s by "
             + ("the vendor's inverse kinematics" if config.ik == "vendor" else "our inverse kinematics")

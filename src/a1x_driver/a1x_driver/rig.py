@@ -16,7 +16,7 @@ EPOCH = 1_000_000_000_000
 
 
 class Rig:
-    """Steps both. Feedback comes with ``tick``; the driver streams every second tick.
+    """Steps both. Feedback comes with ``tick`` (s); the driver streams at every ``every``-th.
 
     Attributes:
         now: s. driver, arm: the two. target: the newest, None where none was sent.
@@ -24,9 +24,14 @@ class Rig:
     """
 
     def __init__(
-        self, config: DriverConfig, task: TaskConfig, joints: Array | None = None, tick: float = 0.005
+        self,
+        config: DriverConfig,
+        task: TaskConfig,
+        joints: Array | None = None,
+        tick: float = 0.005,
+        every: int = 2,
     ) -> None:
-        self.now, self.tick, self._ticks = 0.0, tick, 0
+        self.now, self.tick, self._every, self._ticks = 0.0, tick, every, 0
         self.driver = ArmDriver(config, task)
         self.arm = StandInArm(REST if joints is None else joints)
         limits = config.limits
@@ -60,7 +65,7 @@ class Rig:
             if self.feedback:
                 self.driver.take_feedback(self.arm.reading().tolist(), self.arm.velocities.tolist(), self.now)
                 self.driver.take_gripper(self.arm.opening, self.now)
-            if self._ticks % 2 == 0:
+            if self._ticks % self._every == 0:
                 self.stream()
 
     def reset(self, seconds: float = 30.0) -> tuple[bool, str]:

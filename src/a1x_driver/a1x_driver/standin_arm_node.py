@@ -22,7 +22,7 @@ from std_msgs.msg import Bool, Float32
 
 from a1x_driver import vendor_messages as vendor
 from a1x_driver.config import DriverConfig, Topic
-from a1x_driver.node_process import config_path, qos_of, run_node
+from a1x_driver.node_process import come_first, config_path, qos_of, run_node
 from a1x_driver.standin_arm import REST, Rules, StandInArm
 from worldsample_core.a1x_kinematics import ARM_JOINT_NAMES
 from worldsample_core.config import from_mapping
@@ -98,6 +98,7 @@ class StandInArmNode(Node):
         self._began = self._stepped = time.monotonic()
         self._waiting: deque[tuple[float, JointState]] = deque()
         self._muted, self._ticks = False, 0
+        come_first()  # a real arm has a computer of its own
         self.create_timer(1.0 / RATE, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _tick(self) -> None:

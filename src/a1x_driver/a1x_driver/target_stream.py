@@ -12,10 +12,16 @@ import numpy as np
 from a1x_driver.braking import approach, braking_velocity
 from a1x_driver.config import Limits
 from worldsample_core.a1x_inverse_kinematics import solve_pose
-from worldsample_core.a1x_kinematics import JOINT_HIGH, JOINT_LOW, Array, forward_kinematics
+from worldsample_core.a1x_kinematics import (
+    JOINT_HIGH,
+    JOINT_LOW,
+    Array,
+    forward_kinematics,
+    pose_and_jacobian,
+)
 from worldsample_core.rotation import matrix_to_rotvec, rotvec_to_matrix
 
-REACH = 0.002
+REACH = 0.0005
 """What inverse kinematics may leave: m + 0.1 rad."""
 BEHIND = 0.05
 """rad; the pose waits while the joints are further behind it."""
@@ -46,7 +52,6 @@ class TargetStream:
         self.position, self.rotation = forward_kinematics(joints)
         self._moving, self._turning = np.zeros(3), np.zeros(3)
         self._reached = self.joints
-        self._sensitivity = np.full(6, 1e-3)  # rad of each joint per m of the way
         self.goal_position, self.goal_rotation = self.position, self.rotation
         self._path: tuple[Array, Array] | None = None
         self._progress, self._speed, self._share = 0.0, 0.0, 1.0
@@ -122,19 +127,23 @@ class TargetStream:
         return point
 
     def _along_pose(self, dt: float, low: Array, high: Array) -> None:
-        fast, sudden = self._linear
-        gentle = np.minimum(sudden, 0.6 * float(np.min(self._acceleration / self._sensitivity)))
-        speed = np.minimum(fast, 0.8 * float(np.min(self._fastest / self._sensitivity)))
-        at, moving = approach(self.position, self._moving, self.goal_position, speed, sudden, dt, gentle)
-        inside = np.minimum(np.maximum(at, low), high)
-        moving = np.where(inside == at, moving, 0.0)
-        fastest, acceleration = self._angular
+        (fast, gentle), (turn_fast, turn_gentle) = self._gentle()
+        _, moving = approach(
+            self.position, self._moving, self.goal_position, np.full(3, fast), np.full(3, gentle), dt
+        )
+        sudden = self._linear[1]
+        up = braking_velocity(high - self.position, sudden, dt)
+        down = braking_velocity(self.position - low, sudden, dt)
+        moving = np.minimum(np.maximum(moving, -down), up)
+        inside = np.minimum(np.maximum(self.position + moving * dt, low), high)
+        near = (np.abs(self.goal_position - inside) < 1e-7) & (np.abs(moving) < gentle * dt)
+        inside, moving = np.where(near, self.goal_position, inside), np.where(near, 0.0, moving)
         turn = matrix_to_rotvec(self.goal_rotation @ self.rotation.T)
         angle = float(np.sqrt(turn @ turn))
-        limit = min(fastest, float(braking_velocity(np.array([angle]), np.array([acceleration]), dt)[0]))
-        change = turn * (limit / angle if angle > 1e-9 else 0.0) - self._turning
+        limit = float(braking_velocity(np.array([angle]), np.array([turn_gentle]), dt)[0])
+        change = turn * (min(turn_fast, limit) / angle if angle > 1e-9 else 0.0) - self._turning
         largest = float(np.sqrt(change @ change))
-        turning = self._turning + change * min(1.0, acceleration * dt / max(largest, 1e-12))
+        turning = self._turning + change * min(1.0, turn_gentle * dt / max(largest, 1e-12))
         turned = rotvec_to_matrix(turning * dt) @ self.rotation if np.any(turning) else self.rotation
         if not np.any(moving) and not np.any(turning) and np.array_equal(inside, self.position):
             return
@@ -153,9 +162,6 @@ class TargetStream:
             self.unreachable = error > REACH or place is not inside or rotation is not turned
             if error <= REACH:
                 self._moving = np.where(place == inside, moving, 0.0)
-                way = float(np.linalg.norm(place - self.position))
-                if way > 1e-5:  # near a singularity a little way is a lot of joint motion: go gently there
-                    self._sensitivity = np.maximum(np.abs(reached - self._reached) / way, 1e-3)
                 self._turning = turning if rotation is turned else np.zeros(3)
                 self.position, self.rotation, self._reached = place, rotation, reached
                 # What cannot be had is given up, so that the motion comes to an end.
@@ -164,6 +170,24 @@ class TargetStream:
                 return
         self._moving, self._turning = np.zeros(3), np.zeros(3)
         self.goal_position, self.goal_rotation = self.position, self.rotation
+
+    def _gentle(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Velocity and acceleration, linear along each axis and angular, that the joints can follow here,
+        whatever the direction: near a singularity a little way is a lot of joint motion."""
+        _, _, jacobian = pose_and_jacobian(self._reached)
+        gram = jacobian @ jacobian.T
+        gram.flat[::7] += 1e-5
+        inverse = np.abs(jacobian.T @ np.linalg.inv(gram))  # (6, 6): rad per m and per rad
+        linear = inverse[:, :3].sum(axis=1)
+        angular = np.sqrt((inverse[:, 3:] ** 2).sum(axis=1))
+        turns = bool(np.any(self._turning)) or not np.array_equal(self.goal_rotation, self.rotation)
+        share = 0.6 if turns else 1.0
+        speed, push = 0.9 * float(np.min(self._fastest / linear)), float(np.min(self._acceleration / linear))
+        spin, twist = float(np.min(self._fastest / angular)), float(np.min(self._acceleration / angular))
+        return (
+            (min(self._linear[0][0], share * speed), min(self._linear[1][0], 0.7 * share * push)),
+            (min(self._angular[0], 0.35 * spin), min(self._angular[1], 0.25 * twist)),
+        )
 
     def _follow(self, wanted: Array, dt: float) -> None:
         change = self._acceleration * dt

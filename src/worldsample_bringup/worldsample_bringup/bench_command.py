@@ -19,6 +19,7 @@ from worldsample_bringup.options import DEFAULT_TASK, refuse_unknown
 BENCHES = {
     "loop": "Does acting wait? A real-time run is measured while its learner trains, and is stopped.",
     "learner": "Updates of the learner per second, and what each part of one costs.",
+    "safety": "The real arm's driver against a stand-in: adversarial commands, stop times, added latency.",
     "worldmodel": "The world model on held-out episodes of a simulated online run: image quality beside\n"
     "copy-last-frame, imagined against true counterfactual futures, speed.",
     "method": "Real steps until two evaluations in a row reach 90 %, per method and seed.\n"
@@ -38,6 +39,10 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     loop = _add(benches, "loop", _loop)
     loop.add_argument("--seconds", type=int, default=60, metavar="S", help="train so long (default: 60)")
     _add(benches, "learner", _learner)
+    safety = _add(benches, "safety", _safety)
+    safety.add_argument(
+        "--sequences", type=int, default=10_000, metavar="N", help="of commands (default: %(default)s)"
+    )
     worldmodel = _add(benches, "worldmodel", _worldmodel)
     worldmodel.add_argument("--task", default=DEFAULT_TASK, metavar="NAME", help="default: %(default)s")
     worldmodel.add_argument(
@@ -110,6 +115,13 @@ def _loop(options: argparse.Namespace) -> int:
 def _learner(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
     return _show(options, import_module("worldsample_policy.bench").measure())
+
+
+def _safety(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    result = import_module("worldsample_bringup.bench_safety").measure(options.sequences)
+    _show(options, result)
+    return int(bool(result["limit_violations"] or result["jumps"]))
 
 
 def _worldmodel(options: argparse.Namespace) -> int:
