@@ -155,7 +155,7 @@ class Probe(Node):
         self.create_subscription(RobotStatus, "a1x/status", self._on_status, STATUS)
         self.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
         self.create_subscription(EndEffectorCommand, "a1x/command", self._on_command, COMMAND)
-        self.commands = self.create_publisher(EndEffectorCommand, "a1x/command", COMMAND)
+        self.commands: Any = None  # only while this bench plays the policy: a policy insists on being alone
         self.mute = self.create_publisher(Bool, "standin_arm/mute", 1)
         self.fault = self.create_publisher(String, "standin_cameras/fault", QoSProfile(depth=1))
         self.executor_ = SingleThreadedExecutor(context=context)
@@ -200,6 +200,10 @@ class Probe(Node):
         command.header.frame_id = "base_link"
         command.header.stamp = to_time(time.time())
         command.translation.x, command.translation.y = x, y
+        if self.commands is None:
+            self.commands = self.create_publisher(EndEffectorCommand, "a1x/command", COMMAND)
+            self.pause(1.0)
+            command.header.stamp = to_time(time.time())
         sent = time.monotonic()
         self.commands.publish(command)
         return sent

@@ -59,9 +59,13 @@ STATUS_RATE = 10.0
 class DriverNode(Node):
     """All callbacks run in one thread."""
 
-    def __init__(self) -> None:
-        """Raises :class:`ConfigError` where the configuration is unusable."""
-        super().__init__("a1x")
+    def __init__(self, **options: Any) -> None:
+        """``options`` are those of :class:`rclpy.node.Node`.
+
+        Raises:
+            ConfigError: the configuration is unusable.
+        """
+        super().__init__("a1x", **options)
         settings = load_settings(config_path(self))
         self._config = config = from_mapping(DriverConfig, settings.driver, "driver")
         self.arm = ArmDriver(config, settings.task)

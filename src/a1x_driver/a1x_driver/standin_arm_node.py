@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from typing import Any
 
 import numpy as np
 from rclpy.clock import Clock, ClockType
@@ -35,9 +36,13 @@ class StandInArmNode(Node):
     """Publishes feedback, gripper and status; hears targets and functions. Subscription ``~/mute`` (Bool)
     stops and starts the feedback."""
 
-    def __init__(self) -> None:
-        """Raises :class:`ConfigError` where the configuration is unusable."""
-        super().__init__("standin_arm")
+    def __init__(self, **options: Any) -> None:
+        """``options`` are those of :class:`rclpy.node.Node`.
+
+        Raises:
+            ConfigError: the configuration is unusable.
+        """
+        super().__init__("standin_arm", **options)
         settings = load_settings(config_path(self))
         config, task = from_mapping(DriverConfig, settings.driver, "driver"), settings.task
         reliability = str(self.declare_parameter("reliability", "best_effort").value)

@@ -36,9 +36,13 @@ class StandInCameraNode(Node):
     """Draws a dot where the end effector is, on a background that tells the views apart. Subscription
     ``~/fault`` (String) sets the fault at run time."""
 
-    def __init__(self) -> None:
-        """Raises :class:`ConfigError` where the configuration is unusable."""
-        super().__init__("standin_cameras")
+    def __init__(self, **options: Any) -> None:
+        """``options`` are those of :class:`rclpy.node.Node`.
+
+        Raises:
+            ConfigError: the configuration is unusable.
+        """
+        super().__init__("standin_cameras", **options)
         settings = load_settings(config_path(self))
         standins = from_mapping(DriverConfig, settings.driver, "driver").standins
         cameras = settings.cameras

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 import numpy as np
 from rclpy.clock import Clock, ClockType
@@ -29,9 +30,13 @@ class StandInPersonNode(Node):
     """In a demonstration it drives from the start; in training for a second out of four. After some 3 s of an
     episode it presses success."""
 
-    def __init__(self) -> None:
-        """Raises :class:`ConfigError` where the configuration is unusable."""
-        super().__init__("standin_person")
+    def __init__(self, **options: Any) -> None:
+        """``options`` are those of :class:`rclpy.node.Node`.
+
+        Raises:
+            ConfigError: the configuration is unusable.
+        """
+        super().__init__("standin_person", **options)
         settings = load_settings(config_path(self))
         self._config = from_mapping(TeleopConfig, settings.teleop, "teleop")
         self._zeros = bool(self.declare_parameter("zeros", False).value)

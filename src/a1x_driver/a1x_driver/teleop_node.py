@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
@@ -32,9 +33,13 @@ from worldsample_msgs.msg import Intervention
 class TeleopNode(Node):
     """All callbacks run in one thread."""
 
-    def __init__(self) -> None:
-        """Raises :class:`ConfigError` where the configuration is unusable."""
-        super().__init__("operator")
+    def __init__(self, **options: Any) -> None:
+        """``options`` are those of :class:`rclpy.node.Node`.
+
+        Raises:
+            ConfigError: the configuration is unusable.
+        """
+        super().__init__("operator", **options)
         settings = load_settings(config_path(self))
         self._config = config = from_mapping(TeleopConfig, settings.teleop, "teleop")
         self.input = OperatorInput(config)

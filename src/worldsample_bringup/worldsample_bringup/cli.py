@@ -53,7 +53,19 @@ def make_parser() -> argparse.ArgumentParser:
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_json(report)
     _add(commands, "test", _test, "What follows is handed to pytest: worldsample test -k replay\n")
-    _add_json(_add(commands, "check", _check))
+    check = _add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n")
+    check.add_argument(
+        "--cell", action="store_true", help="look at the real cell: arm, cameras, operator, disk"
+    )
+    check.add_argument(
+        "--seconds", type=float, default=4.0, metavar="S", help="listen so long (default: %(default)g)"
+    )
+    check.add_argument(
+        "--remember",
+        action="store_true",
+        help="all is right: keep the pictures, to tell swapped cameras later",
+    )
+    _add_json(check)
     return parser
 
 
@@ -161,6 +173,8 @@ def _test(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    if options.cell:
+        return _check_cell(options)
     refuse_unknown(options.rest)
     from worldsample_bringup.machine import describe
 
@@ -170,6 +184,16 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(facts))
     return 0
+
+
+def _check_cell(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.check_cell import check_cell
+
+    result = check_cell(options.rest, Path("runs"), options.seconds, options.remember)
+    if options.json:
+        print(json.dumps(result))
+    return 0 if result["ok"] else 1
 
 
 if __name__ == "__main__":

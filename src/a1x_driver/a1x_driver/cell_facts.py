@@ -1,0 +1,83 @@
+"""What can be seen of a cell from outside, before anything moves: plain facts, without judgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Who publishes a topic. reliable, latched: its QoS (latched: transient-local)."""
+
+    node: str
+    type: str
+    reliable: bool
+    latched: bool
+
+
+@dataclass
+class Heard:
+    """What was heard on one topic while listening.
+
+    Attributes:
+        topic, type: what we expect. reliable, latched: what our subscription asks for.
+        publishers: of the topic. count: messages. rate: per s. longest_gap: s. skew: s, newest stamp minus
+            this machine's clock (nan: unknown).
+    """
+
+    topic: str
+    type: str
+    reliable: bool = False
+    latched: bool = False
+    publishers: list[Endpoint] = field(default_factory=list)
+    count: int = 0
+    rate: float = 0.0
+    longest_gap: float = 0.0
+    skew: float = float("nan")
+
+
+@dataclass
+class CameraFacts(Heard):
+    """Of a camera: sizes (width, height), encodings and frames seen; pictures that differed; brightness
+    0 .. 255; thumbnail (8, 8, 3) float, 0 .. 1, of the newest."""
+
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    encodings: set[str] = field(default_factory=set)
+    frames: set[str] = field(default_factory=set)
+    different: int = 0
+    brightness: float = 255.0
+    thumbnail: NDArray[np.float64] | None = None
+
+
+@dataclass
+class CellFacts:
+    """Everything.
+
+    Attributes:
+        arm, gripper, joy: topics. cameras: by view.
+        joints: (6,) rad, the newest believable reading. malformed: readings without six finite joints.
+        error: what the vendor's status says. writers: nodes that send targets, ours left out.
+        commanders: nodes that send commands to our driver.
+        held, pressed: operator's buttons that are down throughout.
+        have_vendor: hdas_msg is installed. free_bytes: on the disk of the run. gpu: there is one.
+        seconds: for how long was listened.
+    """
+
+    arm: Heard
+    gripper: Heard
+    joy: Heard
+    cameras: dict[str, CameraFacts]
+    seconds: float
+    joints: NDArray[np.float64] | None = None
+    malformed: int = 0
+    error: str = ""
+    writers: list[str] = field(default_factory=list)
+    commanders: list[str] = field(default_factory=list)
+    held: bool = False
+    pressed: list[str] = field(default_factory=list)
+    have_vendor: bool = True
+    free_bytes: int = 1 << 40
+    gpu: bool = False
