@@ -42,6 +42,21 @@ def test_the_measurement_gets_what_was_asked_for_and_its_figures_come_out(
     assert "80 online episodes" in output.err and output.out.count("\n") == 1
 
 
+def test_quick_is_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def measure(task: str, **named: Any) -> dict[str, Any]:
+        calls.append(named)
+        return {}
+
+    names = {"worldsample_worldmodel.bench": SimpleNamespace(measure=measure)}
+    real = bench_worldmodel.import_module
+    monkeypatch.setattr(bench_worldmodel, "import_module", lambda name: names.get(name) or real(name))
+    bench_worldmodel.measure("pushing", 10, 1.0, quick=True)
+    inspect.signature(worldsample_worldmodel.bench.measure).bind("pushing", **calls[0])
+    assert calls[0]["config"].image_size == 32 and calls[0]["online"] < 10
+
+
 def test_an_unknown_task_is_said_before_the_simulation_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "worldmodel", "--task", "pusing"]) == 2
     assert "did you mean 'pushing'" in capsys.readouterr().err
@@ -55,6 +70,6 @@ def test_the_time_left_is_that_of_the_training(monkeypatch: pytest.MonkeyPatch) 
     assert narration.line() == "world model · 30 s · simulating episodes"
     narration.say("the episodes are there")
     now = 130.0 + 240.0
-    assert narration.line().endswith("training and evaluating · ETA 6 min at most")
+    assert narration.line().endswith("training, ETA 6 min at most, then evaluating")
     now = 130.0 + 601.0
-    assert narration.line().endswith("evaluating")
+    assert narration.line().endswith("11 min · evaluating")

@@ -235,6 +235,15 @@ def test_what_is_wrong_is_said_before_anything_starts(asked: Comparison) -> None
         replace(asked, jobs=0)
 
 
+def test_a_world_model_whose_imagination_is_never_used_is_not_compared(asked: Comparison) -> None:
+    """It would be HiL-SERL under another name, for hours."""
+    unused = Variant("x", BASELINE, ("worldmodel.enabled=true", "learner.pacing=false"))
+    with pytest.raises(ConfigError, match="imagines for nothing"):
+        bench_method.resolve(asked, unused)
+    used = Variant("x", BASELINE, ("worldmodel.enabled=true", "learner.pacing=true"))
+    assert bench_method.resolve(asked, used).learner["pacing"]
+
+
 def test_only_plain_comparisons_replace_the_published_result(asked: Comparison, tmp_path: Path) -> None:
     plain = replace(asked, out="")
     assert plain.results_file.parts[-3:] == ("benchmarks", "results", "method-pushing.json")

@@ -56,6 +56,7 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
         help="training stops then in any case (default: %(default)g)",
     )
     worldmodel.add_argument("--save", metavar="DIR", help="write the checkpoint there")
+    _add_quick(worldmodel)
     method = _add(benches, "method", _method, SETTINGS_HELP)
     method.add_argument(
         "--methods",
@@ -81,6 +82,10 @@ def _add(benches: Any, name: str, run: Callable[..., int], epilog: str = "") -> 
     return parser
 
 
+def _add_quick(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="everything tiny: shows that it works, no more")
+
+
 def _add_grid_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default=DEFAULT_TASK, metavar="NAME", help="default: %(default)s")
     parser.add_argument(
@@ -95,9 +100,7 @@ def _add_grid_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="runs side by side (default: %(default)s)"
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="everything tiny: shows that it works, not what is better"
-    )
+    _add_quick(parser)
     parser.add_argument("--out", metavar="DIR", help="where the run folders go (default: runs/bench/method)")
     parser.add_argument(
         "--results",
@@ -129,7 +132,7 @@ def _worldmodel(options: argparse.Namespace) -> int:
     from worldsample_bringup.bench_worldmodel import measure
 
     save = Path(options.save) if options.save else None
-    result = measure(options.task, options.updates, options.minutes, save)
+    result = measure(options.task, options.updates, options.minutes, save, options.quick)
     return _show(options, {**result, "command": this_command()})
 
 

@@ -146,7 +146,13 @@ def resolve(asked: Comparison, variant: Variant) -> Settings:
         quick=asked.quick,
         overrides=asked.overrides(variant),
     )
-    return plan(request, asked.root / ".new").settings
+    settings = plan(request, asked.root / ".new").settings
+    if settings.worldmodel.get("enabled") and not settings.learner.get("pacing"):
+        raise ConfigError(
+            f"{variant.name} imagines for nothing: it has a world model, but learner.pacing=false keeps "
+            "what is imagined out of training.\n  Set learner.pacing in config/methods, or leave the world model out"
+        )
+    return settings
 
 
 def cell_of(asked: Comparison, variant: Variant, seed: int, budget: int) -> Cell:

@@ -12,10 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from worldsample_bringup.configuration import git_revision, known
+from worldsample_bringup.configuration import config_directory, git_revision, known
 from worldsample_bringup.console import LIVE_INTERVAL, Console
 from worldsample_bringup.progress import duration
-from worldsample_core.config import choose
+from worldsample_core.config import choose, from_mapping, read_yaml
 
 
 class Narration:
@@ -61,7 +61,7 @@ class Narration:
         left = self._training_since + self._seconds - now
         if left <= 0.0:
             return f"{elapsed} · evaluating"
-        return f"{elapsed} · training and evaluating · ETA {duration(left)} at most"
+        return f"{elapsed} · training, ETA {duration(left)} at most, then evaluating"
 
     def _tick(self) -> None:
         interval = 1.0 if sys.stderr.isatty() else LIVE_INTERVAL
@@ -69,13 +69,16 @@ class Narration:
             self._console.live(self.line())
 
 
-def measure(task: str, updates: int, minutes: float, save: Path | None = None) -> dict[str, Any]:
+def measure(
+    task: str, updates: int, minutes: float, save: Path | None = None, quick: bool = False
+) -> dict[str, Any]:
     """Adapt a world model to a simulated online run, and measure it.
 
     Args:
         task: a file of config/tasks.
         updates, minutes: of training in total, whichever ends first.
         save: where to write the checkpoint.
+        quick: everything tiny, as in config/quick.yaml: shows that it works, not how well.
 
     Returns:
         the keys of :func:`worldsample_worldmodel.bench.measure`, and ``git_revision``.
@@ -85,8 +88,23 @@ def measure(task: str, updates: int, minutes: float, save: Path | None = None) -
     """
     choose(task, known("tasks"), "task")
     revision = git_revision()
+    sizes = _tiny() if quick else {}
     with Narration(Console(sys.stderr), minutes) as narration:
         figures = import_module("worldsample_worldmodel.bench").measure(
-            task, updates=updates, minutes=minutes, save=save, progress=narration.say
+            task, updates=updates, minutes=minutes, save=save, progress=narration.say, **sizes
         )
     return {**figures, "git_revision": revision}
+
+
+def _tiny() -> dict[str, Any]:
+    """Arguments of the measurement that make it last seconds."""
+    config = import_module("worldsample_worldmodel.config").WorldModelConfig
+    values = read_yaml(config_directory() / "quick.yaml")
+    model = {**values["worldmodel"]["model"], "image_size": values["run"]["image_size"]}
+    return {
+        "demos": 2,
+        "online": 6,
+        "held_out": 2,
+        "counterfactuals": 6,
+        "config": from_mapping(config, model, "worldmodel.model"),
+    }
