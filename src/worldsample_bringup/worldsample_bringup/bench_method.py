@@ -150,7 +150,8 @@ def resolve(asked: Comparison, variant: Variant) -> Settings:
     if settings.worldmodel.get("enabled") and not settings.learner.get("pacing"):
         raise ConfigError(
             f"{variant.name} imagines for nothing: it has a world model, but learner.pacing=false keeps "
-            "what is imagined out of training.\n  Set learner.pacing in config/methods, or leave the world model out"
+            "what is imagined out of training.\n"
+            "  Set learner.pacing in config/methods, or leave the world model out"
         )
     return settings
 
