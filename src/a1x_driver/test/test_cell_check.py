@@ -1,4 +1,4 @@
-"""``check --cell`` names what is wrong with a cell: faults seeded at stand-ins over DDS, the rest on facts."""
+"""``check --cell`` names what is wrong: faults seeded at stand-ins over DDS, the rest on facts."""
 
 from __future__ import annotations
 
