@@ -19,8 +19,17 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from worldsample_core.qos import COMMAND, EPISODES, STATUS, TRANSITIONS
-from worldsample_msgs.msg import EndEffectorCommand, EpisodeSummary, LearnerStatus, PolicyStatus, Transition
+from worldsample_core.qos import COMMAND, EPISODES, STATUS, SYNTHETIC, TRANSITIONS
+from worldsample_msgs.msg import (
+    EndEffectorCommand,
+    EpisodeSummary,
+    LearnerStatus,
+    PacingStatus,
+    PolicyStatus,
+    SyntheticBatch,
+    Transition,
+    WorldModelStatus,
+)
 
 PATIENCE = 120.0
 """s that anything may take on a loaded machine."""
@@ -68,6 +77,9 @@ class Listener(Node):
         self.policy: PolicyStatus | None = None
         self.learner: LearnerStatus | None = None
         self.learner_states: list[LearnerStatus] = []
+        self.pacing: PacingStatus | None = None
+        self.world_model: WorldModelStatus | None = None
+        self.segments: list[SyntheticBatch] = []
         self.transitions: list[tuple[float, int]] = []
         self.commands: list[float] = []
         self.episodes: list[EpisodeSummary] = []
@@ -76,6 +88,9 @@ class Listener(Node):
         self.create_subscription(Transition, "transitions", self.on_transition, TRANSITIONS)
         self.create_subscription(EpisodeSummary, "episodes", self.episodes.append, EPISODES)
         self.create_subscription(EndEffectorCommand, "a1x/command", self.on_command, COMMAND)
+        self.create_subscription(PacingStatus, "learner/pacing", self.on_pacing, STATUS)
+        self.create_subscription(WorldModelStatus, "worldmodel/status", self.on_world_model, STATUS)
+        self.create_subscription(SyntheticBatch, "synthetic", self.segments.append, SYNTHETIC)
 
     def forget(self) -> None:
         """What was heard of a run that has ended."""
@@ -84,6 +99,12 @@ class Listener(Node):
 
     def on_policy(self, message: PolicyStatus) -> None:
         self.policy = message
+
+    def on_pacing(self, message: PacingStatus) -> None:
+        self.pacing = message
+
+    def on_world_model(self, message: WorldModelStatus) -> None:
+        self.world_model = message
 
     def on_learner(self, message: LearnerStatus) -> None:
         self.learner = message
@@ -155,11 +176,12 @@ class Graph:
         return path
 
     def start(self, name: str, config: Path, parameters: Sequence[str] = ()) -> Process:
-        """Start ``cell``, ``policy`` or ``learner``."""
+        """Start ``cell``, ``policy``, ``learner`` or ``worldmodel``."""
         program = {
             "cell": [str(Path(__file__).with_name("fake_cell.py"))],
             "policy": ["-m", "worldsample_policy.policy_node"],
             "learner": ["-m", "worldsample_policy.learner_node"],
+            "worldmodel": ["-m", "worldsample_worldmodel.worldmodel_node"],
         }[name]
         if name == "policy":
             parameters = ("linger:=1.0", *parameters)

@@ -249,9 +249,9 @@ class Adaptation:
             imagined = self._imagined_frames(imagined_segments)
         return fit_reward_model(self.reward_model, self.memory.training, imagined, progress)
 
-    def _imagined_frames(self, count: int) -> LabelledFrames:
+    def _imagined_frames(self, count: int) -> LabelledFrames | None:
         """Generated frames of real actions near the ends of successes and from anywhere, with the real
-        labels."""
+        labels; None where no segment is long enough to have any."""
         episodes, horizon = self.memory.training, self.config.horizon
         config = self.reward_model.config
         batch = random_segments(episodes, count, horizon, self._rng)
@@ -290,6 +290,8 @@ class Adaptation:
                             bool(ended),
                         )
                     )
+        if not twins:
+            return None
         order = self._rng.permutation(len(twins))
         return labelled_frames([twins[i] for i in order], config.hold, config.near)
 
