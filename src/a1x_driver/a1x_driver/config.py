@@ -142,7 +142,7 @@ class ResetMotion:
         table: m, height of the table in base_link; the fingertips stay above it.
         gripper_wait: s for the gripper before the arm moves.
         tolerance: rad, of each joint at the end; settle: s.
-        timeout: s for the whole way.
+        timeout: s for the whole way. patience: s for what forbids it to pass, e.g. feedback just come back.
     """
 
     speed: float = 0.3
@@ -153,6 +153,7 @@ class ResetMotion:
     tolerance: float = 0.03
     settle: float = 0.2
     timeout: float = 40.0
+    patience: float = 3.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.speed <= 1.0 or min(self.tolerance, self.timeout) <= 0:

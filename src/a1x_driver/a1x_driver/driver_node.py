@@ -74,6 +74,7 @@ class DriverNode(Node):
         self._state_at = -np.inf
         self._stamp = self._wall.now().to_msg()
         self._reset_waits: Future | None = None
+        self._reset_until = np.inf
         self._delays: deque[float] = deque(maxlen=1000)
         self._rates: deque[float] = deque(maxlen=200)
         self._said = ""
@@ -172,10 +173,11 @@ class DriverNode(Node):
 
     def _send_target(self) -> None:
         """The next target, after a command at once."""
-        target = self.arm.step(time.monotonic())
+        now = time.monotonic()
+        target = self.arm.step(now)
         if target is not None:
             self._send(target)
-        self._answer_reset()
+        self._go_on_with_reset(now)
 
     def _send(self, target: Target) -> None:
         stamp = self._wall.now().to_msg()
@@ -205,24 +207,39 @@ class DriverNode(Node):
             response.success = False
             response.message = f"unknown mode {request.mode!r}: expected one of demo, train, eval"
             return response
-        was_enabled = self.arm.enabled
-        try:
-            self.arm.start_reset(time.monotonic())
-        except NoSafePath as problem:
-            response.success, response.message = False, str(problem)
+        if self._reset_waits is not None:
+            response.success, response.message = False, "a reset is under way already"
             return response
-        if not was_enabled:
-            self._ask_function(vendor.ENABLE)
         self._reset_waits = waits = Future()
+        self._reset_until = time.monotonic() + self._config.reset.patience
         response.success, response.message = await waits
         response.stamp = self._wall.now().to_msg()
         return response
 
-    def _answer_reset(self) -> None:
-        answer = self.arm.reset_answer()
-        if answer is not None and self._reset_waits is not None:
+    def _begin_reset(self, now: float) -> None:
+        """Begin the reset that is waited for, once nothing forbids it; give up after the patience."""
+        enabled = self.arm.enabled
+        try:
+            self.arm.start_reset(now)
+        except NoSafePath as problem:
+            if now > self._reset_until:
+                self._end_reset((False, str(problem)))
+            return
+        self._reset_until = np.inf  # it has begun
+        if not enabled:
+            self._ask_function(vendor.ENABLE)
+
+    def _end_reset(self, answer: tuple[bool, str]) -> None:
+        if self._reset_waits is not None:
             self._reset_waits.set_result(answer)
             self._reset_waits = None
+
+    def _go_on_with_reset(self, now: float) -> None:
+        if self._reset_waits is not None and np.isfinite(self._reset_until):
+            self._begin_reset(now)
+        answer = self.arm.reset_answer()
+        if answer is not None:
+            self._end_reset(answer)
 
     def _on_enable(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         problem = self.arm.fault(time.monotonic())
@@ -234,7 +251,7 @@ class DriverNode(Node):
 
     def _on_disable(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.arm.disable()
-        self._answer_reset()
+        self._end_reset((False, "the arm was disabled"))
         response.success = True
         response.message = "nothing is sent any more, but the arm stays powered: it has no brakes"
         return response
@@ -351,7 +368,7 @@ class DriverNode(Node):
     def destroy_node(self) -> None:
         """Also answers a reset that is under way."""
         self.arm.disable(by_person=False)
-        self._answer_reset()
+        self._end_reset((False, "the driver is ending"))
         super().destroy_node()
 
 

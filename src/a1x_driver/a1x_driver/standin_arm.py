@@ -50,6 +50,7 @@ class Rules:
         velocity, acceleration: (6,) rad/s, rad/s^2. box_low, box_high: (3,) m, of gripper_link.
         box_tolerance: m; joint_tolerance: rad (a joint outside its limit at rest may come in slowly).
         jump: rad, the largest difference between a first target and where the arm is.
+        jitter: factor on the velocity within which a target is no jump: stamps of messages are not exact.
     """
 
     velocity: Array
@@ -59,6 +60,7 @@ class Rules:
     box_tolerance: float = 0.001
     joint_tolerance: float = 1e-6
     jump: float = 1e-3
+    jitter: float = 1.001
 
 
 class StandInArm:
@@ -141,7 +143,7 @@ class StandInArm:
                 return
             from_arm = np.abs(joints - self.joints)
             speed = (joints - last) / dt
-            if np.any(np.minimum(step, from_arm) > rules.velocity * min(dt, 0.03) * 1.001 + 1e-6):
+            if np.any(np.minimum(step, from_arm) > rules.velocity * min(dt, 0.03) * rules.jitter + 1e-6):
                 verdict.jump += 1
                 self._note(f"jump of {float(step.max()):.4f} rad in {dt * 1e3:.1f} ms")
             elif np.any(from_arm > 1e-6):  # a target where the arm is asks for no motion

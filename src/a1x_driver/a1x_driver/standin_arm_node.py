@@ -63,6 +63,7 @@ class StandInArmNode(Node):
                 np.full(3, -np.inf),  # a reset leads outside the box
                 np.full(3, np.inf),
                 jump=0.02,
+                jitter=2.0,
             ),
         )
         self.arm.enabled = start == "ready"
