@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
+from worldsample_core.config import choose
 from worldsample_core.settings import Settings
 from worldsample_core.world_model_use import world_model_use
 
@@ -27,6 +28,8 @@ class OnExit(Enum):
     """Exit code 0: the run is complete, everything is stopped. Anything else ends the graph."""
     RESPAWN = "is started again"
     """As MAY_FINISH, but a crash starts the node again, with back-off and a limit."""
+    CAN_BE_SPARED = "can be spared"
+    """As RESPAWN, but beyond the limit the others go on without it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class NodeSpec:
 def build_graph(settings: Settings, config: Path) -> tuple[NodeSpec, ...]:
     """The nodes of a run, in the order in which they start.
 
+    With two computers each starts its part: ``WORLDSAMPLE_PART`` is ``robot`` (the cell, the policy) on one,
+    ``workstation`` (learner, world models) on the other; unset, all are here. Each part has a dashboard.
+
     Args:
         settings: of the run.
         config: absolute path of the ``config.yaml`` that holds them; every node reads it.
@@ -68,10 +74,17 @@ def build_graph(settings: Settings, config: Path) -> tuple[NodeSpec, ...]:
         ConfigError: no node of this version can play a part that the settings ask for.
     """
     parameters = {"config": str(config)}
+    part = choose(os.environ.get("WORLDSAMPLE_PART") or "all", ("all", "robot", "workstation"), "part")
+    acting: tuple[NodeSpec, ...] = ()
     learning: tuple[NodeSpec, ...] = ()
-    if settings.run.mode == "train":
+    if part != "workstation":
+        acting = (*cell(settings, parameters), policy(parameters))
+    if part != "robot" and settings.run.mode == "train":
         learning = (learner(settings, parameters), *world_models(settings, parameters))
-    return (*cell(settings, parameters), policy(parameters), *learning, dashboard(parameters))
+    watching = dashboard(parameters)
+    if part == "workstation":
+        watching = replace(watching, name="dashboard_workstation")  # the robot's has the name already
+    return (*acting, *learning, watching)
 
 
 def cell(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSpec, ...]:
@@ -124,7 +137,7 @@ def world_models(settings: Settings, parameters: Mapping[str, str]) -> tuple[Nod
             "worldmodel" if index == 0 else f"worldmodel_{index}",
             {**parameters, "index": index, "count": use.nodes},
             environment=ONE_THREAD,
-            on_exit=OnExit.RESPAWN,
+            on_exit=OnExit.CAN_BE_SPARED,
             nice=0 if settings.run.lockstep else 10,
             grace=10.0,
         )

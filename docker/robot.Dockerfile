@@ -1,0 +1,36 @@
+# The robot computer: arm driver, cameras, operator's devices, policy, dashboard. No GPU needed.
+#   docker compose -f docker/compose.yaml --profile robot build
+FROM ros:jazzy-ros-base
+
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        g++ \
+        python3-colcon-common-extensions \
+        python3-venv \
+        ros-jazzy-joy \
+        ros-jazzy-realsense2-camera \
+        ros-jazzy-rmw-fastrtps-cpp \
+        ros-jazzy-spacenav \
+        ros-jazzy-sros2 \
+    && rm -rf /var/lib/apt/lists/*
+
+# dialout: serial and CAN adapters; video, plugdev: cameras; input: gamepad and SpaceMouse.
+RUN useradd --create-home --uid 10001 --groups dialout,input,plugdev,video worldsample \
+    && mkdir -p /runs /keystore && chown worldsample /runs /keystore
+
+WORKDIR /workspace
+COPY requirements.txt ./
+RUN python3 -m venv --system-site-packages /opt/worldsample \
+    && /opt/worldsample/bin/pip install --no-cache-dir \
+        --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt
+
+COPY src ./src
+RUN . /opt/ros/jazzy/setup.sh \
+    && /opt/worldsample/bin/python -m colcon build --merge-install --cmake-args -DBUILD_TESTING=OFF \
+    && rm -rf build log
+
+COPY docker/entrypoint.sh docker/health.py /
+USER worldsample
+WORKDIR /home/worldsample
+VOLUME ["/runs"]
+ENTRYPOINT ["/entrypoint.sh"]
+CMD ["ros2", "launch", "worldsample_bringup", "train.launch.py", "sim:=false"]

@@ -1,0 +1,32 @@
+# The GPU workstation: learner and world model. Needs the NVIDIA container toolkit on the host.
+#   docker compose -f docker/compose.yaml --profile workstation build
+FROM ros:jazzy-ros-base
+
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        g++ \
+        python3-colcon-common-extensions \
+        python3-venv \
+        ros-jazzy-rmw-fastrtps-cpp \
+        ros-jazzy-sros2 \
+    && rm -rf /var/lib/apt/lists/*
+
+RUN useradd --create-home --uid 10001 worldsample \
+    && mkdir -p /runs /keystore && chown worldsample /runs /keystore
+
+WORKDIR /workspace
+COPY requirements.txt ./
+# Plain PyPI: the CUDA build of torch.
+RUN python3 -m venv --system-site-packages /opt/worldsample \
+    && /opt/worldsample/bin/pip install --no-cache-dir -r requirements.txt
+
+COPY src ./src
+RUN . /opt/ros/jazzy/setup.sh \
+    && /opt/worldsample/bin/python -m colcon build --merge-install --cmake-args -DBUILD_TESTING=OFF \
+    && rm -rf build log
+
+COPY docker/entrypoint.sh docker/health.py /
+USER worldsample
+WORKDIR /home/worldsample
+VOLUME ["/runs"]
+ENTRYPOINT ["/entrypoint.sh"]
+CMD ["ros2", "launch", "worldsample_bringup", "train.launch.py", "sim:=false"]
