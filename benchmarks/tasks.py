@@ -97,10 +97,9 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     options = parser.parse_args()
-    print(
-        "| task | horizon | demonstrations | steps: mean, 95 %, longest | random | average scene | ms | with images |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    columns = "task | horizon | demonstrations | steps: mean, 95 %, longest | random | average scene"
+    print(f"| {columns} | ms | ms with images |")
+    print("|---" * 8 + "|")
     for name in options.tasks:
         cell = Cell(name, render=False)
         demos = demonstrations(cell, options.episodes)
