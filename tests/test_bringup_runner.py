@@ -138,6 +138,16 @@ def test_a_learner_that_crashes_again_and_again_ends_the_run() -> None:
     assert output.count("it starts again") == FAST_RESTARTS.limit
 
 
+def test_a_world_model_that_crashes_again_and_again_is_spared() -> None:
+    outcome, output = run(
+        script("worldmodel", "import sys; sys.exit(9)", OnExit.CAN_BE_SPARED),
+        script("dashboard", "import time; time.sleep(3.0)", OnExit.COMPLETES_RUN),
+    )
+    assert outcome.code == 0
+    assert output.count("it starts again") == FAST_RESTARTS.limit
+    assert output.count("the run goes on without it") == 1
+
+
 def test_a_learner_with_an_unusable_configuration_is_not_started_again() -> None:
     code = f"import sys; print('unknown setting'); sys.exit({BAD_CONFIGURATION})"
     outcome, output = run(script("learner", code, OnExit.RESPAWN), script("policy", SLEEP))

@@ -182,6 +182,17 @@ def test_a_crashed_learner_is_launched_again_but_not_for_ever(launching: Any) ->
         exit_of(entities, "learner", -11)
 
 
+def test_a_world_model_that_crashes_again_and_again_is_spared(launching: Any) -> None:
+    entities = started("train", machine="cpu", method="worldsample")
+    for _ in range(launching.RESTARTS):
+        _, timer = exit_of(entities, "worldmodel", -11)
+        entities = timer.actions
+    (said,) = exit_of(entities, "worldmodel", -11)
+    assert type(said).__name__ == "LogInfo" and "without it" in said.msg
+    with pytest.raises(RuntimeError, match="worldmodel failed"):
+        exit_of(entities, "worldmodel", 2)
+
+
 SLEEP = "time.sleep(60)"
 SCRIPTS = {"sim_node": SLEEP, "operator_node": SLEEP, "policy_node": SLEEP, "learner_node": SLEEP}
 

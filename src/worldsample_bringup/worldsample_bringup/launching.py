@@ -129,13 +129,16 @@ def _after_exit(supervised: _Supervised, event: ProcessExited, context: LaunchCo
         return None
     if code == 0 and node.on_exit is OnExit.COMPLETES_RUN:
         return [EmitEvent(event=Shutdown(reason="the run is complete"))]
-    if code == 0 and node.on_exit in (OnExit.MAY_FINISH, OnExit.RESPAWN):
+    again = (OnExit.RESPAWN, OnExit.CAN_BE_SPARED)
+    if code == 0 and node.on_exit in (OnExit.MAY_FINISH, *again):
         return None
-    if node.on_exit is OnExit.RESPAWN and code != BAD_CONFIGURATION and supervised.crashes < RESTARTS:
+    if node.on_exit in again and code != BAD_CONFIGURATION and supervised.crashes < RESTARTS:
         supervised.crashes += 1
         delay = 2.0 ** (supervised.crashes - 1)
-        again = f"{node.name} ended with exit code {code}; it starts again in {delay:g} s"
-        return [LogInfo(msg=again), TimerAction(period=delay, actions=_supervised(supervised))]
+        said = f"{node.name} ended with exit code {code}; it starts again in {delay:g} s"
+        return [LogInfo(msg=said), TimerAction(period=delay, actions=_supervised(supervised))]
+    if node.on_exit is OnExit.CAN_BE_SPARED and code != BAD_CONFIGURATION:
+        return [LogInfo(msg=f"{node.name} ended with exit code {code} again; the run goes on without it")]
     raise RuntimeError(
         f"{node.name} failed with exit code {code}" if code else f"{node.name} ended too early"
     )

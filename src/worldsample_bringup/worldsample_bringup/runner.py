@@ -28,6 +28,7 @@ from worldsample_bringup.graph import OnExit
 from worldsample_bringup.process import Process, ProcessSpec
 from worldsample_core.exit_codes import BAD_CONFIGURATION
 
+STARTED_AGAIN = (OnExit.RESPAWN, OnExit.CAN_BE_SPARED)
 _TICK = 0.05  # s between looks at exits and deadlines
 _LONGEST_LINE = 65536  # bytes
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -83,7 +84,7 @@ class Runner:
         specs: what to run, in the order of starting.
         console: where lines go.
         log_directory: where each process also gets ``<name>.log`` (appended); None for no files.
-        restart: for :attr:`OnExit.RESPAWN`.
+        restart: for :attr:`OnExit.RESPAWN` and :attr:`OnExit.CAN_BE_SPARED`.
         finish_grace: once a MAY_FINISH process has ended with 0, how long the others have to complete the
             run, s.
         watch: called about 20 times a second with this runner.
@@ -250,11 +251,13 @@ class Runner:
         name, on_exit = slot.spec.name, slot.spec.on_exit
         if code == 0 and on_exit is OnExit.COMPLETES_RUN:
             self.stop(Outcome(0))
-        elif code == 0 and on_exit in (OnExit.MAY_FINISH, OnExit.RESPAWN):
+        elif code == 0 and on_exit in (OnExit.MAY_FINISH, *STARTED_AGAIN):
             if on_exit is OnExit.MAY_FINISH:
                 self._finish_by = time.monotonic() + self._finish_grace
-        elif code not in (0, BAD_CONFIGURATION) and on_exit is OnExit.RESPAWN and self._may_restart(slot):
+        elif code not in (0, BAD_CONFIGURATION) and on_exit in STARTED_AGAIN and self._may_restart(slot):
             self._schedule_restart(slot, code)
+        elif code != BAD_CONFIGURATION and on_exit is OnExit.CAN_BE_SPARED:
+            self._console.log(name, f"WARN ended with exit code {code} again; the run goes on without it")
         else:
             reason = (
                 f"{name} failed with exit code {code}"
