@@ -56,7 +56,7 @@ class SceneFragment:
 
 
 class Task(ABC):
-    """One task of the cell. A new task is one file with a subclass, registered in ``a1x_sim.tasks``."""
+    """One task of the cell. A new task is one file with a subclass, see docs/adding-a-task.md."""
 
     name: ClassVar[str]
     config: TaskConfig
