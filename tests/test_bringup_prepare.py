@@ -142,6 +142,21 @@ def test_resume_goes_on_with_the_same_settings(tmp_path: Path) -> None:
         assert new(tmp_path, resume=resume).folder.path == first.folder.path
 
 
+def test_a_recording_of_demonstrations_goes_on_where_it_was(tmp_path: Path) -> None:
+    recording = prepare.plan(Request("demos", machine="cpu", out=str(tmp_path / "mine")), tmp_path)
+    recording.begin().close()
+    resumed = prepare.plan(Request("demos", resume="mine"), tmp_path)
+    assert resumed.folder.path == recording.folder.path
+    assert resumed.settings.run.resume and resumed.settings.run.demos == 20
+    more = prepare.plan(Request("demos", resume=NEWEST, episodes=30), tmp_path)
+    assert more.settings.run.demos == 30
+    with pytest.raises(ConfigError, match="is no training run"):
+        prepare.plan(Request("train", resume="mine"), tmp_path)
+    recording.folder.summary.write_text('{"finished": true, "demo_episodes": 20}')
+    with pytest.raises(ConfigError, match="record more with --episodes"):
+        prepare.plan(Request("demos", resume="mine"), tmp_path)
+
+
 def test_resume_does_not_become_another_run(tmp_path: Path) -> None:
     first = written(tmp_path)
     for said in ({"seed": 1}, {"quick": True}, {"name": "x"}):

@@ -40,7 +40,7 @@ def opening(plan: Plan, domain: int) -> list[str]:
     topic = "/learner/status" if run.mode == "train" else "/policy/status"
     alone = ", this machine only" if os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST" else ""
     lines += [f"  topics  ROS_DOMAIN_ID={domain}{alone}: ros2 topic echo {topic}"]
-    later = f"; go on later: {command_name()} train --resume {path}" if run.mode == "train" else ""
+    later = f"; go on later: {command_name()} {run.mode} --resume {path}" if run.mode != "eval" else ""
     return [*lines, f"  stop    Ctrl-C{later}", ""]
 
 
@@ -79,8 +79,8 @@ def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str
         lines += [f"  use       {command_name()} train --demos-from {shown(folder.path)}"]
     lines += [f"  report    {shown(folder.report)}"]
     lines += [f"  summary   {shown(folder.summary)}"]
-    if outcome.code != 0 and run.mode == "train":
-        lines += [f"  go on     {command_name()} train --resume {shown(folder.path)}"]
+    if outcome.code != 0 and run.mode != "eval":
+        lines += [f"  go on     {command_name()} {run.mode} --resume {shown(folder.path)}"]
     return lines
 
 

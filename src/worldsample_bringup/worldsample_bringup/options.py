@@ -92,6 +92,15 @@ OPTIONS: tuple[Option, ...] = (
         bare=NEWEST,
     ),
     Option(
+        "resume",
+        "go on with a recording: its folder, its name in runs/, or newest: the newest unfinished one",
+        str,
+        "",
+        "RUN",
+        ("demos",),
+        bare=NEWEST,
+    ),
+    Option(
         "quick",
         "everything tiny: closes the whole loop in two minutes",
         bool,

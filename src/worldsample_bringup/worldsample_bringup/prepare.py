@@ -125,16 +125,18 @@ def _demonstrations(path: str) -> dict[str, Any]:
 
 
 def _plan_resume(request: Request, runs: Path) -> Plan:
-    """Go on with a run. What identifies it cannot change; its budget and its settings can."""
+    """Go on with a training run or a recording. What identifies it cannot change; its budget and its settings
+    can."""
     if request.quick or request.name or request.demos_from:
         raise ConfigError(
             "--resume goes on with the run as it is: --quick, --name and --demos-from are for new runs"
         )
     folder = _run_to_resume(request, runs)
     settings = folder.settings()
-    if settings.run.mode != "train":
+    if settings.run.mode != request.mode:
+        what = {"train": "training run", "demos": "recording of demonstrations"}[request.mode]
         raise ConfigError(
-            f"{folder.path} is no training run but one of {settings.run.mode!r}: it cannot be resumed"
+            f"{folder.path} is no {what} but one of {settings.run.mode!r}: it cannot be resumed like this"
         )
     for name, asked, there in (
         ("task", request.task, settings.task.name),
@@ -151,6 +153,7 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
         "git_revision": configuration.git_revision(),
         **({"lockstep": False} if request.realtime else {}),
         **({"machine": request.machine} if request.machine not in ("", "auto") else {}),
+        **({"demos": request.episodes} if request.episodes is not None else {}),
     }
     task_values = {} if request.steps is None else {"max_real_steps": request.steps}
     said = configuration.read_overrides(request.overrides)
@@ -158,6 +161,13 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
         merge(to_mapping(settings), {"run": run, "task": task_values}, said)
     )
     summary = folder.read_summary()
+    if request.mode == "demos":
+        recorded = int(summary.get("demo_episodes") or 0)
+        if summary.get("finished") and resumed.run.demos <= recorded:
+            raise ConfigError(
+                f"{folder.path} is complete ({recorded} demonstrations): record more with --episodes N"
+            )
+        return Plan(folder, resumed)
     if summary.get("finished") and resumed.task.max_real_steps <= int(summary.get("real_steps") or 0):
         raise ConfigError(
             f"{folder.path} is complete ({summary['real_steps']} real steps): train on with --steps N, "
@@ -178,7 +188,7 @@ def _run_to_resume(request: Request, runs: Path) -> RunFolder:
             and request.method in ("", run.method)
             and request.seed in (None, run.seed)
         )
-        if run.mode == "train" and fits and not folder.read_summary().get("finished"):
+        if run.mode == request.mode and fits and not folder.read_summary().get("finished"):
             return folder
     raise ConfigError(
         f"there is no unfinished run in {runs} to resume: name one with --resume RUN, or start a new one"
