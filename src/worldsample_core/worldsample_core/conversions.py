@@ -244,7 +244,7 @@ def synthetic_to_message(segment: SyntheticSegment, stamp: Time) -> SyntheticBat
     message.run, message.publisher, message.seq = segment.run, segment.publisher, segment.seq
     message.source_episode, message.source_step = segment.source_episode, segment.source_step
     message.world_model_version = segment.world_model_version
-    message.policy_version = segment.policy_version
+    message.policy_version, message.on_policy = segment.policy_version, segment.on_policy
     message.effective_step = segment.effective_step
     message.length = len(segment)
     message.height, message.width = segment.images.shape[2:4]
@@ -305,6 +305,7 @@ def synthetic_from_message(message: SyntheticBatch) -> SyntheticSegment:
         source_step=int(message.source_step),
         world_model_version=int(message.world_model_version),
         policy_version=int(message.policy_version),
+        on_policy=bool(message.on_policy),
         seq=int(message.seq),
         effective_step=int(message.effective_step),
         publisher=str(message.publisher),

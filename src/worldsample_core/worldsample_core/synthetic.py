@@ -25,7 +25,9 @@ class SyntheticSegment:
             reward model.
         success: label of the segment; it then ends with the success.
         source_episode: number of the real episode in its run. source_step: where the segment starts in it.
-        world_model_version: of the model that made it. policy_version: that acted in the real segment.
+        world_model_version: of the model that made it.
+        on_policy: the policy chose the actions on what was imagined; otherwise they are the real ones,
+            perturbed. policy_version: of the policy that chose them, or that acted in the real segment.
         seq: of its publisher, without a gap. effective_step: in lockstep, the number of completed real steps
             from which the learner uses it (0: at once).
     """
@@ -42,6 +44,7 @@ class SyntheticSegment:
     source_step: int
     world_model_version: int
     policy_version: int = 0
+    on_policy: bool = False
     seq: int = 0
     effective_step: int = 0
     publisher: str = ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 ENCODERS = ("random", "autoencoder", "efficientnet_lite0", "learned")
 PRECISIONS = ("highest", "high", "medium")
+RETURNS = ("one_step", "multi_step")
 HEADS = ("linear", "spatial_embedding")
 
 
@@ -137,8 +138,10 @@ class LearnerConfig:
     """p_max: largest share of imagined successes in a synthetic batch [ours]."""
     synthetic_batch: int = 128
     """Imagined transitions per update [ours]."""
-    synthetic_returns: str = "one_step"
-    """`one_step`, or `multi_step`: the target of an imagined transition bootstraps at its segment's end."""
+    synthetic_returns: str = "multi_step"
+    """`multi_step`: where the policy itself acted in the imagination, targets bootstrap at the segment's end
+    (model-based value expansion, Feinberg et al. 2018: without bias only on policy); `one_step`: never
+    [ours]."""
     synthetic_capacity: int = 10_000
     """Imagined transitions in each of the two queues [ours]."""
     synthetic_augmentations: int = 2
@@ -181,6 +184,10 @@ class LearnerConfig:
             raise ValueError(
                 f"learner.matmul_precision is {self.matmul_precision!r}; choose one of "
                 f"{', '.join(PRECISIONS)}"
+            )
+        if self.synthetic_returns not in RETURNS:
+            raise ValueError(
+                f"learner.synthetic_returns is {self.synthetic_returns!r}; choose one of {', '.join(RETURNS)}"
             )
         for name in (
             "image_size",

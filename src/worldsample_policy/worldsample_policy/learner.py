@@ -165,7 +165,7 @@ class Learner:
             segment.proprio[:-1, GRIPPER_OPENING],
             segment.success,
             Provenance(segment.source_episode, segment.source_step, segment.world_model_version),
-            self.sac.gamma if self.config.synthetic_returns == "multi_step" else None,
+            self.sac.gamma if segment.on_policy and self.config.synthetic_returns == "multi_step" else None,
         )
         pacing.accepted += 1
         return True

@@ -204,9 +204,7 @@ class PolicyNode(Node):
     def request_reset(self, seed: int, mode: str, episode: int) -> None:
         self.timing.pause()
         self._answer = self._tick_waits = None
-        self._reset_waits = Reset.Request(
-            seed=seed, mode=mode, episode=episode, run=self.settings.run.name
-        )
+        self._reset_waits = Reset.Request(seed=seed, mode=mode, episode=episode, run=self.settings.run.name)
         self._calls["reset service"] = time.monotonic()
         self._call_reset()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig
+from worldsample_core.imagined_policy import ImaginedPolicy
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_worldmodel.counterfactual import CounterfactualConfig, counterfactual_actions
 from worldsample_worldmodel.episodes import Episode, segments
@@ -15,6 +18,14 @@ from worldsample_worldmodel.frame_bank import identities
 from worldsample_worldmodel.node_config import ImaginationConfig
 from worldsample_worldmodel.reward_model import RewardModel
 from worldsample_worldmodel.world_model import WorldModel
+
+
+@dataclass(frozen=True)
+class ActingPolicy:
+    """A policy and the version of its weights."""
+
+    policy: ImaginedPolicy
+    version: int
 
 
 class Imagination:
@@ -38,24 +49,30 @@ class Imagination:
         self._rng = np.random.default_rng(seed)
 
     def generate(
-        self, episodes: Sequence[Episode], count: int, rng: np.random.Generator | None = None
+        self,
+        episodes: Sequence[Episode],
+        count: int,
+        rng: np.random.Generator | None = None,
+        acting: ActingPolicy | None = None,
     ) -> list[SyntheticSegment]:
         """Imagine ``count`` segments in one batch; returns those that pass the guards.
 
         Args:
+            acting: the policy acts from the real starting points; without it, real actions are perturbed.
             rng: draws everything; without it, a generator of its own that goes on from call to call.
 
         Raises:
             ValueError: no episode is at least ``min_length`` steps long.
         """
         rng = self._rng if rng is None else rng
-        usable = [i for i, episode in enumerate(episodes) if len(episode) >= self.config.min_length]
+        needed = 1 if acting else self.config.min_length
+        usable = [i for i, episode in enumerate(episodes) if len(episode) >= needed]
         if not usable:
-            raise ValueError(f"no episode has {self.config.min_length} steps to imagine from")
-        starts = np.array([len(episodes[i]) - self.config.min_length + 1 for i in usable])
+            raise ValueError(f"no episode has {needed} steps to imagine from")
+        starts = np.array([len(episodes[i]) - needed + 1 for i in usable])
         chosen = rng.choice(len(usable), count, p=starts / starts.sum())
         where = [(usable[i], int(rng.integers(starts[i]))) for i in chosen]
-        return self.from_starts(episodes, where, rng=rng)
+        return self.from_starts(episodes, where, rng=rng, acting=acting)
 
     def from_starts(
         self,
@@ -63,23 +80,31 @@ class Imagination:
         where: Sequence[tuple[int, int]],
         perturb: bool = True,
         rng: np.random.Generator | None = None,
+        acting: ActingPolicy | None = None,
     ) -> list[SyntheticSegment]:
-        """Imagine from the given (index of the episode, step); with the real actions unless ``perturb``."""
+        """Imagine from the given (index of the episode, step): with the policy's actions where there is one,
+        otherwise with the real ones, perturbed where ``perturb``."""
         rng = self._rng if rng is None else rng
         horizon = self.world_model.config.horizon
         batch = segments(episodes, where, horizon)
+
+        def act(images: NDArray[np.uint8], proprio: NDArray[np.float32]) -> NDArray[np.float32]:
+            assert acting is not None
+            return acting.policy.act(images, proprio, rng)
+
         actions = batch.actions
-        if perturb:
+        if perturb and acting is None:
             actions = counterfactual_actions(actions, self.task.active_mask, rng, self.counterfactual)
         imagined = self.world_model.imagine(
             batch.first,
             batch.current,
             batch.first_proprio,
             batch.proprio[:, 0],
-            actions,
+            act if acting is not None else actions,
             rng,
             without=identities(episodes, batch.episode),
         )
+        actions = imagined.actions
         images = np.concatenate([batch.current[:, None], imagined.images], 1)
         proprio = np.concatenate([batch.proprio[:, :1], imagined.proprio], 1)
         finite = np.isfinite(proprio).all((1, 2)) & np.isfinite(imagined.uncertainty).all(1)
@@ -92,7 +117,7 @@ class Imagination:
         succeeded = self.reward_model.detect(probability)[:, 1:]
         result = []
         for i, (index, step) in enumerate(where):
-            length = int(batch.valid[i].sum())
+            length = horizon if acting else int(batch.valid[i].sum())
             success = bool(succeeded[i, :length].any())
             if success:
                 length = int(succeeded[i].argmax()) + 1
@@ -111,7 +136,8 @@ class Imagination:
                 episodes[index].number,
                 step,
                 self.world_model_version,
-                episodes[index].policy_version(step),
+                acting.version if acting else episodes[index].policy_version(step),
+                acting is not None,
             )
             reason = self.reason_to_reject(segment) if finite[i] else "not finite"
             if reason:

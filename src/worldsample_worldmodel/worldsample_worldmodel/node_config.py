@@ -96,6 +96,10 @@ class WorldModelNodeConfig(WorldModelUse):
             anywhere in the memory, demonstrations included.
         memory_steps: control steps of real episodes that are kept (the oldest online ones go first).
         backlog: real time: segments under way to a slow learner above which nothing is generated.
+        policy: how the policy acts in the imagination, as module:function (see
+            :mod:`worldsample_core.imagined_policy`); "": it does not.
+        policy_share: of the segments, those in which the policy acts; in the others the real actions are
+            perturbed.
         reward_segments: generated segments of real actions, with known labels, for a fit of the reward model.
         model, reward, gate, imagination, counterfactual: see there.
     """
@@ -109,6 +113,8 @@ class WorldModelNodeConfig(WorldModelUse):
     recent_episodes: int = 8
     memory_steps: int = 20_000
     backlog: int = 64
+    policy: str = "worldsample_policy.imagined_acting:make"
+    policy_share: float = 0.75
     reward_segments: int = 64
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
     reward: RewardModelConfig = field(default_factory=RewardModelConfig)
@@ -124,6 +130,8 @@ class WorldModelNodeConfig(WorldModelUse):
             raise ValueError(
                 "release_every, generation_batch, recent_episodes and memory_steps must be at least 1"
             )
+        if not 0.0 <= self.policy_share <= 1.0:
+            raise ValueError(f"policy_share must be in [0, 1], got {self.policy_share}")
         if not 0.0 <= self.recent_share <= 1.0 or self.backlog < 1 or self.reward_segments < 0:
             raise ValueError("need 0 <= recent_share <= 1, backlog >= 1 and reward_segments >= 0")
         for name in ("image_size", "device"):

@@ -7,6 +7,7 @@ batch. The views meet in the dynamics, which start from both.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worldsample_core.observation import PROPRIO_DIM, VIEWS
+from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.context_encoder import SUMMARY, ViewContext, ViewEncoder
 from worldsample_worldmodel.dynamics import Dynamics, Rollout
@@ -34,17 +35,23 @@ def to_uint8(images: Tensor) -> NDArray[np.uint8]:
     return pixels.movedim(-3, -1).cpu().numpy()
 
 
+Act = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float32]]
+"""Images ``(B, 2, S, S, 3) uint8`` and proprioception ``(B, 10)`` to actions ``(B, 7)`` in [-1, 1]."""
+
+
 class Imagined(NamedTuple):
     """B generated segments of H steps.
 
     Attributes:
         images: ``(B, H, 2, S, S, 3) uint8``. proprio: ``(B, H, 10) float32``.
+        actions: ``(B, H, 7) float32``, that led there.
         uncertainty: ``(B, H) float32``: the root mean square error that the model expects of a frame's pixels
             (0..1), from the predicted variance and the disagreement of the members about the arm.
     """
 
     images: NDArray[np.uint8]
     proprio: NDArray[np.float32]
+    actions: NDArray[np.float32]
     uncertainty: NDArray[np.float32]
 
 
@@ -137,7 +144,7 @@ class WorldModel(nn.Module):
         current: NDArray[np.uint8],
         first_proprio: NDArray[np.float32],
         proprio: NDArray[np.float32],
-        actions: NDArray[np.float32],
+        actions: NDArray[np.float32] | Act,
         rng: np.random.Generator | None = None,
         batch: int = 64,
         without: NDArray[np.int64] | None = None,
@@ -146,14 +153,21 @@ class WorldModel(nn.Module):
 
         Args:
             first, current: ``(B, 2, S, S, 3) uint8``, the episode's first frame and the one to start from.
-            first_proprio, proprio: ``(B, 10)``, of these frames. actions: ``(B, H, 7)``.
+            first_proprio, proprio: ``(B, 10)``, of these frames.
+            actions: ``(B, H, 7)``, all steps are then decoded together; or a policy, which acts on what has
+                been imagined so far, for the model's own horizon.
             rng: draws the member and the noise of each segment; without it, the mean of the first member.
             batch: frames decoded at once.
             without: ``(B,)``, :func:`worldsample_worldmodel.frame_bank.identities` of the segments' episodes,
                 if the bank has them: their own future is not to be copied.
         """
         device = self.proprio_mean.device
-        count, horizon = actions.shape[:2]
+        policy = actions if callable(actions) else None
+        if callable(actions):
+            acted = np.zeros((len(proprio), self.config.horizon, ACTION_DIM), np.float32)
+        else:
+            acted = np.ascontiguousarray(actions, np.float32)
+        count, horizon = acted.shape[:2]
 
         def tensor(array: NDArray[np.generic]) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(device)
@@ -164,30 +178,54 @@ class WorldModel(nn.Module):
         if rng is not None:
             noise = tensor(rng.standard_normal((count, horizon, PROPRIO_DIM), np.float32))
             member = tensor(rng.integers(self.config.members, size=(count,)))
+        images = np.empty((count, horizon, *current.shape[1:]), np.uint8)
+        variance = torch.empty((count, horizon), device=device)
+        rows = torch.arange(count, device=device)
         with self.autocast():
             now = to_float(tensor(current))
             context = self.encode(to_float(tensor(first)), now)
-            rollout = self.roll_out(context, start, origin, tensor(actions), noise)
-            rows = torch.arange(count, device=device)
-            hidden = rollout.hidden[member, rows].flatten(0, 1)
-            at = rollout.sample[member, rows].float()
-            index = rows.repeat_interleave(horizon)
-            images, variances = [], []
-            for part in torch.arange(count * horizon, device=device).split(batch):
-                where = index[part]
-                poses = at.flatten(0, 1)[part]
-                own = None if without is None else without[where.cpu().numpy()]
-                views = self.decode(
-                    context, where, hidden[part], poses, start[where], origin[where], now, own
-                )
-                images.append(to_uint8(torch.stack([view.image for view in views], 1)))
-                variances.append(
-                    torch.stack([view.log_variance.float().exp().mean((1, 2, 3)) for view in views], 1)
-                )
+
+            def decode(rollout: Rollout, steps: range) -> None:
+                """Decode these steps of all segments into `images` and `variance`."""
+                step = torch.tensor(list(steps), device=device).repeat(count)
+                segment = rows.repeat_interleave(len(steps))
+                for part in torch.arange(len(step), device=device).split(batch):
+                    where, when = segment[part], step[part]
+                    poses = rollout.sample[member[where], where, when].float()
+                    views = self.decode(
+                        context,
+                        where,
+                        rollout.hidden[member[where], where, when],
+                        poses,
+                        start[where],
+                        origin[where],
+                        now,
+                        None if without is None else without[where.cpu().numpy()],
+                    )
+                    index = where.cpu().numpy(), when.cpu().numpy()
+                    images[index] = to_uint8(torch.stack([view.image for view in views], 1))
+                    errors = [view.log_variance.float().exp().mean((1, 2, 3)) for view in views]
+                    variance[where, when] = torch.stack(errors).mean(0)
+
+            if policy is None:
+                rollout = self.roll_out(context, start, origin, tensor(acted), noise)
+                decode(rollout, range(horizon))
+            else:
+                seen, felt = current, proprio
+                for step in range(horizon):
+                    acted[:, step] = policy(seen, felt)
+                    so_far = None if noise is None else noise[:, : step + 1]
+                    rollout = self.roll_out(context, start, origin, tensor(acted[:, : step + 1]), so_far)
+                    decode(rollout, range(step, step + 1))
+                    seen, felt = images[:, step], self._physical(rollout.sample[member, rows, step])
         disagreement = rollout.mean.float().std(0, unbiased=False)[..., :3].square().mean(-1)  # (B, H)
-        variance = torch.cat(variances).mean(1).view(count, horizon)
         return Imagined(
-            np.concatenate(images).reshape(count, horizon, *images[0].shape[1:]),
-            (at * self.proprio_scale + self.proprio_mean).cpu().numpy(),
+            images,
+            self._physical(rollout.sample[member, rows]),
+            acted,
             (variance * (1.0 + disagreement)).sqrt().cpu().numpy(),
         )
+
+    def _physical(self, proprio: Tensor) -> NDArray[np.float32]:
+        """Standardised proprioception in its units."""
+        return (proprio.float() * self.proprio_scale + self.proprio_mean).cpu().numpy()

@@ -18,15 +18,18 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from worldsample_core.imagined_policy import ImaginedPolicy
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition_intake import TransitionIntake
+from worldsample_core.weights import InvalidWeights
 from worldsample_worldmodel.adaptation import Adaptation
 from worldsample_worldmodel.backpressure import Backpressure
 from worldsample_worldmodel.checkpoint_folder import CheckpointFolder, Published
 from worldsample_worldmodel.episode_assembly import EpisodeAssembly, FinishedEpisode
 from worldsample_worldmodel.episodes import Episode
+from worldsample_worldmodel.imagination import ActingPolicy
 from worldsample_worldmodel.node_config import WorldModelNodeConfig
 from worldsample_worldmodel.training import DivergedTraining, Logs
 
@@ -62,6 +65,7 @@ class WorldModelLoop:
         publisher: name in what is published, unique among the world models of a run.
         index, count: of the world models that share the generation, this one imagines after every episode
             whose number is ``index`` modulo ``count``.
+        policy: acts in a share of the segments, with the weights that acted at the episode's end.
 
     Attributes:
         state, detail: for the status.
@@ -83,10 +87,12 @@ class WorldModelLoop:
         publisher: str = "worldmodel",
         index: int = 0,
         count: int = 1,
+        policy: ImaginedPolicy | None = None,
     ) -> None:
         self.adaptation, self.config, self.run = adaptation, config, run
         self.folder, self.outputs, self.publisher = folder, outputs, publisher
         self.index, self.count = index, count
+        self.policy = policy
         self.lag = config.effective_lag(adaptation.task.horizon)
         self.intake = TransitionIntake()
         self.assembly = EpisodeAssembly(run.image_size, adaptation.task.horizon)
@@ -338,21 +344,36 @@ class WorldModelLoop:
         recent, older = self._sources()
         from_recent = int(rng.binomial(count, self.config.recent_share)) if older else count
         made = 0
+        acting = self._acting(finished)
         for source, share in ((recent, from_recent), (older, count - from_recent)):
+            by_policy = int(rng.binomial(share, self.config.policy_share)) if acting else 0
             while share:
                 if not self.run.lockstep and self.backpressure.holds:
                     return  # the learner does not keep up: more would only grow old
-                batch = min(share, self.config.generation_batch)
-                share -= batch
+                batch = min(by_policy or share, self.config.generation_batch)
+                acts = acting if by_policy else None
+                by_policy, share = by_policy - (batch if by_policy else 0), share - batch
                 made += batch
                 self.detail = f"imagining, {made} of {count} segments"
                 try:
-                    segments = self.adaptation.imagination.generate(source, batch, rng)
+                    segments = self.adaptation.imagination.generate(source, batch, rng, acts)
                 except ValueError:  # no episode is long enough
                     break
                 for segment in segments:
                     self._publish(segment, end)
                 yield
+
+    def _acting(self, finished: Sequence[FinishedEpisode]) -> ActingPolicy | None:
+        """The policy with the weights that acted last in these episodes; None before there are any."""
+        episodes = [f.episode for f in finished if f.episode is not None]
+        if self.policy is None or not episodes or not self.config.policy_share:
+            return None
+        try:
+            version = self.policy.use(episodes[-1].policy_version(len(episodes[-1]) - 1))
+        except InvalidWeights as problem:
+            self.outputs.warn(f"the policy does not act in the imagination: {problem}")
+            return None
+        return ActingPolicy(self.policy, version) if version else None
 
     def _sources(self) -> tuple[list[Episode], list[Episode]]:
         training = self.adaptation.memory.training

@@ -30,15 +30,28 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.conversions import synthetic_to_message, transition_from_message
+from worldsample_core.conversions import (
+    synthetic_to_message,
+    transition_from_message,
+    weights_from_message,
+)
 from worldsample_core.exit_codes import DONE
+from worldsample_core.imagined_policy import ImaginedPolicy, make_imagined_policy
 from worldsample_core.node_process import StopSignals, failure_of, say_last
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.qos import STATUS, SYNTHETIC, TRANSITIONS
+from worldsample_core.qos import LATCHED, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_core.settings import Settings, load_settings
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition_fetch import TransitionFetch
-from worldsample_msgs.msg import PacingStatus, PolicyStatus, SyntheticBatch, Transition, WorldModelStatus
+from worldsample_core.weights import InvalidWeights
+from worldsample_msgs.msg import (
+    PacingStatus,
+    PolicyStatus,
+    SyntheticBatch,
+    Transition,
+    Weights,
+    WorldModelStatus,
+)
 from worldsample_msgs.srv import FetchTransitions, Imagine
 from worldsample_worldmodel.adaptation import Adaptation
 from worldsample_worldmodel.checkpoint_folder import CheckpointFolder
@@ -116,10 +129,16 @@ class WorldModelNode(Node):
         )
         publisher = self.get_name()
         folder = CheckpointFolder(run.path, publisher)
-        self.loop = WorldModelLoop(adaptation, config, run, folder, self, publisher, index, count)
+        self.policy: ImaginedPolicy | None = None
+        if config.policy and config.policy_share:
+            self.policy = make_imagined_policy(config.policy, self.settings)
+        self.loop = WorldModelLoop(
+            adaptation, config, run, folder, self, publisher, index, count, self.policy
+        )
         self._fetch = TransitionFetch(self, self._run, self.loop.intake, self.messages.put, self.warn)
         self.create_subscription(Transition, "transitions", self._on_message, TRANSITIONS)
         self.create_subscription(PolicyStatus, "policy/status", self._on_message, STATUS)
+        self.create_subscription(Weights, "weights/policy", self._on_message, LATCHED)
         self.create_subscription(PacingStatus, "learner/pacing", self._on_message, STATUS)
         self.create_service(Imagine, "~/imagine", self._on_imagine)
         self.create_timer(1.0, self.publish_status)
@@ -200,6 +219,12 @@ class WorldModelNode(Node):
             loop.policy_trains = message.phase in (PolicyStatus.TRAIN, PolicyStatus.EVAL)
         elif isinstance(message, PacingStatus):
             loop.backpressure.learner_took(sum(int(getattr(message, name)) for name in TAKEN))
+        elif isinstance(message, Weights):
+            try:
+                if self.policy is not None:
+                    self.policy.receive(weights_from_message(message))
+            except InvalidWeights as problem:
+                self.warn(f"weights for the imagination are refused: {problem}")
         elif isinstance(message, FetchTransitions.Response):
             self._fetch.take(message)
         else:

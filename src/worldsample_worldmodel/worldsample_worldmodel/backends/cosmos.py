@@ -115,7 +115,9 @@ class Cosmos:
             images.append(samples[0])
             difference = (samples[0].astype(np.float32) - samples[1]) / 255.0
             uncertainty.append(np.sqrt((difference**2).mean((1, 2, 3, 4)) / 2.0))
-        return Imagined(np.stack(images), following.cpu().numpy(), np.stack(uncertainty).astype(np.float32))
+        return Imagined(
+            np.stack(images), following.cpu().numpy(), actions, np.stack(uncertainty).astype(np.float32)
+        )
 
     def _video(
         self, current: NDArray[np.uint8], embedding: torch.Tensor, horizon: int, seed: int
