@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from a1x_sim.graphics import NoRenderer
 from worldsample_core.observation import VIEWS
 
-
 RENDERED_LINES = 256
 """Images of fewer lines are averaged down from at least so many."""
 

@@ -111,7 +111,7 @@ class Assembly(Picking):
         return rng.uniform((-0.03, -0.05, -0.015), (0.03, 0.05, 0.015))
 
     def before_physics(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
-        """Without a cap over the post, the seat comes up again: pressing first and placing later is no way."""
+        """Without a cap over the post, the seat comes up again: nobody can press first and place later."""
         offset = data.qpos[self._at : self._at + 2] - model.body_pos[self._fixture, :2]
         data.qfrc_applied[self._seat_dof] = 0.0 if np.abs(offset).max() < 0.015 else -RETURN_FORCE
 
