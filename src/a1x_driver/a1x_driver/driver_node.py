@@ -363,6 +363,10 @@ class DriverNode(Node):
                     return f"another node ({whole}, on {topic})"
             if self.count_publishers(topic) > 1:
                 return f"another driver (on {topic})"
+        commanders = self.get_publishers_info_by_topic(self.resolve_topic_name("~/command"))
+        if len(commanders) > 1:
+            names = sorted({f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in commanders})
+            return f"one of {len(commanders)} nodes that command this driver ({', '.join(names)})"
         return ""
 
     def destroy_node(self) -> None:

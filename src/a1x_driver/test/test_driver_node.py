@@ -192,9 +192,19 @@ def test_lost_feedback_and_an_error_are_faults_with_a_remedy(make: Callable[...,
 @pytest.mark.slow
 def test_a_second_writer_is_named(make: Callable[..., Bench]) -> None:
     bench = make()
-    bench.client.create_publisher(JointState, CONFIG.topics.target_joints.name, 1)
-    assert bench.until(lambda: bench.state() == RobotStatus.FAULT)
-    assert "/client" in bench.heard["status"][-1].detail
+    other = bench.client.create_publisher(JointState, CONFIG.topics.target_joints.name, 1)
+    assert bench.until(lambda: "/client" in bench.heard["status"][-1].detail)
+    assert bench.state() == RobotStatus.FAULT
+    bench.client.destroy_publisher(other)
+    assert bench.until(lambda: bench.state() != RobotStatus.FAULT), "and forgotten when it is gone"
+
+
+@pytest.mark.slow
+def test_two_policies_at_once_move_nothing(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.client.create_publisher(EndEffectorCommand, "a1x/command", COMMAND)
+    assert bench.until(lambda: "2 nodes that command" in bench.heard["status"][-1].detail)
+    assert bench.state() == RobotStatus.FAULT
 
 
 @pytest.mark.slow
