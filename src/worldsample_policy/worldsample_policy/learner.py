@@ -282,9 +282,9 @@ class Learner:
             imagined_features = sac.features(synthetic)
             with torch.no_grad():
                 q = sac.critic(imagined_features, sac.continuous(synthetic.action)).mean(0)
-            weight = self.mixer.weigh(q, float(logs["q_mean"]))
+            selected = self.mixer.weigh(q, float(logs["q_mean"]))
             imagined, imagined_logs = self.critic_loss(
-                synthetic, imagined_features, self._noise(synthetic), weight
+                synthetic, imagined_features, self._noise(synthetic), selected
             )
             loss = loss + mixture.rho * imagined
             logs.update({f"synthetic/{name}": value for name, value in imagined_logs.items()})
