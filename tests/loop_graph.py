@@ -77,8 +77,8 @@ class Listener(Node):
         self.policy: PolicyStatus | None = None
         self.learner: LearnerStatus | None = None
         self.learner_states: list[LearnerStatus] = []
-        self.pacing: PacingStatus | None = None
-        self.world_model: WorldModelStatus | None = None
+        self.pacing: Any = None
+        self.world_model: Any = None
         self.segments: list[SyntheticBatch] = []
         self.transitions: list[tuple[float, int]] = []
         self.commands: list[float] = []

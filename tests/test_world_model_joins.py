@@ -134,7 +134,7 @@ def test_what_it_imagines_reaches_the_learner_and_strangers_do_not(loop_graph: G
     pacing = heard.pacing
     assert pacing.rejected_malformed == 3
     refused = pacing.rejected_uncertainty + pacing.rejected_bounds + pacing.rejected_label
-    assert used > 0 and pacing.accepted + refused + pacing.rejected_stale == used
+    assert pacing.accepted > 0 and pacing.accepted + refused + pacing.rejected_stale == used
     world_model.signal(signal.SIGTERM)
     assert world_model.wait() == 0, world_model.output
 

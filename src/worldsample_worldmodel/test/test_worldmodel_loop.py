@@ -323,6 +323,15 @@ def test_real_time_leaves_out_what_a_slow_learner_cannot_read(tmp_path: Path) ->
     assert len(harness.segments) > before
 
 
+def test_real_time_leaves_out_what_it_cannot_catch_up_with(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, replace(CONFIG, release_every=1000), lockstep=False)
+    harness.feed(run_of(5)).work()  # all of it came while the world model was adapting
+    loop = harness.loop
+    assert loop.completed_steps == 5 * STEPS
+    assert loop.adaptation.trainer.updates == 3 + 2 * STEPS // 4
+    assert len(harness.segments) + loop.rejected == 2 * STEPS // 2
+
+
 def test_without_demonstrations_it_adapts_to_the_first_real_episode(tmp_path: Path) -> None:
     harness = Harness(tmp_path, demos=0)
     real = [t for t in run_of(3) if t.source == "policy"]

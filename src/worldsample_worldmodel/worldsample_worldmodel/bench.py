@@ -23,11 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldsample_worldmodel.adaptation import Adaptation, Evaluation, GateConfig, evaluate
+from worldsample_worldmodel.adaptation import Adaptation
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.counterfactual import counterfactual_actions
 from worldsample_worldmodel.episodes import Episode, segments
+from worldsample_worldmodel.evaluation import Evaluation, evaluate
 from worldsample_worldmodel.image_quality import copy_last_frame, quality
+from worldsample_worldmodel.node_config import GateConfig
 from worldsample_worldmodel.simulated_runs import SimulatedRuns
 
 Progress = Callable[[str], None]

@@ -94,6 +94,7 @@ class WorldModelLoop:
         self.index, self.count = index, count
         self.policy = policy
         self.lag = config.effective_lag(adaptation.task.horizon)
+        self.catch_up = 2 * adaptation.task.horizon
         self.intake = TransitionIntake()
         self.assembly = EpisodeAssembly(run.image_size, adaptation.task.horizon)
         self.backpressure = Backpressure(config.backlog)
@@ -319,10 +320,10 @@ class WorldModelLoop:
         self.completed_steps = end
 
     def _owed(self, rate: float, before: int, end: int) -> int:
-        """Pieces owed for the real steps from ``before`` to ``end``; in real time for the last ``lag`` of
-        them at most."""
+        """Pieces owed for the real steps from ``before`` to ``end``; in real time for the last two horizons
+        of them at most."""
         if not self.run.lockstep:
-            before = max(before, end - self.lag)
+            before = max(before, end - self.catch_up)
         return math.floor(rate * end) - math.floor(rate * before)
 
     def _explain_gate(self) -> str:
@@ -339,7 +340,8 @@ class WorldModelLoop:
             return
         mine = [f for f in finished if f.number % self.count == self.index]
         count = sum(self._owed(self.config.segments_per_step, f.before, f.end) for f in mine)
-        count = min(count, math.ceil(self.config.segments_per_step * max(self.lag, end - finished[0].before)))
+        if not self.run.lockstep:
+            count = min(count, math.ceil(self.config.segments_per_step * self.catch_up))
         rng = np.random.default_rng((self.run.seed, GENERATION, end))
         recent, older = self._sources()
         from_recent = int(rng.binomial(count, self.config.recent_share)) if older else count
