@@ -25,6 +25,8 @@ from worldsample_core.rotation import rotvec_to_matrix
 State = Literal["ok", "holding", "fault", "resetting"]
 MAX_DT = 0.02
 """s; a late step moves the target no further than this."""
+STALL = 0.05
+"""s; a longer pause between two steps means that this process did not get to run."""
 SAME_PLACE = 0.02
 """rad; after a pause with the arm this near its target, the target is where the arm is."""
 STILL = 0.05
@@ -209,8 +211,11 @@ class ArmDriver:
     def step(self, now: float) -> Target | None:
         """The target to send now; None where none may be sent. Call it ``stream_rate`` times a second, and
         after each command."""
-        dt = min(now - self._stepped, MAX_DT)
+        pause = now - self._stepped
+        dt = min(pause, MAX_DT)
         self._stepped = now
+        if STALL < pause < np.inf:
+            self.feedback.excuse(pause)
         if not self.enabled or not self._streaming:
             return None
         problem = self.fault(now)
@@ -254,7 +259,8 @@ class ArmDriver:
             return
         gripper_busy = abs(self._opening - self._gripper_goal) > 1e-3
         if self._leg is None:
-            if gripper_busy or (self._opening_moved(now) and now - self._reset_began < reset.gripper_wait):
+            waits = self._opening_moved() and now - self._reset_began < reset.gripper_wait
+            if gripper_busy or waits or np.any(self._stream.velocity):  # it may have been under way
                 return
             self._begin_leg()
             return
@@ -274,7 +280,7 @@ class ArmDriver:
             self._workspace.widen(self._stream.position, self._stream.rotation)
             self._stream.go_to_pose(self._stream.position, self._stream.rotation)
 
-    def _opening_moved(self, now: float) -> bool:
+    def _opening_moved(self) -> bool:
         return self._gripper_known and abs(self.feedback.opening - self._gripper_goal) > 0.1
 
     def _begin_leg(self) -> None:

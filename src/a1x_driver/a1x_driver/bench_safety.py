@@ -109,6 +109,8 @@ def add(total: Verdict, part: Verdict) -> None:
     for name, value in asdict(its).items():
         if name == "examples":
             mine.examples = (mine.examples + its.examples)[:20]
+        elif name == "last_jump":
+            mine.last_jump = mine.last_jump or value
         elif name.startswith("worst"):
             setattr(mine, name, max(getattr(mine, name), value))
         else:

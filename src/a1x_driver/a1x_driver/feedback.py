@@ -31,6 +31,14 @@ class Feedback:
         self.opening, self.opening_speed = 0.0, 0.0
         self._opening_at = -np.inf
         self._doubted = 0
+        self._excused = 0.0
+
+    def excuse(self, stall: float) -> None:
+        """This process itself did not run for ``stall`` s: readings may be waiting to be heard. Between two
+        readings at most one timeout is excused, so that a loss is noticed on an overloaded computer too."""
+        excused = min(stall, self._timeout - self._excused)
+        self._excused += excused
+        self.arrived += excused
 
     def take(self, positions: Sequence[float], velocities: Sequence[float], now: float) -> bool:
         """A reading of the arm; elements beyond the sixth are the gripper's, in no useful unit.
@@ -47,7 +55,7 @@ class Feedback:
             if moved > 0.1 + FASTEST * gap:
                 self._doubted += 1  # five such readings in a row are not an outlier
                 return self._refuse(f"the arm's feedback jumped by {moved:.2f} rad within {gap * 1e3:.0f} ms")
-        self._doubted = 0
+        self._doubted, self._excused = 0, 0.0
         speeds = np.asarray(velocities[:6], np.float64)
         if speeds.shape != (6,) or not np.isfinite(speeds).all():
             speeds = (joints - self.joints) / gap if 0.0 < gap < 1.0 else np.zeros(6)

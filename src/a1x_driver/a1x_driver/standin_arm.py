@@ -21,7 +21,7 @@ class Judgement:
     Attributes:
         joint_limit, box, velocity, acceleration, not_finite, jump: how many targets.
         targets: seen. worst_outside_box: m; worst_speed, worst_acceleration: as a multiple of the limit.
-        examples: of broken rules, for people.
+        examples: of broken rules, last_jump: for people.
     """
 
     targets: int = 0
@@ -35,6 +35,7 @@ class Judgement:
     worst_speed: float = 0.0
     worst_acceleration: float = 0.0
     examples: list[str] = field(default_factory=list)
+    last_jump: str = ""
 
     @property
     def limit_violations(self) -> int:
@@ -133,7 +134,8 @@ class StandInArm:
         if self._before is None:
             if float(np.abs(joints - self.joints).max()) > rules.jump:
                 verdict.jump += 1
-                self._note(f"first target {float(np.abs(joints - self.joints).max()):.4f} rad from the arm")
+                verdict.last_jump = f"first target {np.abs(joints - self.joints).max():.4f} rad from the arm"
+                self._note(verdict.last_jump)
         else:
             last, last_speed, at_time = self._before
             dt = now - at_time
@@ -145,7 +147,9 @@ class StandInArm:
             speed = (joints - last) / dt
             if np.any(np.minimum(step, from_arm) > rules.velocity * min(dt, 0.03) * rules.jitter + 1e-6):
                 verdict.jump += 1
-                self._note(f"jump of {float(step.max()):.4f} rad in {dt * 1e3:.1f} ms")
+                jump, away = float(step.max()), float(from_arm.max())
+                verdict.last_jump = f"{jump:.4f} rad in {dt * 1e3:.1f} ms, {away:.4f} rad from the arm"
+                self._note(verdict.last_jump)
             elif np.any(from_arm > 1e-6):  # a target where the arm is asks for no motion
                 fast = float((np.abs(speed) / rules.velocity).max())
                 sudden = float((np.abs(speed - last_speed) / (rules.acceleration * dt)).max())

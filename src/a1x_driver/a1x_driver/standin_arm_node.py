@@ -145,7 +145,7 @@ class StandInArmNode(Node):
         stamp = message.header.stamp
         self.arm.take_target(np.array(message.position[:6]), stamp.sec + 1e-9 * stamp.nanosec)
         if self.arm.judgement.jump > seen:
-            self.get_logger().error(f"the target jumped: {self.arm.judgement.examples[-1]}")
+            self.get_logger().error(f"the target jumped: {self.arm.judgement.last_jump}")
 
     def _on_grip(self, message: JointState) -> None:
         self.arm.opening_target = float(np.clip(message.position[0], 0.0, 100.0))

@@ -1,5 +1,7 @@
 """The driver against a stand-in arm: what a lab must be able to rely on."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -229,3 +231,33 @@ def test_a_reset_from_anywhere_in_the_workspace_comes_to_its_end(ready: Rig) -> 
         assert ready.reset() == (True, "")
         ready.arm.rules = ready.rules
         ready.run(0.3)
+
+
+def test_a_driver_that_was_not_running_does_not_blame_the_arm_but_a_loss_is_still_noticed(ready: Rig) -> None:
+    drive(ready, 2)
+    ready.now += 0.15  # the whole process was stopped; the arm's messages wait in the queue
+    ready.stream()
+    assert ready.driver.fault(ready.now) == "" and ready.target is not None
+    ready.run(0.05)
+    assert ready.driver.fault(ready.now) == ""
+    ready.feedback = False
+    for _ in range(4):  # overloaded: it runs only now and then, and the arm is really gone
+        ready.now += 0.08
+        ready.stream()
+    assert "no feedback" in ready.driver.fault(ready.now)
+    assert ready.arm.judgement.jump == 0
+
+
+def test_a_reset_in_the_middle_of_a_motion_brakes_first(ready: Rig) -> None:
+    """An episode ends with a button, while the arm moves: the way to the reset pose begins at rest."""
+    ready.rules = ready.arm.rules = dataclasses.replace(
+        ready.rules, box_low=np.full(3, -np.inf), box_high=np.full(3, np.inf)
+    )
+    for _ in range(5):
+        assert ready.send((0.012, 0.012, -0.012)) == ""
+        ready.run(0.1)
+    assert ready.send((0.012, 0.012, -0.012)) == ""
+    ready.run(0.03)
+    assert np.abs(ready.driver._stream.velocity).max() > 0.1
+    assert ready.reset() == (True, "")
+    assert ready.arm.judgement.limit_violations == ready.arm.judgement.jump == 0, ready.arm.judgement
