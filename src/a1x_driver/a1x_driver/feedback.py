@@ -36,9 +36,7 @@ class Feedback:
     def excuse(self, stall: float) -> None:
         """This process itself did not run for ``stall`` s: readings may be waiting to be heard. Between two
         readings at most one timeout is excused, so that a loss is noticed on an overloaded computer too."""
-        excused = min(stall, self._timeout - self._excused)
-        self._excused += excused
-        self.arrived += excused
+        self._excused = min(self._excused + stall, self._timeout)
 
     def take(self, positions: Sequence[float], velocities: Sequence[float], now: float) -> bool:
         """A reading of the arm; elements beyond the sixth are the gripper's, in no useful unit.
@@ -55,11 +53,11 @@ class Feedback:
             if moved > 0.1 + FASTEST * gap:
                 self._doubted += 1  # five such readings in a row are not an outlier
                 return self._refuse(f"the arm's feedback jumped by {moved:.2f} rad within {gap * 1e3:.0f} ms")
-        self._doubted, self._excused = 0, 0.0
+        silence, self._doubted, self._excused = self.age(now), 0, 0.0
         speeds = np.asarray(velocities[:6], np.float64)
         if speeds.shape != (6,) or not np.isfinite(speeds).all():
             speeds = (joints - self.joints) / gap if 0.0 < gap < 1.0 else np.zeros(6)
-        if gap > self._timeout:
+        if silence > self._timeout:
             self.since = now
         self.joints, self.velocities, self.arrived = joints, speeds, now
         self.position, self.rotation = forward_kinematics(joints)
@@ -77,8 +75,8 @@ class Feedback:
         return True
 
     def age(self, now: float) -> float:
-        """Of the newest believable reading, s."""
-        return now - self.arrived
+        """Of the newest believable reading, s, without the time in which nothing could be heard."""
+        return now - self.arrived - self._excused
 
     def unbroken(self, now: float) -> float:
         """For how long readings have been coming without a gap, s."""

@@ -51,7 +51,7 @@ class Rules:
         velocity, acceleration: (6,) rad/s, rad/s^2. box_low, box_high: (3,) m, of gripper_link.
         box_tolerance: m; joint_tolerance: rad (a joint outside its limit at rest may come in slowly).
         jump: rad, the largest difference between a first target and where the arm is.
-        jitter: factor on the velocity within which a target is no jump: stamps of messages are not exact.
+        slack: s of motion more than the stamps say is no jump yet: a message may be held up on its way.
     """
 
     velocity: Array
@@ -61,7 +61,7 @@ class Rules:
     box_tolerance: float = 0.001
     joint_tolerance: float = 1e-6
     jump: float = 1e-3
-    jitter: float = 1.001
+    slack: float = 0.0
 
 
 class StandInArm:
@@ -145,7 +145,9 @@ class StandInArm:
                 return
             from_arm = np.abs(joints - self.joints)
             speed = (joints - last) / dt
-            if np.any(np.minimum(step, from_arm) > rules.velocity * min(dt, 0.03) * rules.jitter + 1e-6):
+            if np.any(
+                np.minimum(step, from_arm) > 1.001 * rules.velocity * (min(dt, 0.03) + rules.slack) + 1e-6
+            ):
                 verdict.jump += 1
                 jump, away = float(step.max()), float(from_arm.max())
                 verdict.last_jump = f"{jump:.4f} rad in {dt * 1e3:.1f} ms, {away:.4f} rad from the arm"

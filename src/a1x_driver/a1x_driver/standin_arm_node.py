@@ -22,6 +22,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float32
 
 from a1x_driver import vendor_messages as vendor
+from a1x_driver.arm_driver import MAX_DT
 from a1x_driver.config import DriverConfig, Topic
 from a1x_driver.node_process import come_first, config_path, qos_of, run_node
 from a1x_driver.standin_arm import REST, Rules, StandInArm
@@ -63,7 +64,7 @@ class StandInArmNode(Node):
                 np.full(3, -np.inf),  # a reset leads outside the box
                 np.full(3, np.inf),
                 jump=0.02,
-                jitter=2.0,
+                slack=MAX_DT,
             ),
         )
         self.arm.enabled = start == "ready"
