@@ -27,7 +27,7 @@ RATE = 50.0
 
 
 class StandInPersonNode(Node):
-    """In a demonstration it drives from the start; in training for a second out of four. After some 3 s of an
+    """In a demonstration it drives from the start; in training for a second out of four. After some 4 s of an
     episode it presses success."""
 
     def __init__(self, **options: Any) -> None:
@@ -64,7 +64,7 @@ class StandInPersonNode(Node):
             self._turned, self._direction = now, self._rng.uniform(-1, 1, 6)
         running = now - self._episode_began
         drives = self._phase == PolicyStatus.DEMO or (
-            self._phase == PolicyStatus.TRAIN and running % 4.0 < 1.0
+            self._phase == PolicyStatus.TRAIN and 2.0 < running % 4.0 < 3.0
         )
         config = self._config
         joy = Joy(axes=[0.0] * (max(*config.axes, 5) + 1), buttons=[0] * 12)
