@@ -51,6 +51,7 @@ class Rules:
         velocity, acceleration: (6,) rad/s, rad/s^2. box_low, box_high: (3,) m, of gripper_link.
         box_tolerance: m; joint_tolerance: rad (a joint outside its limit at rest may come in slowly).
         jump: rad, the largest difference between a first target and where the arm is.
+        longest: s; after a longer silence a target may be no further away than after this.
         slack: s of motion more than the stamps say is no jump yet: a message may be held up on its way.
     """
 
@@ -61,6 +62,7 @@ class Rules:
     box_tolerance: float = 0.001
     joint_tolerance: float = 1e-6
     jump: float = 1e-3
+    longest: float = 0.03
     slack: float = 0.0
 
 
@@ -146,7 +148,8 @@ class StandInArm:
             from_arm = np.abs(joints - self.joints)
             speed = (joints - last) / dt
             if np.any(
-                np.minimum(step, from_arm) > 1.001 * rules.velocity * (min(dt, 0.03) + rules.slack) + 1e-6
+                np.minimum(step, from_arm)
+                > 1.001 * rules.velocity * (min(dt, rules.longest) + rules.slack) + 1e-6
             ):
                 verdict.jump += 1
                 jump, away = float(step.max()), float(from_arm.max())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ class StandInArmNode(Node):
                 np.full(3, -np.inf),  # a reset leads outside the box
                 np.full(3, np.inf),
                 jump=0.02,
+                longest=0.5,  # targets may be lost where this process does not get to run
                 slack=MAX_DT,
             ),
         )
@@ -82,9 +84,8 @@ class StandInArmNode(Node):
         self._status = self.create_publisher(
             vendor.StatusMessage, topics.feedback_status.name, qos_of(qos(topics.feedback_status))
         )
-        self.create_subscription(
-            JointState, topics.target_joints.name, self._on_target, qos_of(topics.target_joints)
-        )
+        every = replace(topics.target_joints, depth=200)  # to judge all of them
+        self.create_subscription(JointState, every.name, self._on_target, qos_of(every))
         if config.gripper_interface == "float32":
             self.create_subscription(
                 Float32, topics.target_gripper.name, self._on_float, qos_of(topics.target_gripper)
