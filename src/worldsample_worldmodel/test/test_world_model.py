@@ -10,7 +10,7 @@ import torch
 
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.episodes import Episode, segments
-from worldsample_worldmodel.frame_bank import FrameBank, identities
+from worldsample_worldmodel.frame_bank import ALL, FrameBank, own_frames
 from worldsample_worldmodel.training import DivergedTraining, Trainer
 from worldsample_worldmodel.warping import warp
 from worldsample_worldmodel.world_model import to_float, to_uint8
@@ -29,15 +29,31 @@ def test_images_survive_the_way_to_floats_and_back() -> None:
     np.testing.assert_array_equal(to_uint8(to_float(torch.from_numpy(images))), images)
 
 
-def test_bank_finds_the_nearest_pose_of_another_episode(episodes: list[Episode]) -> None:
+def test_bank_prefers_the_episode_itself_up_to_what_may_be_seen(episodes: list[Episode]) -> None:
     bank = FrameBank(episodes)
     wanted = torch.from_numpy(episodes[3].proprio[5:6])
-    images, pose = bank.nearest(wanted)
-    np.testing.assert_array_equal(pose.numpy(), episodes[3].proprio[5:6])
-    np.testing.assert_array_equal(images[0], episodes[3].images[5])
-    _, other = bank.nearest(wanted, identities(episodes, np.array([3])))
-    assert 0 < float((other - wanted)[:, :7].norm()) < 0.01
+    found = bank.nearest(wanted)
+    np.testing.assert_array_equal(found.images[0], episodes[3].images[5])
+    three = np.array([3])
+    whole = bank.nearest(wanted, own_frames(episodes, three, ALL))
+    np.testing.assert_array_equal(whole.images[0], episodes[3].images[5])
+    assert bool(whole.own.all())
+    nothing = bank.nearest(wanted, own_frames(episodes, three, -1))
+    assert not bool(nothing.own.any())
+    assert 0 < float((nothing.pose - wanted)[:, :7].norm()) < 0.01
+    past = bank.nearest(wanted, own_frames(episodes, three, 4)._replace(but=np.array([4])))
+    for unseen in range(4, 8):  # the frame itself, and its future
+        assert not np.array_equal(past.pose[0].numpy(), episodes[3].proprio[unseen])
     assert len(FrameBank(episodes, capacity=20)) == 20
+
+
+def test_guests_of_the_bank_serve_themselves_only(episodes: list[Episode]) -> None:
+    bank = FrameBank(episodes[:6]).with_guests(episodes[6:])
+    wanted = torch.from_numpy(episodes[8].proprio[5:6])
+    as_itself = bank.nearest(wanted, own_frames(episodes, np.array([8]), ALL))
+    np.testing.assert_array_equal(as_itself.images[0], episodes[8].images[5])
+    for found in (bank.nearest(wanted), bank.nearest(wanted, own_frames(episodes, np.array([2]), ALL))):
+        assert not np.array_equal(found.pose.numpy(), episodes[8].proprio[5:6])
 
 
 @pytest.mark.parametrize("size", [32, 64])

@@ -22,7 +22,7 @@ from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.counterfactual import CounterfactualConfig
 from worldsample_worldmodel.episodes import Episode, EpisodeMemory, random_segments, segments
 from worldsample_worldmodel.evaluation import Evaluation, Progress, evaluate
-from worldsample_worldmodel.frame_bank import identities
+from worldsample_worldmodel.frame_bank import own_frames
 from worldsample_worldmodel.imagination import Imagination
 from worldsample_worldmodel.node_config import GateConfig, ImaginationConfig, RewardModelConfig
 from worldsample_worldmodel.reward_model import (
@@ -179,7 +179,7 @@ class Adaptation:
                 part.proprio[:, 0],
                 part.actions,
                 self._rng,
-                without=identities(episodes, part.episode),
+                own=own_frames(episodes, part.episode, part.step),
             )
             for i in range(len(part)):
                 steps = int(part.valid[i].sum())

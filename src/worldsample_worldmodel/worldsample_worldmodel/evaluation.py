@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsample_worldmodel.episodes import Episode, full_segments
-from worldsample_worldmodel.frame_bank import identities
+from worldsample_worldmodel.frame_bank import own_frames
 from worldsample_worldmodel.image_quality import Images, Quality, copy_last_frame, quality
 from worldsample_worldmodel.node_config import GateConfig
 from worldsample_worldmodel.world_model import WorldModel
@@ -67,8 +67,28 @@ def evaluate(
     batch_size: int = 32,
 ) -> Evaluation | None:
     """Generate held-out segments from their real actions and compare; None where no episode is long
-    enough."""
+    enough.
+
+    The future is predicted: of its own episode, a segment's model sees the past only.
+    """
     gate = gate or GateConfig()
+    bank = model.bank
+    if bank is not None:
+        model.bank = bank.with_guests(episodes)
+    try:
+        return _evaluate(model, episodes, gate, stride, progress, batch_size)
+    finally:
+        model.bank = bank
+
+
+def _evaluate(
+    model: WorldModel,
+    episodes: Sequence[Episode],
+    gate: GateConfig,
+    stride: int,
+    progress: Progress | None,
+    batch_size: int,
+) -> Evaluation | None:
     images: list[Images] = []
     truth: list[Images] = []
     last: list[Images] = []
@@ -81,7 +101,7 @@ def evaluate(
             batch.first_proprio,
             batch.proprio[:, 0],
             batch.actions,
-            without=identities(episodes, batch.episode),
+            own=own_frames(episodes, batch.episode, batch.step),
         )
         images.append(imagined.images)
         truth.append(batch.future)

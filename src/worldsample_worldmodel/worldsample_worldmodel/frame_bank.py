@@ -1,14 +1,17 @@
-"""Frames of other episodes at nearly the same pose: what the arm looks like there.
+"""Real frames at nearly the same pose: what the arm, and the scene from there, look like.
 
 What the side camera sees of the arm depends on its pose alone, and a run visits similar poses again and
-again. For every frame to generate, the nearest pose in a bank of real frames gives an *exemplar*: the arm is
-copied from it, and the scene from the episode's own frames. (Retrieval for generation: Blattmann et al.,
-2022, in pixels and by pose.)
+again. For every frame to generate, the nearest pose in a bank of real frames gives an *exemplar* to copy from
+(retrieval for generation: Blattmann et al., 2022, in pixels and by pose). The best ones are of the very
+episode: its own past, when the future is to be predicted; and all of it, when only what did not happen in it
+is imagined (a counterfactual starts from what is known: Pearl's abduction). Frames of other episodes have
+another scene and another light.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,12 +23,59 @@ from worldsample_worldmodel.episodes import Episode
 POSE = slice(0, 7)
 """Position, rotation, gripper. Velocity leaves no trace in an image."""
 
+OTHER_EPISODE = 0.006
+"""m, by which a frame of another episode counts as farther away."""
+
+ALL = np.iinfo(np.int64).max
+
+
+class OwnFrames(NamedTuple):
+    """Which frames of its own episode may serve each of N frames to generate.
+
+    Attributes:
+        episode: ``(N,) int64``, :func:`identity` of the episode.
+        until: ``(N,) int64``, the last usable frame: the segment's start where the future is predicted
+            (-1: none), ``ALL`` where a counterfactual is imagined.
+        but: ``(N,) int64``, a frame that may not be used (the one to generate, in training); -1: all may.
+    """
+
+    episode: NDArray[np.int64]
+    until: NDArray[np.int64]
+    but: NDArray[np.int64]
+
+    def of(self, index: NDArray[np.int64]) -> OwnFrames:
+        """Those of frames ``index``."""
+        return OwnFrames(*(part[index] for part in self))
+
+
+def identity(episode: Episode) -> int:
+    """What tells episodes of a run apart."""
+    return 2 * episode.number + int(episode.demo)
+
+
+def own_frames(
+    episodes: Sequence[Episode], index: NDArray[np.int64], until: NDArray[np.int64] | int
+) -> OwnFrames:
+    """Of segments from ``episodes[index]``; their own frames are used up to ``until``."""
+    numbers = np.array([identity(episodes[int(i)]) for i in index], np.int64)
+    limit = np.broadcast_to(np.asarray(until, np.int64), numbers.shape).copy()
+    return OwnFrames(numbers, limit, np.full(len(numbers), -1, np.int64))
+
+
+class Exemplars(NamedTuple):
+    """images ``(N, 2, S, S, 3) uint8``; pose ``(N, 10)``, proprioception; own ``(N,) bool``: of the same
+    episode."""
+
+    images: NDArray[np.uint8]
+    pose: Tensor
+    own: Tensor
+
 
 class FrameBank:
     """At most ``capacity`` real frames, drawn evenly over the episodes, and the nearest of them to a pose.
 
-    Distances are in standardised proprioception; all metres count the same, and a gripper's opening as a
-    decimetre.
+    Distances are in proprioception; all metres count the same, and a gripper's opening as a decimetre.
+    ``guests`` are episodes whose frames serve themselves only: held-out ones.
     """
 
     def __init__(
@@ -34,46 +84,57 @@ class FrameBank:
         capacity: int = 6000,
         device: str | torch.device = "cpu",
         seed: int = 0,
+        guests: Sequence[Episode] = (),
     ) -> None:
-        owner = np.concatenate([np.full(len(episode) + 1, index) for index, episode in enumerate(episodes)])
-        frame = np.concatenate([np.arange(len(episode) + 1) for episode in episodes])
+        owner, frame = _all_frames(episodes)
         if len(owner) > capacity:
             kept = np.sort(np.random.default_rng(seed).choice(len(owner), capacity, replace=False))
             owner, frame = owner[kept], frame[kept]
-        self._episodes = list(episodes)
-        self._owner, self._frame = owner, frame
-        proprio = np.stack([episodes[o].proprio[f] for o, f in zip(owner, frame, strict=True)])
-        numbers = np.array([_identity(episodes[o]) for o in owner])
+        if guests:
+            more, theirs = _all_frames(guests)
+            owner, frame = np.append(owner, more + len(episodes)), np.append(frame, theirs)
+        every = [*episodes, *guests]
+        self._made_of = (list(episodes), capacity, device, seed)
+        self._episodes, self._owner, self._frame = every, owner, frame
+        proprio = np.stack([every[o].proprio[f] for o, f in zip(owner, frame, strict=True)])
         self._proprio = torch.from_numpy(proprio).to(device)
-        self._identity = torch.from_numpy(numbers).to(device)
+        self._identity = torch.tensor([identity(every[o]) for o in owner], device=device)
+        self._step = torch.from_numpy(frame).to(device)
+        self._guest = torch.from_numpy(owner >= len(episodes)).to(device)
         self._scale = torch.tensor([1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.1], device=device)
 
     def __len__(self) -> int:
         return len(self._owner)
 
-    def nearest(
-        self, proprio: Tensor, without: NDArray[np.int64] | None = None
-    ) -> tuple[NDArray[np.uint8], Tensor]:
-        """Images ``(N, 2, S, S, 3) uint8`` and proprioception ``(N, 10)`` of the frames nearest to
-        ``proprio`` ``(N, 10)``; ``without`` (N,): :func:`identities` of the episodes that must not be
-        used."""
+    def with_guests(self, guests: Sequence[Episode]) -> FrameBank:
+        """The same bank with the frames of episodes that serve themselves only."""
+        return FrameBank(*self._made_of, guests=guests)
+
+    def nearest(self, proprio: Tensor, own: OwnFrames | None = None) -> Exemplars:
+        """The frames nearest to ``proprio`` ``(N, 10)``; without ``own``, every frame but the guests' serves.
+
+        Where an episode has no usable frame of its own, one of another episode is given.
+        """
         wanted = proprio[:, POSE] * self._scale
         distance = torch.cdist(wanted, self._proprio[:, POSE] * self._scale)
-        if without is not None:
-            own = torch.from_numpy(without).to(distance.device)[:, None] == self._identity
-            distance = distance.masked_fill(own, torch.inf)
+        if own is None:
+            mine = torch.zeros_like(distance, dtype=torch.bool)
+        else:
+            episode, until, but = (torch.from_numpy(part).to(distance.device)[:, None] for part in own)
+            mine = episode == self._identity
+            usable = mine & (self._step <= until) & (self._step != but)
+            distance = torch.where(mine, distance, distance + OTHER_EPISODE)
+            distance = distance.masked_fill(mine & ~usable, torch.inf)
+        distance = distance.masked_fill(self._guest & ~mine, torch.inf)
         index = distance.argmin(1)
         chosen = index.cpu().numpy()
         images = np.stack([
             self._episodes[o].images[f] for o, f in zip(self._owner[chosen], self._frame[chosen], strict=True)
         ])  # fmt: skip
-        return images, self._proprio[index]
+        return Exemplars(images, self._proprio[index], mine.gather(1, index[:, None])[:, 0])
 
 
-def _identity(episode: Episode) -> int:
-    return 2 * episode.number + int(episode.demo)
-
-
-def identities(episodes: Sequence[Episode], index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What tells episodes of a run apart, of ``episodes[index]``: (N,)."""
-    return np.array([_identity(episodes[int(i)]) for i in index])
+def _all_frames(episodes: Sequence[Episode]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Every frame as (index of its episode, index in it)."""
+    owner = [np.full(len(episode) + 1, index) for index, episode in enumerate(episodes)]
+    return np.concatenate(owner), np.concatenate([np.arange(len(episode) + 1) for episode in episodes])

@@ -87,11 +87,14 @@ class ViewDecoder(nn.Module):
         self.patch = config.image_size // 32
         self.modes, self.keypoints = config.flow_modes, config.keypoints
         self.condition = nn.Sequential(
-            nn.Linear(config.latent + 4 * PROPRIO_DIM, condition), nn.SiLU(),
+            nn.Linear(config.latent + 4 * PROPRIO_DIM + 1, condition), nn.SiLU(),
             nn.Linear(condition, condition), nn.SiLU(),
         )  # fmt: skip
         self.motion = nn.Linear(condition, FRAMES * self.modes)
         self.direct = nn.ModuleList(nn.Linear(PROPRIO_DIM, self.modes, bias=False) for _ in range(FRAMES))
+        self.light = nn.Sequential(nn.Linear(2 * 3 * 16, 32), nn.SiLU(), nn.Linear(32, 6))
+        nn.init.zeros_(self.light[2].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.light[2].bias)  # type: ignore[arg-type]
         self.places = nn.Linear(condition, 3 * self.keypoints)
         self.film8, self.film16 = Modulation(condition, coarse), Modulation(condition, middle)
         self.film32 = Modulation(condition, width)
@@ -110,12 +113,19 @@ class ViewDecoder(nn.Module):
             self.out.bias.view(-1, self.patch**2).zero_()[0] = 2.0  # type: ignore[union-attr]
 
     def forward(
-        self, context: ViewContext, exemplar: Tensor, hidden: Tensor, at: Tensor, moved: Tensor
+        self,
+        context: ViewContext,
+        exemplar: Tensor,
+        hidden: Tensor,
+        at: Tensor,
+        moved: Tensor,
+        own: Tensor,
     ) -> Frames:
         """N frames. context: of each. exemplar ``(N, 3, S, S)``. hidden ``(N, latent)``, of the dynamics; at
         ``(N, 10)``, proprioception; moved ``(N, 3, 10)``, since the current frame, the first one, the
-        exemplar."""
-        c = self.condition(torch.cat([hidden, at, moved.flatten(1)], 1))
+        exemplar. own ``(N,)``: 1 where the exemplar is of the same episode."""
+        exemplar = self._lit_alike(exemplar, context.frames[:, 0])
+        c = self.condition(torch.cat([hidden, at, moved.flatten(1), own[:, None]], 1))
         motion = self.motion(c).float().unflatten(1, (FRAMES, self.modes))
         motion = motion + torch.stack([layer(moved[:, j]) for j, layer in enumerate(self.direct)], 1).float()
         flow = FLOW_GAIN * torch.einsum("njkyx,njk->njyx", context.basis, motion.repeat_interleave(2, 1))
@@ -147,6 +157,14 @@ class ViewDecoder(nn.Module):
         masks = masks.softmax(1)[:, :, None]
         image = (masks[:, :SOURCES] * sources).sum(1) + masks[:, SOURCES] * new
         return Frames(image, log_variance - 5.0)
+
+    def _lit_alike(self, exemplar: Tensor, current: Tensor) -> Tensor:
+        """The exemplar in the light of the current frame: gain and offset per colour, from coarse pictures of
+        both (every episode has its own light)."""
+        side = exemplar.shape[-1] // 4
+        coarse = torch.cat([F.avg_pool2d(exemplar, side), F.avg_pool2d(current, side)], 1)
+        gain, offset = self.light(coarse.flatten(1)).float()[..., None, None].chunk(2, 1)
+        return exemplar * (1.0 + gain) + offset
 
     def _warped(self, frames: Tensor, flow: Tensor) -> Tensor:
         """frames (N, J, C, S, S), flow (N, J * 2, S, S)."""

@@ -14,7 +14,7 @@ from worldsample_core.imagined_policy import ImaginedPolicy
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_worldmodel.counterfactual import CounterfactualConfig, counterfactual_actions
 from worldsample_worldmodel.episodes import Episode, segments
-from worldsample_worldmodel.frame_bank import identities
+from worldsample_worldmodel.frame_bank import ALL, own_frames
 from worldsample_worldmodel.node_config import ImaginationConfig
 from worldsample_worldmodel.reward_model import RewardModel
 from worldsample_worldmodel.world_model import WorldModel
@@ -102,7 +102,7 @@ class Imagination:
             batch.proprio[:, 0],
             act if acting is not None else actions,
             rng,
-            without=identities(episodes, batch.episode),
+            own=own_frames(episodes, batch.episode, ALL),
         )
         actions = imagined.actions
         images = np.concatenate([batch.current[:, None], imagined.images], 1)

@@ -11,7 +11,7 @@ from worldsample_core.synthetic import MAX_LENGTH, SyntheticSegment
 from worldsample_worldmodel.adaptation import Adaptation
 from worldsample_worldmodel.counterfactual import counterfactual_actions
 from worldsample_worldmodel.episodes import Episode, segments
-from worldsample_worldmodel.frame_bank import identities
+from worldsample_worldmodel.frame_bank import own_frames
 from worldsample_worldmodel.image_quality import psnr
 
 
@@ -72,7 +72,7 @@ def imagined_twin(
         batch.proprio[:, 0],
         actions,
         rng if perturb else None,
-        without=identities([episode], batch.episode),
+        own=own_frames([episode], batch.episode, batch.step),
     )
     ended = episode.success and step + steps == len(episode)
     real = _segment(adaptation, episode, step, batch.future[0], batch.proprio[0, 1:], batch.actions[0], ended)

@@ -18,7 +18,7 @@ from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.context_encoder import SUMMARY
 from worldsample_worldmodel.dynamics import Rollout
 from worldsample_worldmodel.episodes import Episode, Motions, SegmentBatch, random_motions, random_segments
-from worldsample_worldmodel.frame_bank import FrameBank, identities
+from worldsample_worldmodel.frame_bank import ALL, FrameBank, OwnFrames, own_frames
 from worldsample_worldmodel.image_quality import MOVING
 from worldsample_worldmodel.world_model import WorldModel, to_float
 
@@ -30,7 +30,7 @@ class DivergedTraining(RuntimeError):
 
 
 def world_model_loss(
-    model: WorldModel, batch: SegmentBatch, rng: np.random.Generator, own: NDArray[np.int64] | None = None
+    model: WorldModel, batch: SegmentBatch, rng: np.random.Generator, own: OwnFrames | None = None
 ) -> tuple[Tensor, Logs]:
     """Multi-step loss over the whole rollout, from real frames only.
 
@@ -61,8 +61,8 @@ def world_model_loss(
     member = torch.from_numpy(rng.integers(config.members, size=count)).to(device)[rows]
     hidden = rollout.hidden[member, rows, steps]
     at = proprio[rows, steps + 1]  # the true pose: a wrong one would teach blur
-    without = None if own is None else own[index]
-    views = model.decode(context, rows, hidden, at, proprio[rows, 0], origin[rows], current, without)
+    mine = None if own is None else _exemplars_in_training(own.of(index), batch.step[index] + 1 + step, rng)
+    views = model.decode(context, rows, hidden, at, proprio[rows, 0], origin[rows], current, mine)
     target = to_float(torch.from_numpy(batch.future[index, step]).to(device))
     moving = (target - current[rows]).abs().amax(2, keepdim=True) > MOVING / 255.0
     weight = 1.0 + config.moving_weight * moving
@@ -114,6 +114,15 @@ def coarse_error(image: Tensor, target: Tensor) -> Tensor:
     return difference.abs().mean() + F.avg_pool2d(difference, 2).abs().mean()
 
 
+def _exemplars_in_training(
+    own: OwnFrames, frame: NDArray[np.int64], rng: np.random.Generator
+) -> OwnFrames:
+    """Half of the frames to generate may use their episode's past only, as in prediction, the others all of
+    it but themselves, as for a counterfactual. frame: ``(N,)``, their index in the episode."""
+    whole = rng.random(len(frame)) < 0.5
+    return OwnFrames(own.episode, np.where(whole, ALL, own.until), frame)
+
+
 def _drawn_steps(batch: SegmentBatch, each: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(segment, step) of the frames to decode: ``each`` per segment, among the steps that exist."""
     lengths = np.maximum(batch.valid.sum(1), 1)
@@ -162,7 +171,7 @@ class Trainer:
             model.dynamics.identify(model.standardise(now), actions, model.standardise(following))
 
     def remember(self, episodes: Sequence[Episode]) -> None:
-        """Take exemplars from these episodes from now on; a segment never sees those of its own episode."""
+        """Take exemplars from these episodes from now on."""
         bank = FrameBank(episodes, device=self.config.device, seed=self.config.seed)
         self.model.bank = self.averaged.bank = bank
 
@@ -178,7 +187,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * rate * warm
         with self.model.autocast():
-            loss, logs = world_model_loss(self.model, batch, self.rng, identities(episodes, batch.episode))
+            own = own_frames(episodes, batch.episode, batch.step)
+            loss, logs = world_model_loss(self.model, batch, self.rng, own)
         if config.motions:
             motions = random_motions(episodes, config.motions, config.horizon, self.rng)
             loss = loss + 0.1 * motion_loss(self.model, motions)

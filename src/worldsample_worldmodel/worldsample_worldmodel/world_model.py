@@ -20,7 +20,7 @@ from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.context_encoder import SUMMARY, ViewContext, ViewEncoder
 from worldsample_worldmodel.dynamics import Dynamics, Rollout
-from worldsample_worldmodel.frame_bank import FrameBank
+from worldsample_worldmodel.frame_bank import FrameBank, OwnFrames
 from worldsample_worldmodel.frame_decoder import Frames, ViewDecoder
 
 
@@ -115,7 +115,7 @@ class WorldModel(nn.Module):
         start: Tensor,
         first: Tensor,
         current: Tensor,
-        without: NDArray[np.int64] | None = None,
+        own: OwnFrames | None = None,
     ) -> list[Frames]:
         """N frames of each view.
 
@@ -123,17 +123,17 @@ class WorldModel(nn.Module):
             index: (N,), of their segments. hidden: (N, L). at, start, first: proprioception, standardised, of
                 the frame, of the segment's start and of the episode's first frame, (N, 10).
             current: (B, 2, 3, S, S), the exemplars where there is no bank.
-            without: (N,), episodes whose frames are not used as exemplars.
+            own: which frames of their own episode may be exemplars; without, all are as good.
         """
         if self.bank is None:
-            exemplar, pose = current[index], start
+            exemplar, pose, same = current[index], start, torch.ones(len(at), device=at.device)
         else:
-            wanted = at.detach() * self.proprio_scale + self.proprio_mean
-            images, pose = self.bank.nearest(wanted, without)
-            exemplar, pose = to_float(torch.from_numpy(images).to(at.device)), self.standardise(pose)
+            found = self.bank.nearest(at.detach() * self.proprio_scale + self.proprio_mean, own)
+            exemplar = to_float(torch.from_numpy(found.images).to(at.device))
+            pose, same = self.standardise(found.pose), found.own.float()
         moved = torch.stack([at - start, at - first, at - pose], 1)
         return [
-            decoder(view.repeat(index), exemplar[:, i], hidden, at, moved)
+            decoder(view.repeat(index), exemplar[:, i], hidden, at, moved, same)
             for i, (decoder, view) in enumerate(zip(self.decoders, context, strict=True))
         ]
 
@@ -147,7 +147,7 @@ class WorldModel(nn.Module):
         actions: NDArray[np.float32] | Act,
         rng: np.random.Generator | None = None,
         batch: int = 64,
-        without: NDArray[np.int64] | None = None,
+        own: OwnFrames | None = None,
     ) -> Imagined:
         """Generate segments.
 
@@ -158,8 +158,7 @@ class WorldModel(nn.Module):
                 been imagined so far, for the model's own horizon.
             rng: draws the member and the noise of each segment; without it, the mean of the first member.
             batch: frames decoded at once.
-            without: ``(B,)``, :func:`worldsample_worldmodel.frame_bank.identities` of the segments' episodes,
-                if the bank has them: their own future is not to be copied.
+            own: of the B segments, which frames of their own episodes may be copied.
         """
         device = self.proprio_mean.device
         policy = actions if callable(actions) else None
@@ -200,7 +199,7 @@ class WorldModel(nn.Module):
                         start[where],
                         origin[where],
                         now,
-                        None if without is None else without[where.cpu().numpy()],
+                        None if own is None else own.of(where.cpu().numpy()),
                     )
                     index = where.cpu().numpy(), when.cpu().numpy()
                     images[index] = to_uint8(torch.stack([view.image for view in views], 1))
