@@ -261,3 +261,8 @@ def test_a_reset_in_the_middle_of_a_motion_brakes_first(ready: Rig) -> None:
     assert np.abs(ready.driver._stream.velocity).max() > 0.1
     assert ready.reset() == (True, "")
     assert ready.arm.judgement.limit_violations == ready.arm.judgement.jump == 0, ready.arm.judgement
+    assert ready.send((0.012, 0.0, 0.0)) == ""
+    ready.run(0.05)  # near the reset pose the way is one straight line of the joints
+    assert np.abs(ready.driver._stream.velocity).max() > 0.1
+    assert ready.reset() == (True, "")
+    assert ready.arm.judgement.limit_violations == ready.arm.judgement.jump == 0, ready.arm.judgement
