@@ -24,6 +24,14 @@ LATCHED = QoSProfile(
 )
 """Weights: a late joiner gets the newest."""
 
+LATCHED_HISTORY = QoSProfile(
+    depth=32,
+    history=HistoryPolicy.KEEP_LAST,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""For a reader of weights that needs every version, and may be busy when two arrive."""
+
 STATUS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """Status topics, episodes, operator."""
 

@@ -39,7 +39,7 @@ from worldsample_core.exit_codes import DONE
 from worldsample_core.imagined_policy import ImaginedPolicy, make_imagined_policy
 from worldsample_core.node_process import StopSignals, failure_of, say_last
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.qos import LATCHED, STATUS, SYNTHETIC, TRANSITIONS
+from worldsample_core.qos import LATCHED_HISTORY, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_core.settings import Settings, load_settings
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition_fetch import TransitionFetch
@@ -138,7 +138,7 @@ class WorldModelNode(Node):
         self._fetch = TransitionFetch(self, self._run, self.loop.intake, self.messages.put, self.warn)
         self.create_subscription(Transition, "transitions", self._on_message, TRANSITIONS)
         self.create_subscription(PolicyStatus, "policy/status", self._on_message, STATUS)
-        self.create_subscription(Weights, "weights/policy", self._on_message, LATCHED)
+        self.create_subscription(Weights, "weights/policy", self._on_message, LATCHED_HISTORY)
         self.create_subscription(PacingStatus, "learner/pacing", self._on_message, STATUS)
         self.create_service(Imagine, "~/imagine", self._on_imagine)
         self.create_timer(1.0, self.publish_status)
