@@ -43,7 +43,7 @@ def test_rho_stays_within_its_bounds_whatever_the_entropy_does(entropies: list[f
 
 
 def test_one_odd_batch_does_not_open_the_gate() -> None:
-    schedule = PacingSchedule(rho_max=0.3, smoothing=0.99, target=-1.5)
+    schedule = PacingSchedule(rho_max=0.3, kappa=9.0, smoothing=0.99, target=-1.5)
     for _ in range(50):
         schedule.observe(2.0)
     before = schedule.rho

@@ -122,8 +122,9 @@ class LearnerConfig:
     """Whether the synthetic batch is selected and weighted by Q; otherwise drawn uniformly (ablation)."""
     rho_max: float = 0.30
     """Largest weight of the synthetic loss [WorldSample]."""
-    pacing_kappa: float = 9.0
-    """kappa: rho of a policy that has learned nothing is rho_max / (1 + kappa) [ours]."""
+    pacing_kappa: float = 1.0
+    """kappa: rho of a policy that has learned nothing is rho_max / (1 + kappa) [ours: with 9,
+    imagined data came too late to keep the critic from optimism]."""
     pacing_power: float = 1.0
     """p of the schedule [ours]."""
     pacing_smoothing: float = 0.99

@@ -25,7 +25,7 @@ class PacingSchedule:
     """
 
     rho_max: float = 0.30
-    kappa: float = 9.0
+    kappa: float = 1.0
     power: float = 1.0
     target: float = -1.5
     smoothing: float = 0.99
