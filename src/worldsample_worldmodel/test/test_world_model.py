@@ -114,3 +114,24 @@ def test_a_loss_that_stays_bad_is_reported(
 def test_sizes_that_cannot_work_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 32"):
         WorldModelConfig(image_size=50)
+
+
+def test_what_is_drawn_is_as_far_off_as_the_means_are(
+    tiny: WorldModelConfig, episodes: list[Episode]
+) -> None:
+    """Noise that is fed back grows from step to step: imagined arms end up where no arm could have gone."""
+    trainer = Trainer(replace(tiny, batch=8, learning_rate=3e-3, average=0.9))
+    trainer.fit_statistics(episodes)
+    trainer.remember(episodes)
+    for _ in range(80):
+        trainer.update(episodes)
+    batch = segments(episodes, [(i, 2) for i in range(12)], 4)
+    given = (batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0], batch.actions)
+    mean = trainer.averaged.imagine(*given).proprio[..., :3]
+    drawn = np.stack([
+        trainer.averaged.imagine(*given, np.random.default_rng(seed)).proprio[..., :3] for seed in range(8)
+    ])  # fmt: skip
+    travelled = np.linalg.norm(batch.proprio[:, -1, :3] - batch.proprio[:, 0, :3], axis=-1).mean()
+    spread = np.linalg.norm(drawn - mean, axis=-1).mean((0, 1))
+    assert spread[0] > 0.0 and spread[-1] < 0.5 * travelled
+    assert spread[-1] < 4.0 * spread[0] + 1e-3

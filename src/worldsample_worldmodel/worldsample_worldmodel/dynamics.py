@@ -1,9 +1,14 @@
 """What happens: an ensemble of recurrent networks that follow the actions in a small latent state.
 
-Every member predicts the proprioception of the next step as a Gaussian, and carries what the pixels need to
-know (does the finger touch, how deep is it pressed) in its hidden state. A segment is imagined with one
-member from its beginning to its end and with proprioception drawn from its Gaussians: "trajectory sampling"
-of PETS (Chua et al., 2018). The members' disagreement is what the model does not know.
+Every member predicts the proprioception of each step as a Gaussian, and carries what the pixels need to know
+(does the finger touch, how deep is it pressed) in its hidden state. A segment is imagined with one member from
+its beginning to its end. Training follows the means, so the deviation of step h is that of the whole error
+after h steps: it is drawn once per segment and added to the mean of each step,
+
+    x_h = mean_h + sigma_h z,   z ~ N(0, 1) once per segment,
+
+and never fed back, where it would be counted again at every step. The members' disagreement is what the model
+does not know.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
 
 class Rollout(NamedTuple):
     """H steps of M members: hidden ``(M, B, H, L)``; mean and log_deviation ``(M, B, H, 10)``, in
-    standardised proprioception; sample ``(M, B, H, 10)``, what was fed back."""
+    standardised proprioception; sample ``(M, B, H, 10)``, drawn from them."""
 
     hidden: Tensor
     mean: Tensor
@@ -99,7 +104,7 @@ class Member(nn.Module):
         command: Command,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """summary (B, 2 * 256), proprio and first_proprio (B, 10) standardised, actions (B, H, 7), noise
-        (B, H, 10) or None for the mean: hidden, mean, log deviation, sample, each (B, H, ...)."""
+        (B, 10), z, or None for the mean: hidden, mean, log deviation, sample, each (B, H, ...)."""
         hidden = self.start(torch.cat([summary, proprio, first_proprio], 1))
         steps = []
         for step in range(actions.shape[1]):
@@ -108,9 +113,10 @@ class Member(nn.Module):
             hidden = self.cell(known, hidden)
             change, log_deviation = self.change(torch.cat([hidden, known], 1)).chunk(2, 1)
             mean = proprio + self.linear(known) + self.step * change
-            log_deviation = self.step.log() - 1.0 + 4.0 * torch.tanh(log_deviation / 4.0)
-            proprio = mean if noise is None else mean + log_deviation.exp() * noise[:, step]
-            steps.append((hidden, mean, log_deviation, proprio))
+            log_deviation = self.step.log() - 1.0 + 2.5 * torch.tanh(log_deviation / 2.5)
+            sample = mean if noise is None else mean + log_deviation.exp() * noise
+            proprio = mean
+            steps.append((hidden, mean, log_deviation, sample))
         hiddens, means, log_deviations, samples = zip(*steps, strict=True)
         return tuple(torch.stack(part, 1) for part in (hiddens, means, log_deviations, samples))  # type: ignore[return-value]
 

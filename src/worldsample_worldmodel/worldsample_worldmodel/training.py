@@ -114,9 +114,7 @@ def coarse_error(image: Tensor, target: Tensor) -> Tensor:
     return difference.abs().mean() + F.avg_pool2d(difference, 2).abs().mean()
 
 
-def _exemplars_in_training(
-    own: OwnFrames, frame: NDArray[np.int64], rng: np.random.Generator
-) -> OwnFrames:
+def _exemplars_in_training(own: OwnFrames, frame: NDArray[np.int64], rng: np.random.Generator) -> OwnFrames:
     """Half of the frames to generate may use their episode's past only, as in prediction, the others all of
     it but themselves, as for a counterfactual. frame: ``(N,)``, their index in the episode."""
     whole = rng.random(len(frame)) < 0.5

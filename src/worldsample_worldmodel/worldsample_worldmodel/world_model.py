@@ -175,7 +175,7 @@ class WorldModel(nn.Module):
         origin = self.standardise(tensor(first_proprio))
         noise, member = None, torch.zeros(count, dtype=torch.long, device=device)
         if rng is not None:
-            noise = tensor(rng.standard_normal((count, horizon, PROPRIO_DIM), np.float32))
+            noise = tensor(rng.standard_normal((count, PROPRIO_DIM), np.float32)).clamp_(-2.0, 2.0)
             member = tensor(rng.integers(self.config.members, size=(count,)))
         images = np.empty((count, horizon, *current.shape[1:]), np.uint8)
         variance = torch.empty((count, horizon), device=device)
@@ -213,8 +213,7 @@ class WorldModel(nn.Module):
                 seen, felt = current, proprio
                 for step in range(horizon):
                     acted[:, step] = policy(seen, felt)
-                    so_far = None if noise is None else noise[:, : step + 1]
-                    rollout = self.roll_out(context, start, origin, tensor(acted[:, : step + 1]), so_far)
+                    rollout = self.roll_out(context, start, origin, tensor(acted[:, : step + 1]), noise)
                     decode(rollout, range(step, step + 1))
                     seen, felt = images[:, step], self._physical(rollout.sample[member, rows, step])
         disagreement = rollout.mean.float().std(0, unbiased=False)[..., :3].square().mean(-1)  # (B, H)
