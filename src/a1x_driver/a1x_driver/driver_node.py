@@ -30,7 +30,7 @@ from a1x_driver import vendor_messages as vendor
 from a1x_driver.arm_driver import ArmDriver, Target
 from a1x_driver.command_gate import Command
 from a1x_driver.config import DriverConfig
-from a1x_driver.node_process import come_first, config_path, qos_of, run_node
+from a1x_driver.node_process import come_first, config_path, qos_of
 from a1x_driver.reset_path import NoSafePath
 from worldsample_core.a1x_kinematics import (
     ARM_JOINT_NAMES,
@@ -44,6 +44,7 @@ from worldsample_core.conversions import stamp_ns
 from worldsample_core.qos import COMMAND, SENSOR, STATUS
 from worldsample_core.rotation import matrix_to_quaternion
 from worldsample_core.settings import load_settings
+from worldsample_core.spinning_node import run_node
 from worldsample_msgs.msg import EndEffectorCommand, GripperState, RobotStatus
 from worldsample_msgs.srv import Reset
 

@@ -1,42 +1,15 @@
-"""How the nodes of the real cell start and end."""
+"""What the nodes of the real cell have in common as they start."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
-from collections.abc import Callable
 
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from a1x_driver.config import Topic
 from worldsample_core.config import ConfigError
-from worldsample_core.exit_codes import BAD_CONFIGURATION, DONE
-
-
-def run_node(name: str, make: Callable[[], Node], args: list[str] | None) -> int:
-    """Spin the node that ``make`` makes until it is asked to stop. Returns the process's exit code."""
-    rclpy.init(args=args)
-    try:
-        node = make()
-        try:
-            rclpy.spin(node)
-        finally:
-            node.destroy_node()
-    except ConfigError as problem:
-        print(f"{name}: {problem}", file=sys.stderr)
-        return BAD_CONFIGURATION
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        if rclpy.ok():  # otherwise a signal has closed ROS in the middle of something
-            raise
-    finally:
-        rclpy.try_shutdown()
-    return DONE
 
 
 def come_first() -> None:

@@ -18,9 +18,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from a1x_sim.command import Motion, RejectedCommand, check_command
-from a1x_sim.graphics import load_mujoco
+from a1x_sim.graphics import NoRenderer, load_mujoco
 from a1x_sim.lockstep import LearnerPacing
-from a1x_sim.node_process import run_node
 from a1x_sim.rotation import matrix_to_quaternion
 from a1x_sim.sim_config import SimConfig
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
@@ -29,6 +28,7 @@ from worldsample_core.observation import VIEWS, Observation
 from worldsample_core.qos import COMMAND, SENSOR, STATUS
 from worldsample_core.settings import load_settings
 from worldsample_core.single_writer import SingleWriter
+from worldsample_core.spinning_node import run_node
 from worldsample_msgs.msg import (
     EndEffectorCommand,
     GripperState,
@@ -288,7 +288,7 @@ def _time(nanoseconds: int) -> Time:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node. Returns 0 when asked to stop, 2 where configuration or graphics cannot be used."""
-    return run_node("a1x (simulator)", SimNode, args)
+    return run_node("a1x (simulator)", SimNode, args, (ConfigError, NoRenderer))
 
 
 if __name__ == "__main__":

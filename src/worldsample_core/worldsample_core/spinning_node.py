@@ -1,4 +1,4 @@
-"""How the nodes of the simulated cell start and end."""
+"""A process that spins one node until it is asked to stop: how the nodes of a cell start and end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
-from a1x_sim.graphics import NoRenderer
 from worldsample_core.config import ConfigError
 from worldsample_core.exit_codes import BAD_CONFIGURATION, DONE
 
 
-def run_node(name: str, make: Callable[[], Node], args: list[str] | None) -> int:
-    """Spin the node that ``make`` makes until it is asked to stop. Returns the process's exit code."""
+def run_node(
+    name: str,
+    make: Callable[[], Node],
+    args: list[str] | None,
+    refusals: tuple[type[Exception], ...] = (ConfigError,),
+) -> int:
+    """Spin the node that ``make`` makes until it is asked to stop. Returns the process's exit code.
+
+    Args:
+        refusals: what ``make`` raises where the node cannot start like this; its words are for people.
+    """
     rclpy.init(args=args)
     try:
         node = make()
@@ -23,7 +31,7 @@ def run_node(name: str, make: Callable[[], Node], args: list[str] | None) -> int
             rclpy.spin(node)
         finally:
             node.destroy_node()
-    except (ConfigError, NoRenderer) as problem:
+    except refusals as problem:
         print(f"{name}: {problem}", file=sys.stderr)
         return BAD_CONFIGURATION
     except (KeyboardInterrupt, ExternalShutdownException):
