@@ -22,7 +22,7 @@ from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.counterfactual import CounterfactualConfig
 from worldsample_worldmodel.episodes import Episode, EpisodeMemory, random_segments, segments
 from worldsample_worldmodel.evaluation import Evaluation, Progress, evaluate
-from worldsample_worldmodel.frame_bank import own_frames
+from worldsample_worldmodel.frame_bank import ALL, own_frames
 from worldsample_worldmodel.imagination import Imagination
 from worldsample_worldmodel.node_config import GateConfig, ImaginationConfig, RewardModelConfig
 from worldsample_worldmodel.reward_model import (
@@ -33,6 +33,11 @@ from worldsample_worldmodel.reward_model import (
     labelled_frames,
 )
 from worldsample_worldmodel.training import Logs, Trainer
+
+
+TWIN_TOLERANCE = 0.004
+"""m, by which an imagined arm may be off its real twin for the real label still to hold: a finger that far
+beside may press nothing."""
 
 
 class Adaptation:
@@ -178,11 +183,13 @@ class Adaptation:
                 part.first_proprio,
                 part.proprio[:, 0],
                 part.actions,
-                self._rng,
-                own=own_frames(episodes, part.episode, part.step),
+                own=own_frames(
+                    episodes, part.episode, np.where(self._rng.random(len(part)) < 0.5, ALL, part.step)
+                ),
             )
+            off = np.linalg.norm(made.proprio[..., :3] - part.proprio[:, 1:, :3], axis=-1) > TWIN_TOLERANCE
             for i in range(len(part)):
-                steps = int(part.valid[i].sum())
+                steps = int((part.valid[i] & (np.cumsum(off[i]) == 0)).sum())
                 source = episodes[part.episode[i]]
                 ended = source.success and part.step[i] + steps == len(source)
                 if steps > config.hold:
