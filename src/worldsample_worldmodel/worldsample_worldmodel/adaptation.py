@@ -34,7 +34,6 @@ from worldsample_worldmodel.reward_model import (
 )
 from worldsample_worldmodel.training import Logs, Trainer
 
-
 TWIN_TOLERANCE = 0.004
 """m, by which an imagined arm may be off its real twin for the real label still to hold: a finger that far
 beside may press nothing."""
