@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsample_core.config import TaskConfig
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS, InvalidObservation
 
 MAX_LENGTH = 256
@@ -81,3 +82,9 @@ class SyntheticSegment:
         if bool(self.terminated[:-1].any()) or bool(self.terminated[-1]) != self.success:
             raise InvalidObservation("a segment ends with its success, and only there")
         return self
+
+    def leaves_workspace(self, task: TaskConfig, margin: float) -> bool:
+        """Whether an imagined end effector is more than ``margin`` m outside the task's box."""
+        position = self.proprio[1:, :3]
+        low, high = np.asarray(task.box_low) - margin, np.asarray(task.box_high) + margin
+        return bool((position < low).any() or (position > high).any())

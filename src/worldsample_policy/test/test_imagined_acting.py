@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from worldsample_core.observation import Observation
-from worldsample_core.weights import InvalidWeights, PackedWeights, pack
+from worldsample_core.weights import InvalidWeights, PackedWeights, pack, unpack
 from worldsample_policy.actor import Actor
 from worldsample_policy.agent import Agent
 from worldsample_policy.config import LearnerConfig
@@ -33,8 +33,6 @@ def test_it_acts_as_the_robots_actor_does() -> None:
     batch, single = BatchActor(config, make_task()), Actor(config, make_task())
     batch.receive(packed)
     assert batch.use(3) == 3
-    from worldsample_core.weights import unpack
-
     single.load(unpack(packed))
     images, proprio = observations(5, config.image_size)
     actions = batch.act(images, proprio, np.random.default_rng(0))

@@ -13,7 +13,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from worldsample_core.config import TaskConfig
@@ -88,10 +87,7 @@ class PolicyPacedMixer:
             return "stale"
         if float(segment.uncertainty.max()) > config.synthetic_uncertainty:
             return "uncertainty"
-        position = segment.proprio[1:, :3]
-        margin = config.synthetic_box_margin
-        low, high = np.asarray(task.box_low) - margin, np.asarray(task.box_high) + margin
-        if bool((position < low).any() or (position > high).any()):
+        if segment.leaves_workspace(task, config.synthetic_box_margin):
             return "bounds"
         if bool(segment.actions[:, ~task.active_mask].any()):
             return "bounds"

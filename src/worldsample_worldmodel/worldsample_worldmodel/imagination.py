@@ -149,12 +149,9 @@ class Imagination:
     def reason_to_reject(self, segment: SyntheticSegment) -> str:
         """ "" where the guards let the segment pass."""
         config = self.config
-        position = segment.proprio[1:, :3]
-        low = np.asarray(self.task.box_low) - config.box_margin
-        high = np.asarray(self.task.box_high) + config.box_margin
         if (np.abs(segment.actions) > 1.0).any() or segment.actions[:, ~self.task.active_mask].any():
             return "actions"
-        if (position < low).any() or (position > high).any():
+        if segment.leaves_workspace(self.task, config.box_margin):
             return "bounds"
         if (segment.uncertainty > config.uncertainty_limit).any():
             return "uncertainty"
