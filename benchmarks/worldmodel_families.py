@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from worldsample_core.command_law import CommandLaw
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.episodes import Episode, SegmentBatch, full_segments, random_segments
 from worldsample_worldmodel.frame_decoder import Modulation
@@ -152,7 +153,7 @@ class Native:
     """``native`` and ``native without bank``."""
 
     def __init__(self, runs: SimulatedRuns, bank: bool) -> None:
-        self.trainer, self.bank = Trainer(WorldModelConfig(horizon=HORIZON), runs.config), bank
+        self.trainer, self.bank = Trainer(WorldModelConfig(horizon=HORIZON), CommandLaw(runs.config)), bank
 
     def fit(self, episodes: list[Episode]) -> None:
         """Statistics, and exemplars."""
@@ -168,7 +169,7 @@ class Native:
         """(B, H, 2, 64, 64, 3)."""
         model = self.trainer.averaged
         given = (batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0], batch.actions)
-        return model.imagine(*given).images
+        return model.imagine(*given, commanded=batch.commanded).images
 
 
 def run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from worldsample_core.command_law import DRIVER_MAX_LEAD
 from worldsample_core.config import ConfigError, TaskConfig
 
 Six = tuple[float, float, float, float, float, float]
@@ -82,7 +83,7 @@ class Limits:
     max_translation: float = 0.015
     max_rotation: float = 0.15
     max_tilt: float = 0.6
-    max_lead: float = 0.03
+    max_lead: float = DRIVER_MAX_LEAD
     tracking_error: float = 0.3
 
     def __post_init__(self) -> None:

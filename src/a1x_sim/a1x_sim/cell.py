@@ -13,14 +13,13 @@ from a1x_sim.rotation import matrix_to_rotvec, rotvec_to_matrix
 from a1x_sim.scene import TIMESTEP, build_model
 from a1x_sim.tasks import make_task
 from a1x_sim.tasks.base import State, Task
+from worldsample_core.command_law import MAX_LEAD, REACH_TOLERANCE
 from worldsample_core.config import TaskConfig
 from worldsample_core.observation import GRIPPER, Observation, clean_action
 
 Array = NDArray[np.float64]
 
 CHUNK = 0.01  # s of physics between updates of the joint targets and of the task's friction
-MAX_LEAD = 0.01  # m, the commanded pose never runs further ahead of the real one: bounds the contact force
-REACH_TOLERANCE = 0.002  # m, what inverse kinematics may leave
 GRIPPER_SPEED = 0.25  # opening per control step
 
 
@@ -143,6 +142,11 @@ class Cell:
     def time(self) -> float:
         """Simulated time since reset, s."""
         return float(self.data.time)
+
+    @property
+    def commanded_position(self) -> Array:
+        """(3,) m: what the actions so far have commanded."""
+        return self._target.copy()
 
     def ee_pose(self) -> tuple[Array, Array]:
         """Position (3,) m and rotation (3, 3) of gripper_link in base_link, as simulated."""

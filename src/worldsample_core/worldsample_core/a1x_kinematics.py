@@ -87,3 +87,23 @@ def pose_and_jacobian(q: Array) -> tuple[Array, Array, Array]:
     linear[:, 1] = angular[:, 2] * lever[:, 0] - angular[:, 0] * lever[:, 2]
     linear[:, 2] = angular[:, 0] * lever[:, 1] - angular[:, 1] * lever[:, 0]
     return position, rotation, np.concatenate([linear, angular], axis=1).T
+
+
+def poses_and_jacobians(q: Array) -> tuple[Array, Array, Array]:
+    """:func:`pose_and_jacobian` of B arms at once, ``q (B, 6)``: ``(B, 3)``, ``(B, 3, 3)``, ``(B, 6, 6)``."""
+    count = len(q)
+    frame, at = np.broadcast_to(np.eye(3), (count, 3, 3)).copy(), np.zeros((count, 3))
+    positions, axes = np.empty((count, 6, 3)), np.empty((count, 6, 3))
+    sines, cosines = np.sin(q), np.cos(q)
+    for i, (axis, origin) in enumerate(zip(_AXIS, _ORIGIN, strict=True)):
+        at = at + frame @ origin
+        positions[:, i], axes[:, i] = at, frame[:, :, axis]
+        sine, cosine = sines[:, i, None], cosines[:, i, None]
+        first, second = frame[:, :, (axis + 1) % 3], frame[:, :, (axis + 2) % 3]
+        turned = frame.copy()
+        turned[:, :, (axis + 1) % 3] = cosine * first + sine * second
+        turned[:, :, (axis + 2) % 3] = cosine * second - sine * first
+        frame = turned
+    position = at + frame @ _TIP
+    linear = np.cross(axes, position[:, None] - positions)
+    return position, frame, np.concatenate([linear, axes], 2).swapaxes(1, 2)

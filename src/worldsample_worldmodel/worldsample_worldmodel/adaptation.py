@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from worldsample_core.command_law import MAX_LEAD, CommandLaw
 from worldsample_core.config import TaskConfig
 from worldsample_worldmodel import checkpoint
 from worldsample_worldmodel.config import WorldModelConfig
@@ -51,12 +52,15 @@ class Adaptation:
         imagination: ImaginationConfig | None = None,
         counterfactual: CounterfactualConfig | None = None,
         memory_steps: int = 20_000,
+        max_lead: float = MAX_LEAD,
     ) -> None:
+        """max_lead: m, of the commanded position, as the run's driver has it."""
         self.task = task
         self.config = config or WorldModelConfig()
         self.gate = gate or GateConfig()
         self.memory = EpisodeMemory(memory_steps)
-        self.trainer = Trainer(self.config, task)
+        self.law = CommandLaw(task, max_lead)
+        self.trainer = Trainer(self.config, self.law)
         self.generator = copy.deepcopy(self.trainer.averaged)
         self.reward_model = RewardModel(reward or RewardModelConfig(self.config.image_size))
         self.reward_model.to(self.config.device)
@@ -79,7 +83,7 @@ class Adaptation:
 
     def add(self, episode: Episode) -> None:
         """A finished real episode. Raises InvalidObservation; nothing is kept then."""
-        self.memory.add(episode)
+        self.memory.add(episode.validate().traced(self.law))
 
     def train(
         self,
@@ -142,7 +146,7 @@ class Adaptation:
         """After :class:`DivergedTraining`: train on from the weights that were released last, or from the
         beginning where none were."""
         updates, seed = self.trainer.updates, self.config.seed + self.trainer.updates + 1
-        self.trainer = Trainer(replace(self.config, seed=seed), self.task)
+        self.trainer = Trainer(replace(self.config, seed=seed), self.law)
         if self.version:
             self.trainer.model.load_state_dict(self.generator.state_dict())
             self.trainer.averaged.load_state_dict(self.generator.state_dict())
@@ -185,6 +189,7 @@ class Adaptation:
                 own=own_frames(
                     episodes, part.episode, np.where(self._rng.random(len(part)) < 0.5, ALL, part.step)
                 ),
+                commanded=part.commanded,
             )
             off = np.linalg.norm(made.proprio[..., :3] - part.proprio[:, 1:, :3], axis=-1) > TWIN_TOLERANCE
             for i in range(len(part)):

@@ -147,7 +147,12 @@ def counterfactual_truth(
     batch = segments(episodes, where, horizon)
     actions = counterfactual_actions(batch.actions, runs.config.active_mask, rng)
     imagined = adaptation.generator.imagine(
-        batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0], actions
+        batch.first,
+        batch.current,
+        batch.first_proprio,
+        batch.proprio[:, 0],
+        actions,
+        commanded=batch.commanded,
     )
     truths = [
         runs.replay(episodes[index], step, acts) for (index, step), acts in zip(where, actions, strict=True)

@@ -18,7 +18,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from worldsample_core.config import TaskConfig
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
 
 
@@ -35,37 +34,13 @@ class Rollout(NamedTuple):
 POSITION = 3
 
 
-class Command(nn.Module):
-    """The motion that an action asks for: ``clip(x + action * scale, box) - x``, in standardised
-    proprioception.
-
-    The scale of actions and the workspace box are no secrets: nobody has to learn that the arm stops at a
-        wall.
-    """
-
-    scale: Tensor
-    low: Tensor
-    high: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("scale", torch.ones(POSITION))
-        self.register_buffer("low", torch.full((POSITION,), -1e6))
-        self.register_buffer("high", torch.full((POSITION,), 1e6))
-
-    @torch.no_grad()
-    def set_task(self, task: TaskConfig, mean: Tensor, scale: Tensor) -> None:
-        """mean and scale: of the standardisation, (10,)."""
-        mean, scale = mean[:POSITION], scale[:POSITION]
-        self.scale.copy_(torch.from_numpy(task.scale[:POSITION]).to(scale.device) / scale)
-        self.low.copy_((torch.tensor(task.box_low).to(scale) - mean) / scale)
-        self.high.copy_((torch.tensor(task.box_high).to(scale) - mean) / scale)
-
-    def forward(self, proprio: Tensor, action: Tensor) -> Tensor:
-        """proprio (B, 10), action (B, 7): what a member's linear part sees, (B, 20)."""
-        at = proprio[:, :POSITION]
-        wanted = at + action[:, :POSITION] * self.scale
-        return torch.cat([proprio, action, wanted.clamp(self.low, self.high) - at], 1)
+def known_inputs(proprio: Tensor, action: Tensor, target: Tensor | None) -> Tensor:
+    """What a member's linear part sees, (B, 20): proprio (B, 10), action (B, 7), and the motion that is asked
+    for: from where the arm is to the commanded position ``target`` (B, 3), standardised (:mod:`command_law
+    <worldsample_core.command_law>`: how far the arm is asked to go is no secret, nor that it stops at a wall
+    or at the end of its reach); the action itself where no command is known."""
+    asked = action[:, :POSITION] if target is None else target - proprio[:, :POSITION]
+    return torch.cat([proprio, action, asked], 1)
 
 
 INPUTS = PROPRIO_DIM + ACTION_DIM + POSITION
@@ -101,15 +76,16 @@ class Member(nn.Module):
         first_proprio: Tensor,
         actions: Tensor,
         noise: Tensor | None,
-        command: Command,
+        targets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """summary (B, 2 * 256), proprio and first_proprio (B, 10) standardised, actions (B, H, 7), noise
-        (B, 10), z, or None for the mean: hidden, mean, log deviation, sample, each (B, H, ...)."""
+        (B, 10), z, or None for the mean, targets (B, H, 3), standardised, or None: hidden, mean, log
+        deviation, sample, each (B, H, ...)."""
         hidden = self.start(torch.cat([summary, proprio, first_proprio], 1))
         steps = []
         for step in range(actions.shape[1]):
             action = actions[:, step]
-            known = command(proprio, action)
+            known = known_inputs(proprio, action, None if targets is None else targets[:, step])
             hidden = self.cell(known, hidden)
             change, log_deviation = self.change(torch.cat([hidden, known], 1)).chunk(2, 1)
             mean = proprio + self.linear(known) + self.step * change
@@ -126,16 +102,20 @@ class Dynamics(nn.Module):
 
     def __init__(self, latent: int, summary: int, members: int) -> None:
         super().__init__()
-        self.command = Command()
         self.members = nn.ModuleList(Member(latent, summary) for _ in range(members))
 
     @torch.no_grad()
-    def identify(self, proprio: Tensor, actions: Tensor, following: Tensor) -> None:
+    def identify(
+        self, proprio: Tensor, actions: Tensor, following: Tensor, targets: Tensor | None = None
+    ) -> None:
         """Linear system identification: the least-squares change of proprioception (N, 10, standardised) from
-        proprioception and action (N, 7). The networks learn what it leaves, in units of one step's motion:
-        already two frames of the simulator whose arm is 1 mm apart are only 30 dB alike."""
+        proprioception, action (N, 7) and commanded position (N, 3). The networks learn what it leaves, in
+        units of one step's motion: already two frames of the simulator whose arm is 1 mm apart are only 30 dB
+        alike."""
         change = following - proprio
-        inputs = torch.cat([self.command(proprio, actions), torch.ones_like(proprio[:, :1])], 1).double()
+        inputs = torch.cat(
+            [known_inputs(proprio, actions, targets), torch.ones_like(proprio[:, :1])], 1
+        ).double()
         ridge = 1e-4 * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.double, device=inputs.device)
         solution = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ change.double()).float()
         for member in self.members:
@@ -158,9 +138,8 @@ class Dynamics(nn.Module):
         first_proprio: Tensor,
         actions: Tensor,
         noise: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> Rollout:
         """Roll all members out; arguments as of :meth:`Member.forward`."""
-        outs = [
-            member(summary, proprio, first_proprio, actions, noise, self.command) for member in self.members
-        ]
+        outs = [member(summary, proprio, first_proprio, actions, noise, targets) for member in self.members]
         return Rollout(*(torch.stack(part) for part in zip(*outs, strict=True)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsample_core.command_law import Commanded, CommandLaw
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS, InvalidObservation
 from worldsample_core.transition import Transition
 
@@ -24,6 +25,8 @@ class Episode:
         demo: it is a demonstration.
         seed: of the reset, where a simulator can repeat it.
         policy_versions: ``(T,) int64``, of the weights that acted at each step; empty where nobody knows.
+        commanded: the T + 1 poses that were commanded before each step and after the last one; None where
+            nobody has worked them out (:meth:`traced`).
     """
 
     images: NDArray[np.uint8]
@@ -34,6 +37,7 @@ class Episode:
     demo: bool = False
     seed: int = -1
     policy_versions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    commanded: Commanded | None = None
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -41,6 +45,12 @@ class Episode:
     def policy_version(self, step: int) -> int:
         """Of the weights that acted at ``step``; 0 where nobody knows."""
         return int(self.policy_versions[step]) if step < len(self.policy_versions) else 0
+
+    def traced(self, law: CommandLaw) -> Episode:
+        """The same episode with what was commanded in it."""
+        if self.commanded is not None:
+            return self
+        return replace(self, commanded=law.trace(self.proprio[:, :3], self.actions))
 
     def validate(self) -> Episode:
         """Return self. Raises InvalidObservation where shapes, types or values cannot be used."""
@@ -95,6 +105,8 @@ class SegmentBatch:
         future: ``(B, H, 2, S, S, 3) uint8``; after an episode's end its last frame is repeated.
         first_proprio ``(B, 10)``; proprio ``(B, H + 1, 10)``, from the start on; actions ``(B, H, 7)``.
         valid: ``(B, H) bool``: the future frame exists.
+        commanded: B poses, what was commanded at each segment's start. targets: ``(B, H, 3)`` m, the
+            positions that the actions command. Both None where the episodes are not traced.
         episode, step: ``(B,) int``: where the segment starts (index in the memory, control step).
     """
 
@@ -107,6 +119,8 @@ class SegmentBatch:
     valid: NDArray[np.bool_]
     episode: NDArray[np.int64]
     step: NDArray[np.int64]
+    commanded: Commanded | None = None
+    targets: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.step)
@@ -169,7 +183,27 @@ def segments(episodes: Sequence[Episode], where: Sequence[tuple[int, int]], hori
         valid=steps[:, None] + np.arange(1, horizon + 1) <= lengths[:, None],
         episode=np.array([index for index, _ in where]),
         step=steps,
+        commanded=_starts([(episode, frames) for episode, frames, _ in parts]),
+        targets=_targets([(episode, frames) for episode, frames, _ in parts]),
     )
+
+
+def _starts(parts: Sequence[tuple[Episode, NDArray[np.int64]]]) -> Commanded | None:
+    traces = [(episode.commanded, frames[0]) for episode, frames in parts]
+    known = [(trace, at) for trace, at in traces if trace is not None]
+    if len(known) < len(traces):
+        return None
+    return Commanded(
+        np.stack([trace.position[at] for trace, at in known]),
+        np.stack([trace.joints[at] for trace, at in known]),
+    )
+
+
+def _targets(parts: Sequence[tuple[Episode, NDArray[np.int64]]]) -> NDArray[np.float32] | None:
+    """What is commanded on the way to frames[1:]."""
+    traces = [(episode.commanded, frames[1:]) for episode, frames in parts]
+    known = [trace.position[frames] for trace, frames in traces if trace is not None]
+    return np.stack(known).astype(np.float32) if len(known) == len(traces) else None
 
 
 def random_segments(
@@ -194,6 +228,7 @@ class Motions(NamedTuple):
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
     valid: NDArray[np.bool_]
+    targets: NDArray[np.float32] | None
 
 
 def random_motions(
@@ -210,6 +245,7 @@ def random_motions(
         np.stack([episodes[i].proprio[f] for i, f in zip(index, frames, strict=True)]),
         np.stack([episodes[i].actions[f] for i, f in zip(index, acted, strict=True)]),
         step[:, None] + np.arange(1, horizon + 1) <= lengths[index, None],
+        _targets([(episodes[i], f) for i, f in zip(index, frames, strict=True)]),
     )
 
 

@@ -102,6 +102,7 @@ def _evaluate(
             batch.proprio[:, 0],
             batch.actions,
             own=own_frames(episodes, batch.episode, batch.step),
+            commanded=batch.commanded,
         )
         images.append(imagined.images)
         truth.append(batch.future)

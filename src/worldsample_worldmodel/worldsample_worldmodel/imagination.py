@@ -103,6 +103,7 @@ class Imagination:
             act if acting is not None else actions,
             rng,
             own=own_frames(episodes, batch.episode, ALL),
+            commanded=batch.commanded,
         )
         actions = imagined.actions
         images = np.concatenate([batch.current[:, None], imagined.images], 1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from a1x_sim.cell import Cell
 from a1x_sim.operator import OperatorConfig, ScriptedOperator
+from worldsample_core.command_law import CommandLaw
 from worldsample_core.observation import clean_action
 from worldsample_worldmodel.episodes import Episode
 
@@ -26,6 +27,7 @@ class SimulatedRuns:
     def __init__(self, task: str, image_size: int = 64) -> None:
         self.cell = Cell(task, image_size)
         self.config = self.cell.config
+        self._law = CommandLaw(self.config)
         self._operator = ScriptedOperator(self.cell.task, config=OperatorConfig())
 
     def episode(self, behaviour: Behaviour, seed: int, number: int = 0) -> Episode:
@@ -61,7 +63,7 @@ class SimulatedRuns:
             number,
             behaviour == "demo",
             seed,
-        )
+        ).traced(self._law)
 
     def demonstrations(self, count: int, seed: int = 10_000) -> list[Episode]:
         """Episodes driven by the scripted operator."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worldsample_core.config import TaskConfig
+from worldsample_core.command_law import CommandLaw
 from worldsample_core.observation import VIEWS
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.context_encoder import SUMMARY
@@ -53,7 +53,7 @@ def world_model_loss(
     valid = torch.from_numpy(batch.valid).to(device)
     current = to_float(torch.from_numpy(batch.current).to(device))
     context = model.encode(to_float(torch.from_numpy(batch.first).to(device)), current)
-    rollout = model.roll_out(context, proprio[:, 0], origin, actions, None)
+    rollout = model.roll_out(context, proprio[:, 0], origin, actions, None, model.targets(batch.targets))
 
     proprio_loss = dynamics_loss(model, rollout, proprio, valid)
     index, step = _drawn_steps(batch, min(config.frames_per_segment, horizon), rng)
@@ -104,7 +104,9 @@ def motion_loss(model: WorldModel, motions: Motions) -> Tensor:
     actions = torch.from_numpy(motions.actions).to(device)
     nothing = torch.zeros(len(actions), SUMMARY * len(VIEWS), device=device)
     with torch.autocast(device.type, enabled=False):
-        rollout = model.dynamics(nothing, proprio[:, 0], first, actions)
+        rollout = model.dynamics(
+            nothing, proprio[:, 0], first, actions, targets=model.targets(motions.targets)
+        )
         return dynamics_loss(model, rollout, proprio, torch.from_numpy(motions.valid).to(device))
 
 
@@ -137,10 +139,10 @@ class Trainer:
 
     patience = 20
 
-    def __init__(self, config: WorldModelConfig, task: TaskConfig | None = None) -> None:
+    def __init__(self, config: WorldModelConfig, law: CommandLaw | None = None) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.task = config, task
-        self.model = WorldModel(config).to(config.device)
+        self.config = config
+        self.model = WorldModel(config, law).to(config.device)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
         fused = config.device.startswith("cuda") or config.device == "cpu"
         self.optimizer = torch.optim.AdamW(
@@ -162,11 +164,15 @@ class Trainer:
             np.concatenate([episode.proprio[1:] for episode in episodes]),
         )
         now, actions, following = (torch.from_numpy(part).to(self.config.device) for part in parts)
+        traces = [episode.commanded for episode in episodes if episode.commanded is not None]
+        asked = None
+        if len(traces) == len(episodes):
+            asked = np.concatenate([trace.position[1:] for trace in traces]).astype(np.float32)
         for model in (self.model, self.averaged):
             model.fit_statistics(proprio.to(self.config.device))
-            if self.task is not None:
-                model.dynamics.command.set_task(self.task, model.proprio_mean, model.proprio_scale)
-            model.dynamics.identify(model.standardise(now), actions, model.standardise(following))
+            model.dynamics.identify(
+                model.standardise(now), actions, model.standardise(following), model.targets(asked)
+            )
 
     def remember(self, episodes: Sequence[Episode]) -> None:
         """Take exemplars from these episodes from now on."""

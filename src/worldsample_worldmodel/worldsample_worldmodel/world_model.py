@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from worldsample_core.command_law import Commanded, CommandLaw
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.context_encoder import SUMMARY, ViewContext, ViewEncoder
-from worldsample_worldmodel.dynamics import Dynamics, Rollout
+from worldsample_worldmodel.dynamics import POSITION, Dynamics, Rollout
 from worldsample_worldmodel.frame_bank import FrameBank, OwnFrames
 from worldsample_worldmodel.frame_decoder import Frames, ViewDecoder
 
@@ -61,9 +62,11 @@ class WorldModel(nn.Module):
     proprio_mean: Tensor
     proprio_scale: Tensor
 
-    def __init__(self, config: WorldModelConfig) -> None:
+    def __init__(self, config: WorldModelConfig, law: CommandLaw | None = None) -> None:
+        """law: how actions become commanded positions, where that is known; all episodes must be traced by it
+        then."""
         super().__init__()
-        self.config = config
+        self.config, self.law = config, law
         self.bank: FrameBank | None = None
         self.register_buffer("proprio_mean", torch.zeros(PROPRIO_DIM))
         self.register_buffer("proprio_scale", torch.ones(PROPRIO_DIM))
@@ -75,6 +78,19 @@ class WorldModel(nn.Module):
     def standardise(self, proprio: Tensor) -> Tensor:
         """Proprioception in units of its deviation over the demonstrations."""
         return (proprio - self.proprio_mean) / self.proprio_scale
+
+    def targets(self, positions: NDArray[np.float32] | None) -> Tensor | None:
+        """Commanded positions ``(..., 3)`` m, standardised.
+
+        Raises:
+            ValueError: there are none although the model has a law: the episodes were not traced.
+        """
+        if self.law is None:
+            return None
+        if positions is None:
+            raise ValueError("the episodes lack what was commanded in them: see Episode.traced")
+        given = torch.from_numpy(positions).to(self.proprio_mean)
+        return (given - self.proprio_mean[:POSITION]) / self.proprio_scale[:POSITION]
 
     @torch.no_grad()
     def fit_statistics(self, proprio: Tensor) -> None:
@@ -100,11 +116,13 @@ class WorldModel(nn.Module):
         first_proprio: Tensor,
         actions: Tensor,
         noise: Tensor | None,
+        targets: Tensor | None,
     ) -> Rollout:
-        """What happens over the actions ``(B, H, 7)``; proprioception ``(B, 10)`` standardised."""
+        """What happens over the actions ``(B, H, 7)``, which command ``targets`` (B, H, 3); proprioception
+        ``(B, 10)``; both standardised."""
         summary = torch.cat([view.summary for view in context], 1).float()
         with torch.autocast(summary.device.type, enabled=False):  # small matrices: casting them costs more
-            return self.dynamics(summary, proprio, first_proprio, actions, noise)
+            return self.dynamics(summary, proprio, first_proprio, actions, noise, targets)
 
     def decode(
         self,
@@ -148,6 +166,7 @@ class WorldModel(nn.Module):
         rng: np.random.Generator | None = None,
         batch: int = 64,
         own: OwnFrames | None = None,
+        commanded: Commanded | None = None,
     ) -> Imagined:
         """Generate segments.
 
@@ -159,6 +178,7 @@ class WorldModel(nn.Module):
             rng: draws the member and the noise of each segment; without it, the mean of the first member.
             batch: frames decoded at once.
             own: of the B segments, which frames of their own episodes may be copied.
+            commanded: what was commanded at each start; None: where the arm is.
         """
         device = self.proprio_mean.device
         policy = actions if callable(actions) else None
@@ -206,16 +226,28 @@ class WorldModel(nn.Module):
                     errors = [view.log_variance.float().exp().mean((1, 2, 3)) for view in views]
                     variance[where, when] = torch.stack(errors).mean(0)
 
-            if policy is None:
-                rollout = self.roll_out(context, start, origin, tensor(acted), noise)
-                decode(rollout, range(horizon))
-            else:
-                seen, felt = current, proprio
-                for step in range(horizon):
+            seen, felt, at = current, proprio, proprio
+            if self.law is not None and commanded is None:
+                commanded = self.law.anchor(at[:, :POSITION])
+            asked = np.empty((count, horizon, POSITION), np.float32)
+            for step in range(horizon):
+                if policy is not None:
                     acted[:, step] = policy(seen, felt)
-                    rollout = self.roll_out(context, start, origin, tensor(acted[:, : step + 1]), noise)
+                if self.law is not None:
+                    assert commanded is not None
+                    commanded = self.law.next(commanded, at[:, :POSITION], acted[:, step])
+                    asked[:, step] = commanded.position
+                elif policy is None and step < horizon - 1:
+                    continue  # nothing depends on the steps in between
+                until = slice(step + 1)
+                targets = self.targets(asked[:, until])
+                rollout = self.roll_out(context, start, origin, tensor(acted[:, until]), noise, targets)
+                at = self._physical(rollout.mean[member, rows, step])
+                if policy is not None:
                     decode(rollout, range(step, step + 1))
                     seen, felt = images[:, step], self._physical(rollout.sample[member, rows, step])
+            if policy is None:
+                decode(rollout, range(horizon))
         disagreement = rollout.mean.float().std(0, unbiased=False)[..., :3].square().mean(-1)  # (B, H)
         return Imagined(
             images,

@@ -29,6 +29,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from worldsample_core.command_law import max_lead
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.conversions import (
     synthetic_to_message,
@@ -126,6 +127,7 @@ class WorldModelNode(Node):
             config.imagination,
             config.counterfactual,
             config.memory_steps,
+            max_lead(run.sim, self.settings.driver),
         )
         publisher = self.get_name()
         folder = CheckpointFolder(run.path, publisher)

@@ -22,7 +22,7 @@ from torch import nn
 
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM
 from worldsample_worldmodel.backends.backend import BackendUnavailable
-from worldsample_worldmodel.dynamics import Command, Member
+from worldsample_worldmodel.dynamics import Member
 from worldsample_worldmodel.world_model import Imagined
 
 ADAPTER = "action_adapter.safetensors"
@@ -38,12 +38,11 @@ class ActionAdapter(nn.Module):
             nn.Linear(ACTION_DIM + PROPRIO_DIM, hidden), nn.SiLU(), nn.Linear(hidden, embedding)
         )
         self.dynamics = Member(128, 1)
-        self.command = Command()
 
     def forward(self, proprio: torch.Tensor, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """proprio (B, 10), actions (B, H, 7): embeddings (B, H, E) and proprioception (B, H, 10)."""
         nothing = torch.zeros(len(proprio), 2, device=proprio.device)
-        _, following, _, _ = self.dynamics(nothing, proprio, proprio, actions, None, self.command)
+        _, following, _, _ = self.dynamics(nothing, proprio, proprio, actions, None)
         return self.embed(torch.cat([actions, following], -1)), following
 
 
