@@ -17,7 +17,7 @@ class WorldModelConfig:
         flow_modes: terms of the bilinear flow (see :mod:`worldsample_worldmodel.frame_decoder`).
         keypoints: learned keypoints per view.
         horizon: steps of a generated segment, control steps.
-        noise: of the proprioception's predicted deviation, so much is drawn once per imagined segment. 0: what
+        noise: so much of the proprioception's predicted deviation is drawn once per imagined segment. 0: what
             differs from segment to segment is the member of the ensemble. A deviation covers rare contacts
             too: drawn, it puts every arm beside what its own pictures show.
         batch: segments per update.

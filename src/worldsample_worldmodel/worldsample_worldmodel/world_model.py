@@ -175,8 +175,8 @@ class WorldModel(nn.Module):
             first_proprio, proprio: ``(B, 10)``, of these frames.
             actions: ``(B, H, 7)``, all steps are then decoded together; or a policy, which acts on what has
                 been imagined so far, for the model's own horizon.
-            rng: draws the member of each segment, and its noise where there is any; without it, the mean of the
-                first member.
+            rng: draws the member of each segment, and its noise where there is any; without it, the first
+                member, without noise.
             batch: frames decoded at once.
             own: of the B segments, which frames of their own episodes may be copied.
             commanded: what was commanded at each start; None: where the arm is.
