@@ -54,17 +54,27 @@ class Imagination:
         count: int,
         rng: np.random.Generator | None = None,
         acting: ActingPolicy | None = None,
+        takeovers: bool = False,
     ) -> list[SyntheticSegment]:
         """Imagine ``count`` segments in one batch; returns those that pass the guards.
 
         Args:
             acting: the policy acts from the real starting points; without it, real actions are perturbed.
             rng: draws everything; without it, a generator of its own that goes on from call to call.
+            takeovers: start where a person took over, or shortly before: what if nobody had helped?
 
         Raises:
-            ValueError: no episode is at least ``min_length`` steps long.
+            ValueError: no episode is at least ``min_length`` steps long, or has a takeover.
         """
         rng = self._rng if rng is None else rng
+        if takeovers:
+            known = [(i, int(step)) for i, episode in enumerate(episodes) for step in episode.takeovers()]
+            if not known:
+                raise ValueError("no person took over in these episodes")
+            before = rng.integers(self.config.before_takeover + 1, size=count)
+            drawn = [known[i] for i in rng.integers(len(known), size=count)]
+            where = [(i, max(0, step - int(early))) for (i, step), early in zip(drawn, before, strict=True)]
+            return self.from_starts(episodes, where, rng=rng, acting=acting)
         needed = 1 if acting else self.config.min_length
         usable = [i for i, episode in enumerate(episodes) if len(episode) >= needed]
         if not usable:
