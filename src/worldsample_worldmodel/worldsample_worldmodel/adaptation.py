@@ -180,16 +180,16 @@ class Adaptation:
             batches = [batch]
         twins = []
         for part in batches:
+            until = np.where(self._rng.random(len(part)) < 0.5, ALL, part.step)
             made = self.generator.imagine(
                 part.first,
                 part.current,
                 part.first_proprio,
                 part.proprio[:, 0],
                 part.actions,
-                own=own_frames(
-                    episodes, part.episode, np.where(self._rng.random(len(part)) < 0.5, ALL, part.step)
-                ),
+                own=own_frames(episodes, part.episode, until),
                 commanded=part.commanded,
+                evidence=self.generator.abduce(episodes, part.episode, until),
             )
             off = np.linalg.norm(made.proprio[..., :3] - part.proprio[:, 1:, :3], axis=-1) > TWIN_TOLERANCE
             for i in range(len(part)):

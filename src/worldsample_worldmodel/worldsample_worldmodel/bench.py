@@ -28,6 +28,7 @@ from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.counterfactual import counterfactual_actions
 from worldsample_worldmodel.episodes import Episode, segments
 from worldsample_worldmodel.evaluation import Evaluation, evaluate
+from worldsample_worldmodel.frame_bank import ALL, own_frames
 from worldsample_worldmodel.image_quality import copy_last_frame, quality
 from worldsample_worldmodel.node_config import GateConfig
 from worldsample_worldmodel.simulated_runs import SimulatedRuns
@@ -131,9 +132,9 @@ def _evaluated(adaptation: Adaptation, episodes: list[Episode], gate: GateConfig
 def counterfactual_truth(
     adaptation: Adaptation, runs: SimulatedRuns, episodes: list[Episode], count: int, seed: int = 5
 ) -> dict[str, Any]:
-    """Imagined against true counterfactual futures. A third of the segments ends where a real success was,
-    the rest starts
-    anywhere: otherwise nearly all labels would be failures."""
+    """Imagined against true counterfactual futures: as in a run, where the episode is over and known (figures
+    ending in ``_past``: as if it had ended at the segment's start). A third of the segments ends where a real
+    success was, the rest starts anywhere: otherwise nearly all labels would be failures."""
     rng = np.random.default_rng(seed)
     horizon = adaptation.config.horizon
     usable = [i for i, episode in enumerate(episodes) if len(episode) >= horizon]
@@ -146,14 +147,23 @@ def counterfactual_truth(
         where.append((index, latest if near else int(rng.integers(latest + 1))))
     batch = segments(episodes, where, horizon)
     actions = counterfactual_actions(batch.actions, runs.config.active_mask, rng)
-    imagined = adaptation.generator.imagine(
-        batch.first,
-        batch.current,
-        batch.first_proprio,
-        batch.proprio[:, 0],
-        actions,
-        commanded=batch.commanded,
+    generator = adaptation.generator
+    bank = generator.bank
+    generator.bank = None if bank is None else bank.with_guests(episodes)
+    imagined, predicted = (
+        generator.imagine(
+            batch.first,
+            batch.current,
+            batch.first_proprio,
+            batch.proprio[:, 0],
+            actions,
+            own=own_frames(episodes, batch.episode, until),
+            commanded=batch.commanded,
+            evidence=generator.abduce(episodes, batch.episode, until),
+        )
+        for until in (ALL, batch.step)
     )
+    generator.bank = bank
     truths = [
         runs.replay(episodes[index], step, acts) for (index, step), acts in zip(where, actions, strict=True)
     ]
@@ -177,9 +187,13 @@ def counterfactual_truth(
     true, false = agree[succeeded[:, -1]], agree[~succeeded[:, -1]]
     return {
         "psnr_counterfactual": ours.psnr,
+        "psnr_counterfactual_past": quality(predicted.images, truth, batch.current).psnr,
         "ssim_counterfactual": ours.ssim,
         "psnr_counterfactual_copy_last": copied.psnr,
         "label_agreement": float(agree.mean()),
+        "label_agreement_past": float(
+            (labels(predicted.images, predicted.proprio)[:, -1] == succeeded[:, -1]).mean()
+        ),
         "label_agreement_balanced": float(0.5 * (true.mean() + false.mean()))
         if len(true) and len(false)
         else None,

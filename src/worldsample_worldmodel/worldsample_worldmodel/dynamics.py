@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
+from worldsample_worldmodel.abduction import Evidence
 
 
 class Rollout(NamedTuple):
@@ -34,16 +35,22 @@ class Rollout(NamedTuple):
 POSITION = 3
 
 
-def known_inputs(proprio: Tensor, action: Tensor, target: Tensor | None) -> Tensor:
-    """What a member's linear part sees, (B, 20): proprio (B, 10), action (B, 7), and the motion that is asked
-    for: from where the arm is to the commanded position ``target`` (B, 3), standardised (:mod:`command_law
-    <worldsample_core.command_law>`: how far the arm is asked to go is no secret, nor that it stops at a wall
-    or at the end of its reach); the action itself where no command is known."""
-    asked = action[:, :POSITION] if target is None else target - proprio[:, :POSITION]
-    return torch.cat([proprio, action, asked], 1)
+def known_inputs(proprio: Tensor, action: Tensor, before: Tensor | None, after: Tensor | None) -> Tensor:
+    """What a member's linear part sees, (B, 23): proprio (B, 10), action (B, 7), the motion that is asked
+    for, and the one that had been asked for and was not done.
+
+    The motions go from where the arm is to the positions (B, 3) that are commanded ``before`` and ``after``
+    the action, standardised (:mod:`command_law <worldsample_core.command_law>`): how far the arm is asked to
+    go is no secret, nor that it stops at a wall or at the end of its reach; an arm far behind its command is
+    held by something. Where no command is known: the action itself, and nothing.
+    """
+    at = proprio[:, :POSITION]
+    if before is None or after is None:
+        return torch.cat([proprio, action, action[:, :POSITION], torch.zeros_like(at)], 1)
+    return torch.cat([proprio, action, after - at, before - at], 1)
 
 
-INPUTS = PROPRIO_DIM + ACTION_DIM + POSITION
+INPUTS = PROPRIO_DIM + ACTION_DIM + 2 * POSITION
 
 
 class Member(nn.Module):
@@ -77,18 +84,29 @@ class Member(nn.Module):
         actions: Tensor,
         noise: Tensor | None,
         targets: Tensor | None = None,
+        evidence: Evidence | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """summary (B, 2 * 256), proprio and first_proprio (B, 10) standardised, actions (B, H, 7), noise
-        (B, 10), z, or None for the mean, targets (B, H, 3), standardised, or None: hidden, mean, log
+        (B, 10), z, or None for the mean, targets (B, H + 1, 3), standardised, or
+        None, evidence of the segments' own episodes, or None: hidden, mean, log
         deviation, sample, each (B, H, ...)."""
         hidden = self.start(torch.cat([summary, proprio, first_proprio], 1))
         steps = []
         for step in range(actions.shape[1]):
             action = actions[:, step]
-            known = known_inputs(proprio, action, None if targets is None else targets[:, step])
+            known = known_inputs(
+                proprio,
+                action,
+                None if targets is None else targets[:, step],
+                None if targets is None else targets[:, step + 1],
+            )
             hidden = self.cell(known, hidden)
             change, log_deviation = self.change(torch.cat([hidden, known], 1)).chunk(2, 1)
-            mean = proprio + self.linear(known) + self.step * change
+            change = self.step * change
+            if evidence is not None:
+                kappa, shown = evidence.weigh(known)
+                change = (1.0 - kappa) * change + kappa * shown
+            mean = proprio + self.linear(known) + change
             log_deviation = self.step.log() - 1.0 + 2.5 * torch.tanh(log_deviation / 2.5)
             sample = mean if noise is None else mean + log_deviation.exp() * noise
             proprio = mean
@@ -106,15 +124,20 @@ class Dynamics(nn.Module):
 
     @torch.no_grad()
     def identify(
-        self, proprio: Tensor, actions: Tensor, following: Tensor, targets: Tensor | None = None
+        self,
+        proprio: Tensor,
+        actions: Tensor,
+        following: Tensor,
+        before: Tensor | None = None,
+        after: Tensor | None = None,
     ) -> None:
         """Linear system identification: the least-squares change of proprioception (N, 10, standardised) from
-        proprioception, action (N, 7) and commanded position (N, 3). The networks learn what it leaves, in
+        proprioception, action (N, 7) and commanded positions (N, 3). The networks learn what it leaves, in
         units of one step's motion: already two frames of the simulator whose arm is 1 mm apart are only 30 dB
         alike."""
         change = following - proprio
         inputs = torch.cat(
-            [known_inputs(proprio, actions, targets), torch.ones_like(proprio[:, :1])], 1
+            [known_inputs(proprio, actions, before, after), torch.ones_like(proprio[:, :1])], 1
         ).double()
         ridge = 1e-4 * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.double, device=inputs.device)
         solution = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ change.double()).float()
@@ -123,6 +146,13 @@ class Dynamics(nn.Module):
             member.linear.weight.copy_(solution[:-1].T)
             member.linear.bias.copy_(solution[-1])
             member.step.copy_(change.std(0).clamp_min(1e-3))
+
+    @torch.no_grad()
+    def unexplained(self, proprio: Tensor, following: Tensor, known: Tensor) -> Tensor:
+        """What the linear law leaves of real steps: proprio, following (..., 10), known (..., 23)."""
+        member = self.members[0]
+        assert isinstance(member, Member)
+        return following - proprio - member.linear(known)
 
     @property
     def step(self) -> Tensor:
@@ -139,7 +169,11 @@ class Dynamics(nn.Module):
         actions: Tensor,
         noise: Tensor | None = None,
         targets: Tensor | None = None,
+        evidence: Evidence | None = None,
     ) -> Rollout:
         """Roll all members out; arguments as of :meth:`Member.forward`."""
-        outs = [member(summary, proprio, first_proprio, actions, noise, targets) for member in self.members]
+        outs = [
+            member(summary, proprio, first_proprio, actions, noise, targets, evidence)
+            for member in self.members
+        ]
         return Rollout(*(torch.stack(part) for part in zip(*outs, strict=True)))

@@ -114,8 +114,8 @@ class SegmentBatch:
         future: ``(B, H, 2, S, S, 3) uint8``; after an episode's end its last frame is repeated.
         first_proprio ``(B, 10)``; proprio ``(B, H + 1, 10)``, from the start on; actions ``(B, H, 7)``.
         valid: ``(B, H) bool``: the future frame exists.
-        commanded: B poses, what was commanded at each segment's start. targets: ``(B, H, 3)`` m, the
-            positions that the actions command. Both None where the episodes are not traced.
+        commanded: B poses, what was commanded at each segment's start. targets: ``(B, H + 1, 3)`` m, the
+            positions, from there on. Both None where the episodes are not traced.
         episode, step: ``(B,) int``: where the segment starts (index in the memory, control step).
     """
 
@@ -209,8 +209,8 @@ def _starts(parts: Sequence[tuple[Episode, NDArray[np.int64]]]) -> Commanded | N
 
 
 def _targets(parts: Sequence[tuple[Episode, NDArray[np.int64]]]) -> NDArray[np.float32] | None:
-    """What is commanded on the way to frames[1:]."""
-    traces = [(episode.commanded, frames[1:]) for episode, frames in parts]
+    """What is commanded before and after each action."""
+    traces = [(episode.commanded, frames) for episode, frames in parts]
     known = [trace.position[frames] for trace, frames in traces if trace is not None]
     return np.stack(known).astype(np.float32) if len(known) == len(traces) else None
 

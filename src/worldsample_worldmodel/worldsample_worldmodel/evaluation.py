@@ -103,6 +103,7 @@ def _evaluate(
             batch.actions,
             own=own_frames(episodes, batch.episode, batch.step),
             commanded=batch.commanded,
+            evidence=model.abduce(episodes, batch.episode, batch.step),
         )
         images.append(imagined.images)
         truth.append(batch.future)

@@ -114,6 +114,7 @@ class Imagination:
             rng,
             own=own_frames(episodes, batch.episode, ALL),
             commanded=batch.commanded,
+            evidence=self.world_model.abduce(episodes, batch.episode, ALL),
         )
         actions = imagined.actions
         images = np.concatenate([batch.current[:, None], imagined.images], 1)

@@ -74,6 +74,7 @@ def imagined_twin(
         rng if perturb else None,
         own=own_frames([episode], batch.episode, batch.step),
         commanded=batch.commanded,
+        evidence=adaptation.generator.abduce([episode], batch.episode, batch.step),
     )
     ended = episode.success and step + steps == len(episode)
     real = _segment(adaptation, episode, step, batch.future[0], batch.proprio[0, 1:], batch.actions[0], ended)

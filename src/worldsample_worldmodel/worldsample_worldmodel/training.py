@@ -165,13 +165,18 @@ class Trainer:
         )
         now, actions, following = (torch.from_numpy(part).to(self.config.device) for part in parts)
         traces = [episode.commanded for episode in episodes if episode.commanded is not None]
-        asked = None
+        before = after = None
         if len(traces) == len(episodes):
-            asked = np.concatenate([trace.position[1:] for trace in traces]).astype(np.float32)
+            before = np.concatenate([trace.position[:-1] for trace in traces]).astype(np.float32)
+            after = np.concatenate([trace.position[1:] for trace in traces]).astype(np.float32)
         for model in (self.model, self.averaged):
             model.fit_statistics(proprio.to(self.config.device))
             model.dynamics.identify(
-                model.standardise(now), actions, model.standardise(following), model.targets(asked)
+                model.standardise(now),
+                actions,
+                model.standardise(following),
+                model.targets(before),
+                model.targets(after),
             )
 
     def remember(self, episodes: Sequence[Episode]) -> None:

@@ -7,7 +7,7 @@ batch. The views meet in the dynamics, which start from both.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from worldsample_core.command_law import Commanded, CommandLaw
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
+from worldsample_worldmodel.abduction import Evidence
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.context_encoder import SUMMARY, ViewContext, ViewEncoder
-from worldsample_worldmodel.dynamics import POSITION, Dynamics, Rollout
+from worldsample_worldmodel.dynamics import INPUTS, POSITION, Dynamics, Rollout, known_inputs
+from worldsample_worldmodel.episodes import Episode
 from worldsample_worldmodel.frame_bank import FrameBank, OwnFrames
 from worldsample_worldmodel.frame_decoder import Frames, ViewDecoder
 
@@ -93,6 +95,40 @@ class WorldModel(nn.Module):
         return (given - self.proprio_mean[:POSITION]) / self.proprio_scale[:POSITION]
 
     @torch.no_grad()
+    def abduce(
+        self, episodes: Sequence[Episode], index: NDArray[np.int64], until: NDArray[np.int64] | int
+    ) -> Evidence | None:
+        """What the episodes of segments show about themselves (:mod:`abduction
+        <worldsample_worldmodel.abduction>`); None without a law.
+
+        Args:
+            index: ``(B,)``, of each segment's episode. until: the step before which the episode is known: the
+                segment's start where the future is predicted, :data:`ALL
+                <worldsample_worldmodel.frame_bank.ALL>` where a counterfactual is imagined.
+        """
+        if self.law is None:
+            return None
+        device = self.proprio_mean.device
+        limit = np.broadcast_to(np.asarray(until), index.shape)
+        longest = max(len(episodes[i]) for i in index)
+        known = torch.zeros(len(index), longest, INPUTS, device=device)
+        residual = torch.zeros(len(index), longest, PROPRIO_DIM, device=device)
+        usable = torch.zeros(len(index), longest, dtype=torch.bool, device=device)
+        for row, i in enumerate(index):
+            episode = episodes[int(i)]
+            length = min(len(episode), int(limit[row]))
+            trace = None if episode.commanded is None else episode.commanded.position.astype(np.float32)
+            asked = self.targets(trace)
+            assert asked is not None
+            proprio = self.standardise(torch.from_numpy(episode.proprio).to(device))
+            actions = torch.from_numpy(episode.actions).to(device)
+            inputs = known_inputs(proprio[:-1], actions, asked[:-1], asked[1:])
+            known[row, : len(episode)] = inputs
+            residual[row, : len(episode)] = self.dynamics.unexplained(proprio[:-1], proprio[1:], inputs)
+            usable[row, :length] = True
+        return Evidence(known, residual, usable, self.proprio_scale[:POSITION])
+
+    @torch.no_grad()
     def fit_statistics(self, proprio: Tensor) -> None:
         """Remember mean and deviation of proprioception ``(N, 10)``; what never varies counts as 1 cm (or
         0.01)."""
@@ -117,12 +153,13 @@ class WorldModel(nn.Module):
         actions: Tensor,
         noise: Tensor | None,
         targets: Tensor | None,
+        evidence: Evidence | None = None,
     ) -> Rollout:
-        """What happens over the actions ``(B, H, 7)``, which command ``targets`` (B, H, 3); proprioception
-        ``(B, 10)``; both standardised."""
+        """What happens over the actions ``(B, H, 7)``, before and after which ``targets`` (B, H + 1, 3) are
+        commanded; proprioception ``(B, 10)``; both standardised."""
         summary = torch.cat([view.summary for view in context], 1).float()
         with torch.autocast(summary.device.type, enabled=False):  # small matrices: casting them costs more
-            return self.dynamics(summary, proprio, first_proprio, actions, noise, targets)
+            return self.dynamics(summary, proprio, first_proprio, actions, noise, targets, evidence)
 
     def decode(
         self,
@@ -167,6 +204,7 @@ class WorldModel(nn.Module):
         batch: int = 64,
         own: OwnFrames | None = None,
         commanded: Commanded | None = None,
+        evidence: Evidence | None = None,
     ) -> Imagined:
         """Generate segments.
 
@@ -180,6 +218,7 @@ class WorldModel(nn.Module):
             batch: frames decoded at once.
             own: of the B segments, which frames of their own episodes may be copied.
             commanded: what was commanded at each start; None: where the arm is.
+            evidence: of :meth:`abduce`.
         """
         device = self.proprio_mean.device
         policy = actions if callable(actions) else None
@@ -232,19 +271,23 @@ class WorldModel(nn.Module):
             seen, felt, at = current, proprio, proprio
             if self.law is not None and commanded is None:
                 commanded = self.law.anchor(at[:, :POSITION])
-            asked = np.empty((count, horizon, POSITION), np.float32)
+            asked = np.zeros((count, horizon + 1, POSITION), np.float32)
+            if commanded is not None:
+                asked[:, 0] = commanded.position
             for step in range(horizon):
                 if policy is not None:
                     acted[:, step] = policy(seen, felt)
                 if self.law is not None:
                     assert commanded is not None
                     commanded = self.law.next(commanded, at[:, :POSITION], acted[:, step])
-                    asked[:, step] = commanded.position
+                    asked[:, step + 1] = commanded.position
                 elif policy is None and step < horizon - 1:
                     continue  # nothing depends on the steps in between
                 until = slice(step + 1)
-                targets = self.targets(asked[:, until])
-                rollout = self.roll_out(context, start, origin, tensor(acted[:, until]), noise, targets)
+                targets = self.targets(asked[:, : step + 2])
+                rollout = self.roll_out(
+                    context, start, origin, tensor(acted[:, until]), noise, targets, evidence
+                )
                 at = self._physical(rollout.mean[member, rows, step])
                 if policy is not None:
                     decode(rollout, range(step, step + 1))

@@ -1,0 +1,75 @@
+"""An episode's own residuals count near where they were seen, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from worldsample_core.command_law import CommandLaw
+from worldsample_core.config import TaskConfig
+from worldsample_worldmodel.abduction import DOUBT, REACH, Evidence
+from worldsample_worldmodel.config import WorldModelConfig
+from worldsample_worldmodel.dynamics import INPUTS
+from worldsample_worldmodel.episodes import Episode, segments
+from worldsample_worldmodel.frame_bank import ALL
+from worldsample_worldmodel.training import Trainer
+
+TASK = TaskConfig(
+    name="wall", horizon=12, gamma=0.9, active=(True, True, True) + (False,) * 4, action_scale=(0.012,) * 7,
+    box_low=(0.19, -0.15, 0.165), box_high=(0.41, 0.15, 0.28),
+    reset_joints=(0.0, 1.7326, -1.4204, 1.2586, 0.0, 0.0), reset_gripper=0.0, max_real_steps=100,
+)  # fmt: skip
+
+
+def test_weights_by_hand() -> None:
+    known = torch.zeros(1, 3, INPUTS)
+    known[0, 1, 0] = 1.0  # one unit of 8 mm off in place
+    known[0, 2, 17] = 50.0  # asked to go elsewhere
+    residual = torch.zeros(1, 3, 10)
+    residual[0, :, 0] = torch.tensor([1.0, 4.0, 100.0])
+    evidence = Evidence(known, residual, torch.ones(1, 3, dtype=torch.bool), torch.full((3,), REACH))
+    kappa, mean = evidence.weigh(torch.zeros(1, INPUTS))
+    off = float(np.exp(-0.5))
+    assert kappa.item() == pytest.approx((1 + off) / (1 + off + DOUBT))
+    assert mean[0, 0].item() == pytest.approx((1 + 4 * off) / (1 + off))
+    far, _ = evidence.weigh(torch.full((1, INPUTS), -9.0))
+    assert far.item() == pytest.approx(0.0, abs=1e-6)
+    hidden, _ = evidence._replace(usable=torch.zeros(1, 3, dtype=torch.bool)).weigh(torch.zeros(1, INPUTS))
+    assert hidden.item() == 0.0
+
+
+def held_by_a_wall(number: int, wall: float, steps: int = 12) -> Episode:
+    """The arm goes right until a wall holds it, which no image shows."""
+    actions = np.zeros((steps, 7), np.float32)
+    actions[:, 0] = 1.0
+    proprio = np.zeros((steps + 1, 10), np.float32)
+    proprio[:, :3] = (0.25, 0.0, 0.22)
+    proprio[:, 0] = np.minimum(0.25 + 0.012 * np.arange(steps + 1), wall)
+    images = np.full((steps + 1, 2, 32, 32, 3), 60, np.uint8)
+    return Episode(images, proprio, actions, False, number)
+
+
+def test_a_wall_that_only_this_episode_met_holds_in_its_counterfactuals(tiny: WorldModelConfig) -> None:
+    law = CommandLaw(TASK)
+    episodes = [held_by_a_wall(i, 9.9, 8).traced(law) for i in range(6)]
+    met = held_by_a_wall(9, 0.29).traced(law)
+    trainer = Trainer(tiny, law)
+    trainer.fit_statistics(episodes)
+    trainer.remember(episodes)
+    for _ in range(20):
+        trainer.update(episodes)
+    model = trainer.averaged
+    batch = segments([met], [(0, 8)], 4)
+    given = (batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0], batch.actions)
+    through = model.imagine(*given, commanded=batch.commanded).proprio[0, -1, 0]
+    predicted, known = (
+        model.imagine(
+            *given, commanded=batch.commanded, evidence=model.abduce([met], batch.episode, until)
+        ).proprio[0, -1, 0]
+        for until in (batch.step, ALL)
+    )
+    assert through > 0.305
+    assert predicted < 0.299 and known < 0.299  # four real steps against the wall
+    free = model.abduce([met], batch.episode, np.array([0]))  # nothing of it is known yet
+    assert model.imagine(*given, commanded=batch.commanded, evidence=free).proprio[0, -1, 0] > 0.305
