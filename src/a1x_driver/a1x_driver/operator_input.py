@@ -88,6 +88,10 @@ class OperatorInput:
     def _held(self) -> bool:
         return self._down(self._config.buttons.hold)
 
+    def shows_success(self, now: float) -> bool:
+        """Whether the success button is held: labels last as long as it is."""
+        return self._down(self._config.buttons.success) and not self.gone(now)
+
     def gone(self, now: float) -> str:
         """Which device is silent, in words; "" if none is. Without it nobody can intervene."""
         needed = {self._config.joy_topic: self._joy_at}

@@ -21,6 +21,7 @@ import queue
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -58,6 +59,7 @@ from worldsample_worldmodel.adaptation import Adaptation
 from worldsample_worldmodel.checkpoint_folder import CheckpointFolder
 from worldsample_worldmodel.imagined_twin import NothingToImagine, imagined_twin
 from worldsample_worldmodel.node_config import WorldModelNodeConfig
+from worldsample_worldmodel.recorded_labels import recorded_labels
 from worldsample_worldmodel.worldmodel_loop import WorldModelLoop
 
 STATES = {
@@ -129,6 +131,8 @@ class WorldModelNode(Node):
             config.memory_steps,
             max_lead(run.sim, self.settings.driver),
         )
+        if run.classifier_from:
+            adaptation.recorded = recorded_labels(Path(run.classifier_from), self.settings, config.reward)
         publisher = self.get_name()
         folder = CheckpointFolder(run.path, publisher)
         self.policy: ImaginedPolicy | None = None
