@@ -154,6 +154,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "label" and outcome.code == 0:
         from worldsample_bringup.labels import fit_classifier
 
+        print("Fitting the reward classifier ...", flush=True)
         print(fit_classifier(prepared.folder, prepared.settings))
     if options.json:
         summary = prepared.folder.read_summary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from worldsample_bringup.run_folder import RunFolder
@@ -9,18 +10,25 @@ from worldsample_core.config import ConfigError
 from worldsample_core.settings import Settings
 
 FILE = "reward_model.safetensors"
+GOOD = 0.85
+"""Share of the frames of either kind that must be judged right: below, more should be recorded."""
 
 
 def fit_classifier(folder: RunFolder, settings: Settings) -> str:
     """Fit the classifier of a complete recording and keep it there. Returns how good it is, for people."""
-    from worldsample_worldmodel.success_detection import fit_and_keep  # torch takes seconds
+    import torch  # it takes seconds
 
+    from worldsample_worldmodel.success_detection import fit_and_keep
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # on a busy core its threads only wait
     report = fit_and_keep(folder.path, settings)
+    weak = min(report.true_positive_rate, 1 - report.false_positive_rate) < GOOD
     held_out = report.validation_positives + report.validation_negatives
     return (
         f"  classifier  {100 * report.accuracy:.0f} % of {held_out} frames kept aside are judged right "
         f"({100 * report.true_positive_rate:.0f} % of the successes, "
         f"{100 * (1 - report.false_positive_rate):.0f} % of the failures)"
+        + (f"\n  weak        record more: label --resume {folder.path.name} --frames N" if weak else "")
     )
 
 

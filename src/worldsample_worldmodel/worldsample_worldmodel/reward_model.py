@@ -55,8 +55,8 @@ def labelled_frames(episodes: Sequence[Episode], hold: int, near: int) -> Labell
 def recorded_frames(steps: Sequence[Transition], reaction: int, near: int) -> LabelledFrames:
     """Frames of one episode of labels: what each step led to, as the operator labelled it.
 
-    Left out are the ``reaction`` frames before each change of the label, because a person presses late and lets
-    go late; ``near`` are failures within so many frames of a success.
+    Left out are the ``reaction`` frames before each change of the label, because a person presses late and
+    lets go late; ``near`` are failures within so many frames of a success.
     """
     label = np.array([step.success for step in steps])
     changes = np.flatnonzero(label[1:] != label[:-1]) + 1
