@@ -146,6 +146,8 @@ class WorldModelNode(Node):
         self.create_subscription(PolicyStatus, "policy/status", self._on_message, STATUS)
         self.create_subscription(Weights, "weights/policy", self._on_message, LATCHED_HISTORY)
         self.create_subscription(PacingStatus, "learner/pacing", self._on_message, STATUS)
+        if count > 1:  # the learner's count is of all of them
+            self.create_subscription(WorldModelStatus, "worldmodel/status", self._on_other, STATUS)
         self.create_service(Imagine, "~/imagine", self._on_imagine)
         self.create_timer(1.0, self.publish_status)
         self._executor = SingleThreadedExecutor()
@@ -161,6 +163,10 @@ class WorldModelNode(Node):
     def _on_message(self, message: Any) -> None:
         if message.run == self._run:
             self.messages.put(message)
+
+    def _on_other(self, message: WorldModelStatus) -> None:
+        if message.publisher != self.loop.publisher:
+            self._on_message(message)
 
     def _on_imagine(self, request: Imagine.Request, response: Imagine.Response) -> Imagine.Response:
         """Done by the main thread between two pieces of work."""
@@ -225,6 +231,8 @@ class WorldModelNode(Node):
             loop.policy_trains = message.phase in (PolicyStatus.TRAIN, PolicyStatus.EVAL)
         elif isinstance(message, PacingStatus):
             loop.backpressure.learner_took(sum(int(getattr(message, name)) for name in TAKEN))
+        elif isinstance(message, WorldModelStatus):
+            loop.backpressure.others_sent(str(message.publisher), int(message.segments))
         elif isinstance(message, Weights):
             try:
                 if self.policy is not None:
