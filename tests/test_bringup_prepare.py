@@ -186,7 +186,8 @@ def test_what_was_recorded_for_another_task_is_refused_with_the_remedy(tmp_path:
     """The policy node would find it out too, but only after everything has started."""
     demos = recorded(tmp_path / "demos", "demo", task="sorting")
     labels = recorded(tmp_path / "labels", "label", task="sorting")
-    for said in ({"demos_from": str(demos)}, {"classifier_from": str(labels)}):
+    both: list[dict[str, Any]] = [{"demos_from": str(demos)}, {"classifier_from": str(labels)}]
+    for said in both:
         with pytest.raises(ConfigError, match=r"shows the task 'sorting'.*'pushing'.*\n.*--task sorting"):
             new(tmp_path, **said)
     plan = new(tmp_path, task="sorting", demos_from=str(demos), classifier_from=str(labels))

@@ -43,8 +43,7 @@ class TeleopNode(Node):
         super().__init__("operator", **options)
         settings = load_settings(config_path(self))
         self._config = config = from_mapping(TeleopConfig, settings.teleop, "teleop")
-        self.input = OperatorInput(config)
-        self._labels = settings.run.mode == "label"
+        self.input = OperatorInput(config, labels=settings.run.mode == "label")
         self._stamp = PoseStamped().header.stamp
         self._said = ""
         self._keyboard: Keyboard | None = None
@@ -95,12 +94,8 @@ class TeleopNode(Node):
         wish = self.input.wish(now)
         message = Intervention(active=wish.active, action=wish.action)
         message.header.stamp, message.header.frame_id = self._stamp, "base_link"
-        message.success, message.failure, message.abort = wish.success, wish.failure, wish.abort
-        if self._labels:  # success lasts as long as it is held; reset ends the episode and keeps its labels
-            message.success = wish.success or self.input.shows_success(now)
-            message.failure = wish.failure or wish.reset
-        else:
-            message.abort = wish.abort or wish.reset
+        message.success, message.failure = wish.success, wish.failure
+        message.abort = wish.abort or wish.reset
         self._publisher.publish(message)
 
     def _say(self, problem: str) -> None:
