@@ -57,10 +57,11 @@ cp "$here/docker/entrypoint.sh" "$here/docker/health.py" "$root/"
 
 # The mounts live in a namespace of their own and go with the command.
 inside() { # USER COMMAND...
-    local who=$1
+    local who=$1 home=/home/worldsample
     shift
+    [ "$who" = worldsample ] || home=/root
     # shellcheck disable=SC2046
-    env -i HOME=/home/worldsample LANG=C.UTF-8 TERM="${TERM:-dumb}" \
+    env -i HOME="$home" LANG=C.UTF-8 TERM="${TERM:-dumb}" \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         $(env | grep -E '^(ROS_|WORLDSAMPLE_|PIP_|https?_proxy=|HTTPS?_PROXY=|no_proxy=|CYCLONE|FASTRTPS)' | grep -v ' ') \
         unshare --mount --propagation private bash -c '
@@ -80,7 +81,7 @@ inside() { # USER COMMAND...
 
 # RUN pip install, RUN colcon build: ./worldsample does both with the wheels, and nothing where nothing has changed.
 gl=${WORLDSAMPLE_GL:-skip} # neither part renders
-WORLDSAMPLE_GL=$gl inside root:root /workspace/worldsample setup
+WORLDSAMPLE_GL=$gl inside root /workspace/worldsample setup
 # The user's own processes find everything done; they write to /runs and to their home only.
 if [ $# -gt 0 ]; then
     WORLDSAMPLE_GL=$gl WORLDSAMPLE_PART=${WORLDSAMPLE_PART-$part} inside worldsample /entrypoint.sh "$@"
