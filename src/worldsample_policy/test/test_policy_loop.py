@@ -397,6 +397,7 @@ def test_a_detector_judges_rollouts_and_never_a_simulated_evaluation(tmp_path: P
     cell.store.drain()
     rollouts = cell.store.summaries[:-1]  # the budget cuts the last one
     assert rollouts and all(e.success and e.steps == 2 for e in rollouts)
+    assert cell.loop.detected == (0 if sim else 2), "people are told which successes are the detector's"
     assert [s.success for s in cell.summaries] == [not sim] * 2
     cell.store.close()
 

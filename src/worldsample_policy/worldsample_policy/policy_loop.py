@@ -81,6 +81,7 @@ class PolicyLoop:
         state: see above.
         next: the episode that is running or about to.
         detail: for people, what is being waited for.
+        detected: steps of the last finished episode where the detector ended it as a success; else 0.
         checkpointed: the learner has written its last checkpoint (or the run has no learner).
     """
 
@@ -99,6 +100,7 @@ class PolicyLoop:
         self.act, self.weights, self.outputs = act, weights, outputs
         self.patience = first_weights_patience
         self.detector = detector
+        self.detected = 0
         self.plan = RunPlan(settings.run, settings.task)
         self.state: State = "idle"
         self.next: NextEpisode | None = None
@@ -229,6 +231,7 @@ class PolicyLoop:
         if plan.kind == "label":
             self.rollout.labels = label_count(self._episodes)
             self.rollout.labels_wanted = settings.run.labels
+        self.detected = 0
         if self.detector is not None:
             self.detector.restart()
         self.state, self.detail = "running", ""
@@ -283,8 +286,9 @@ class PolicyLoop:
         if self.detector is None or rollout.kind not in judged:
             return tick
         operator, succeeded = tick.operator, self.detector.observe(tick.observation)
-        if not succeeded or operator.failure or operator.abort:
+        if not succeeded or operator.failure or operator.abort or operator.success:
             return tick
+        self.detected = rollout.counts.steps + 1
         return dataclasses.replace(tick, operator=dataclasses.replace(operator, success=True))
 
     def _frozen(self, rollout: Rollout) -> bool:
