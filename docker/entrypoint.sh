@@ -1,8 +1,13 @@
 #!/bin/bash
 # Sources ROS 2 and the workspace, then runs the command in /, where runs/ is the volume.
 set -e
-source /opt/ros/jazzy/setup.bash
-source /workspace/install/setup.bash
-export PATH=/opt/worldsample/bin:$PATH
+if [ -f /opt/ros/jazzy/setup.bash ]; then
+    source /opt/ros/jazzy/setup.bash
+    source /workspace/install/setup.bash
+    export PATH=/opt/worldsample/bin:$PATH
+else # a root made by debootstrap.sh: ROS 2 as wheels
+    source <(/workspace/worldsample env)
+    export PATH=/workspace:$PATH
+fi
 cd /
 exec "$@"

@@ -18,7 +18,7 @@ from worldsample_bringup.process import ProcessSpec
 from worldsample_bringup.run_folder import RunFolder
 
 BRINGUP = Path(__file__).parent.parent / "src" / "worldsample_bringup"
-COMMANDS = ("train", "eval", "demos", "bench", "report", "test", "check")
+COMMANDS = ("train", "eval", "demos", "label", "bench", "report", "test", "check")
 DOMAIN = "96"
 
 
@@ -37,7 +37,7 @@ def test_help_needs_the_standard_library_only(command: str) -> None:
     result = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "usage: worldsample" in result.stdout
-    if command in ("train", "eval", "demos"):
+    if command in ("train", "eval", "demos", "label"):
         for option in options_of(command):  # type: ignore[arg-type]
             assert "--" + option.name.replace("_", "-") in result.stdout
         assert "--json" in result.stdout and "section.key=value" in result.stdout
@@ -69,6 +69,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["train", "--real", "--sim"], "contradict each other"),
         (["train", "--resume"], "no unfinished run"),
         (["train", "--resume", "run.demos=3"], "no unfinished run"),
+        (["label", "--episodes", "3"], "unknown argument '--episodes'"),
         (["eval"], "no run with a checkpoint"),
         (["report", "nothing"], "no run 'nothing'"),
     ],

@@ -6,15 +6,22 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import yaml
 
 from a1x_sim.tasks import TASKS
 from worldsample_bringup import configuration, prepare, run_folder
+from worldsample_bringup.announcement import closing, opening
 from worldsample_bringup.graph import build_graph
 from worldsample_bringup.options import NEWEST, Mode, Request
+from worldsample_bringup.runner import Outcome
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
+from worldsample_core.episode_bag import encode_transition
+from worldsample_core.episode_store import EpisodeStore
+from worldsample_core.observation import Observation
 from worldsample_core.settings import load_settings
+from worldsample_core.transition import EpisodeKind, EpisodeSummary, Transition
 
 
 def new(runs: Path, mode: Mode = "train", **said: Any) -> prepare.Plan:
@@ -92,6 +99,9 @@ def test_options_become_settings(tmp_path: Path) -> None:
         ({"overrides": ("run.directory=/tmp",)}, "--run-dir"),
         ({"run_dir": "x", "name": "y"}, "give one of them"),
         ({"demos_from": "/nowhere"}, "no episodes in /nowhere"),
+        ({"classifier_from": "/nowhere"}, "no labelled frames in /nowhere.*worldsample label --task pushing"),
+        ({"overrides": ("run.reward=classifier",)}, "there is none: .*worldsample label"),
+        ({"overrides": ("run.reward=magic",)}, "not one of 'auto', 'button', 'classifier'"),
         ({"resume": NEWEST}, "no unfinished run"),
         ({"resume": "nothing"}, "no run 'nothing'"),
     ],
@@ -155,6 +165,71 @@ def test_a_recording_of_demonstrations_goes_on_where_it_was(tmp_path: Path) -> N
     recording.folder.summary.write_text('{"finished": true, "demo_episodes": 20}')
     with pytest.raises(ConfigError, match="record more with --episodes"):
         prepare.plan(Request("demos", resume="mine"), tmp_path)
+
+
+def recorded(folder: Path, kind: EpisodeKind, task: str = "pushing", shown: float = 1.0) -> Path:
+    """A folder with one episode of two steps, as a recording leaves it."""
+    store = EpisodeStore(folder, "r", min_free_bytes=0, custom={"task": task, "image_size": "16"})
+    store.begin(kind)
+    seen = Observation(np.zeros((2, 16, 16, 3), np.uint8), np.zeros(10, np.float32))
+    for seq in range(2):
+        step = Transition(
+            seen, np.zeros(7, np.float32), 0.0, seen, False, False, False, True, seq, 0, seq, "demo"
+        )
+        store.append(encode_transition(step))
+    store.finish(EpisodeSummary(kind, 0, 2, shown, success=kind == "demo", truncated=False))
+    store.close()
+    return folder
+
+
+def test_what_was_recorded_for_another_task_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    """The policy node would find it out too, but only after everything has started."""
+    demos = recorded(tmp_path / "demos", "demo", task="sorting")
+    labels = recorded(tmp_path / "labels", "label", task="sorting")
+    both: list[dict[str, Any]] = [{"demos_from": str(demos)}, {"classifier_from": str(labels)}]
+    for said in both:
+        with pytest.raises(ConfigError, match=r"shows the task 'sorting'.*'pushing'.*\n.*--task sorting"):
+            new(tmp_path, **said)
+    plan = new(tmp_path, task="sorting", demos_from=str(demos), classifier_from=str(labels))
+    assert plan.settings.run.demos == 1 and plan.settings.run.classifier_from == str(labels)
+    with pytest.raises(ConfigError, match="--classifier-from"):
+        new(tmp_path, task="sorting", demos_from=str(labels))
+    with pytest.raises(ConfigError, match="only labelled failures"):
+        new(tmp_path, classifier_from=str(recorded(tmp_path / "none", "label", shown=0.0)))
+
+
+def test_a_real_cell_with_a_classifier_is_judged_by_it_unless_told_otherwise(tmp_path: Path) -> None:
+    labels = str(recorded(tmp_path / "labels", "label"))
+
+    def judged(**said: Any) -> bool:
+        return new(tmp_path, **said).settings.run.judged_by_classifier
+
+    assert judged(real=True, classifier_from=labels)
+    assert not judged(real=True), "a person presses the button until there is one"
+    assert not judged(real=True, classifier_from=labels, overrides=("run.reward=button",))
+    assert not judged(classifier_from=labels), "the simulator knows"
+    assert judged(classifier_from=labels, overrides=("run.reward=classifier",))
+    said = "\n".join(opening(new(tmp_path, real=True), 0))
+    assert "no reward classifier yet" in said and "label --real --task pushing" in said
+    trained = written(tmp_path, real=True, classifier_from=labels)
+    checkpoint(trained, 10)
+    (trained.folder.path / "reward_model.safetensors").touch()
+    run = new(tmp_path, "eval", run_dir=str(trained.folder.path)).settings.run
+    assert run.classifier_from == str(trained.folder.path), "an evaluation judges as the training did"
+
+
+def test_labels_go_on_where_they_were_and_say_how_to_use_them(tmp_path: Path) -> None:
+    plan = new(tmp_path, "label", real=True, frames=30)
+    plan.begin().close()
+    assert plan.folder.path.name == "pushing-labels-seed0" and plan.settings.run.labels == 30
+    plan.folder.summary.write_text('{"finished": true, "label_successes": 30, "label_failures": 41}')
+    with pytest.raises(ConfigError, match=r"complete \(30 frames.*--frames N"):
+        new(tmp_path, "label", resume=str(plan.folder.path))
+    more = new(tmp_path, "label", resume=str(plan.folder.path), frames=60)
+    assert more.settings.run.labels == 60 and more.settings.run.resume
+    words = "\n".join(closing(plan.folder, plan.settings, Outcome(0)))
+    assert "30 frames of success, 41 of failure" in words
+    assert f"train --real --task pushing --classifier-from {plan.folder.path}" in words
 
 
 def test_resume_does_not_become_another_run(tmp_path: Path) -> None:

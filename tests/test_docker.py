@@ -107,7 +107,8 @@ def test_services_are_confined_and_watched(name: str) -> None:
     }
     assert service["healthcheck"]["test"][-1] == name == environment["WORLDSAMPLE_PART"]
     for volume in service["volumes"]:
-        assert volume.split(":")[0] in COMPOSE["volumes"], "data live in named volumes"
+        source = re.sub(r"\$\{KEYSTORE:-(\w+)\}", r"\1", volume).split(":")[0]
+        assert source in COMPOSE["volumes"], "data live in named volumes"
     enclave = environment["ROS_SECURITY_ENCLAVE_OVERRIDE"]
     assert enclave in (DOCKER / "keystore.sh").read_text()
 
@@ -138,7 +139,7 @@ def test_two_computers_share_the_graph_between_them(tmp_path: Path, monkeypatch:
         part("robto")
 
 
-@pytest.mark.parametrize("script", ["entrypoint.sh", "keystore.sh"])
+@pytest.mark.parametrize("script", ["entrypoint.sh", "keystore.sh", "debootstrap.sh"])
 def test_scripts_are_executable_and_parse(script: str) -> None:
     path = DOCKER / script
     assert path.stat().st_mode & 0o111
@@ -152,6 +153,64 @@ def test_keys_are_not_made_over_existing_ones(tmp_path: Path) -> None:
         [str(DOCKER / "keystore.sh"), str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert result.returncode == 1 and "has keys already" in result.stderr
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_the_keys_are_signed_and_hold_for_the_domain_of_the_containers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys for another domain would let no node start, on the day when security is switched on."""
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    keystore = tmp_path / "keystore"
+    subprocess.run([str(DOCKER / "keystore.sh"), str(keystore)], check=True, capture_output=True)
+    domain = re.findall(r"\d+", COMPOSE["x-common"]["environment"]["ROS_DOMAIN_ID"])[0]
+    authority = ["-CAfile", str(keystore / "public" / "ca.cert.pem")]
+    for name in ("robot", "workstation"):
+        enclave = COMPOSE["services"][name]["environment"]["ROS_SECURITY_ENCLAVE_OVERRIDE"]
+        folder = keystore / "enclaves" / enclave[1:]
+        verify = ["openssl", "verify", *authority, str(folder / "cert.pem")]
+        assert subprocess.run(verify, check=False, capture_output=True).returncode == 0
+        for document in ("governance", "permissions"):
+            signed = folder / f"{document}.p7s"
+            command = ["openssl", "smime", "-verify", "-in", str(signed), *authority]
+            said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            assert f"<id>{domain}</id>" in said
+        assert f"<subject_name>CN={enclave}<" in said
+        command = ["openssl", "x509", "-noout", "-subject", "-in", str(folder / "cert.pem")]
+        assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.endswith(
+            f"{enclave}\n"
+        )
+        assert (folder / "key.pem").stat().st_mode & 0o077 == 0
+    assert not any((keystore / "enclaves").rglob("*ca.key.pem")), "who has a robot can make no keys"
+
+
+def test_a_debian_root_gets_what_the_images_get() -> None:
+    """debootstrap.sh reads the Dockerfiles: what it finds there must be what they install and copy."""
+    script = (DOCKER / "debootstrap.sh").read_text()
+    packages = re.search(r"packages=\$\((.*?)\)\n", script, re.DOTALL)
+    user = re.search(r"user=\$\((.*?)\)\n", script)
+    assert packages and user
+    for path in FILES:
+        found = []
+        for part in (packages[1], user[1]):
+            code = f"dockerfile={path}\n{part}"
+            found.append(
+                subprocess.run(["bash", "-c", code], check=True, capture_output=True, text=True).stdout
+            )
+        run = " ".join(rest for name, rest in instructions(path) if name == "RUN")
+        debian = re.findall(
+            r"(?<= )(?!ros-|python3-colcon)[a-z0-9+-]+(?= )", run.split("recommends")[1].split("&&")[0]
+        )
+        assert found[0].split() == debian and "g++" in debian
+        assert found[1].strip() in run and "--uid 10001" in found[1]
+    copied = {
+        word
+        for path in FILES
+        for name, rest in instructions(path)
+        if name == "COPY"
+        for word in rest.split()[:-1]
+    }
+    assert all(Path(word).name in script for word in copied)
 
 
 def test_nobody_speaking_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:

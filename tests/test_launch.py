@@ -98,14 +98,14 @@ def nodes_of(entities: list[Any]) -> list[Any]:
     return [entity for entity in entities if type(entity).__name__ == "Node"]
 
 
-@pytest.mark.parametrize("mode", ["train", "demos"])
+@pytest.mark.parametrize("mode", ["train", "demos", "label"])
 def test_the_launch_file_starts_the_nodes_of_the_graph(launching: Any, mode: Mode, tmp_path: Path) -> None:
     nodes = nodes_of(started(mode, machine="cpu", seed="4", task="pushing", sim="true"))
     (config,) = (tmp_path / "runs").glob("*/config.yaml")
     settings = load_settings(config)
     assert settings.run.seed == 4
     graph = build_graph(settings, config)
-    assert len(nodes) == len(graph) == {"train": 5, "demos": 4}[mode]
+    assert len(nodes) == len(graph) == {"train": 5, "demos": 4, "label": 4}[mode]
     for node, spec in zip(nodes, graph, strict=True):
         assert (node.package, node.executable, node.name) == (spec.package, spec.executable, spec.name)
         assert node.parameters == [dict(spec.parameters)] and node.remappings == list(spec.remappings)
@@ -113,7 +113,7 @@ def test_the_launch_file_starts_the_nodes_of_the_graph(launching: Any, mode: Mod
         assert (node.prefix or "") == (f"nice -n {spec.nice}" if spec.nice else "")
 
 
-@pytest.mark.parametrize("mode", ["train", "eval", "demos"])
+@pytest.mark.parametrize("mode", ["train", "eval", "demos", "label"])
 def test_every_option_is_a_documented_launch_argument(launching: Any, mode: Mode) -> None:
     *arguments, _ = described(mode)
     names = [argument.arguments[0] for argument in arguments]

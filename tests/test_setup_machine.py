@@ -475,7 +475,7 @@ def run_worldsample(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_the_commands() -> None:
     answer = run_worldsample("--help")
     assert answer.returncode == 0
-    for command in ("train", "eval", "demos", "bench", "test", "check", "setup"):
+    for command in ("train", "eval", "demos", "label", "bench", "test", "check", "setup"):
         assert f"  {command} " in answer.stdout
 
 

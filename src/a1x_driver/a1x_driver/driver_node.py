@@ -204,9 +204,9 @@ class DriverNode(Node):
     # --- services ---
 
     async def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
-        if request.mode not in ("demo", "train", "eval"):
+        if request.mode not in ("demo", "train", "eval", "label"):
             response.success = False
-            response.message = f"unknown mode {request.mode!r}: expected one of demo, train, eval"
+            response.message = f"unknown mode {request.mode!r}: expected one of demo, train, eval, label"
             return response
         if self._reset_waits is not None:
             response.success, response.message = False, "a reset is under way already"

@@ -40,12 +40,17 @@ def shape(value: float, deadband: float) -> float:
 
 
 class OperatorInput:
-    """Collects the messages of the operator's devices. ``now``: s, monotonic."""
+    """Collects the messages of the operator's devices. ``now``: s, monotonic.
+
+    Args:
+        labels: frames are being labelled: success lasts as long as its button is held, and reset ends the
+            episode as failure does, so that its labels are kept.
+    """
 
     BUTTONS = ("success", "failure", "abort", "reset")
 
-    def __init__(self, config: TeleopConfig) -> None:
-        self._config = config
+    def __init__(self, config: TeleopConfig, labels: bool = False) -> None:
+        self._config, self._labels = config, labels
         self._motion = np.zeros(6)
         self._buttons: tuple[int, ...] = ()
         self._pressed = dict.fromkeys(self.BUTTONS, False)
@@ -115,9 +120,13 @@ class OperatorInput:
         )
 
     def wish(self, now: float) -> Wish:
-        """What the operator wants; buttons are told once."""
+        """What the operator wants; buttons are told once, but for the success that labels."""
         pressed = dict(self._pressed)
         self._pressed = dict.fromkeys(self.BUTTONS, False)
+        if self._labels:
+            pressed["success"] |= self._down(self._config.buttons.success) and not self.gone(now)
+            pressed["failure"] |= pressed["reset"]
+            pressed["reset"] = False
         action = np.zeros(7, np.float32)
         active = self._held() and not self.gone(now)
         if active:

@@ -29,7 +29,7 @@ RATE = 50.0
 
 class StandInPersonNode(Node):
     """In a demonstration it drives from the start; in training for a second out of four. After some 4 s of an
-    episode it presses success."""
+    episode it presses success. Labels: it holds success for the last second or so, then keeps the episode."""
 
     def __init__(self, **options: Any) -> None:
         """``options`` are those of :class:`rclpy.node.Node`.
@@ -64,7 +64,7 @@ class StandInPersonNode(Node):
         if now - self._turned > 0.5:
             self._turned, self._direction = now, self._rng.uniform(-1, 1, 6)
         running = now - self._episode_began
-        drives = self._phase == PolicyStatus.DEMO or (
+        drives = self._phase in (PolicyStatus.DEMO, PolicyStatus.LABEL) or (
             self._phase == PolicyStatus.TRAIN and 2.0 < running % 4.0 < 3.0
         )
         config = self._config
@@ -76,6 +76,9 @@ class StandInPersonNode(Node):
                     joy.axes[axis] = float(value)
         if self._phase in (PolicyStatus.DEMO, PolicyStatus.TRAIN) and running % 4.0 > 3.8:
             joy.buttons[config.buttons.success] = 1
+        if self._phase == PolicyStatus.LABEL:
+            joy.buttons[config.buttons.success] = int(running % 4.0 > 2.4)
+            joy.buttons[config.buttons.failure] = int(running % 4.0 > 3.8)
         self._publisher.publish(joy)
 
 

@@ -16,6 +16,8 @@ class Buttons:
     Attributes:
         hold: the operator drives only while it is held.
         success, failure, abort: end the episode so. reset: abort, and the cell is reset before the next one.
+            Where labels are recorded: success labels what is seen while it is held, failure and reset end the
+            episode and keep its labels, abort discards them.
         close, open: the gripper.
     """
 

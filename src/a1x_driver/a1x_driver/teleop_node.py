@@ -43,7 +43,7 @@ class TeleopNode(Node):
         super().__init__("operator", **options)
         settings = load_settings(config_path(self))
         self._config = config = from_mapping(TeleopConfig, settings.teleop, "teleop")
-        self.input = OperatorInput(config)
+        self.input = OperatorInput(config, labels=settings.run.mode == "label")
         self._stamp = PoseStamped().header.stamp
         self._said = ""
         self._keyboard: Keyboard | None = None

@@ -39,6 +39,26 @@ def test_a_button_counts_once_and_not_if_it_was_down_at_the_start() -> None:
     assert device.wish(1.3).success and not device.wish(1.3).success
 
 
+def test_a_held_success_button_labels_as_long_as_it_is_held() -> None:
+    device = OperatorInput(CONFIG, labels=True)
+    shown = []
+    for at, down in ((1.0, 0), (1.1, 1), (1.2, 1), (1.3, 1), (1.4, 0)):
+        device.take_joy([0] * 6, buttons(success=1) if down else buttons(), at)
+        shown.append(device.wish(at).success)
+    assert shown == [False, True, True, True, False]
+    device.take_joy([0] * 6, buttons(success=1), 1.5)
+    assert device.wish(1.5).success and not device.wish(2.5).success, "a device that is gone shows nothing"
+
+
+def test_reset_keeps_the_labels_of_an_episode_and_discards_any_other() -> None:
+    for labels in (True, False):
+        device = OperatorInput(CONFIG, labels)
+        device.take_joy([0] * 6, buttons(), 1.0)
+        device.take_joy([0] * 6, buttons(reset=1), 1.1)
+        wish = device.wish(1.1)
+        assert (wish.failure, wish.reset, wish.abort) == (labels, not labels, False)
+
+
 def test_hil_serl_40_a_device_that_sends_only_zeros_is_noticed() -> None:
     device = OperatorInput(TeleopConfig(device="spacemouse"))
     for at in np.arange(0.0, 3.0, 0.1):

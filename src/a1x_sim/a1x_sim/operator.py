@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from a1x_sim.tasks.base import State, Task
 
 Array = NDArray[np.float64]
-Phase = Literal["demo", "train", "eval"]
+Phase = Literal["demo", "train", "eval", "label"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class OperatorConfig:
         window: episodes over which the policy's success rate is taken.
         bother_first, bother_last: probability of bothering to watch an episode at success rate 0 and 1.
         max_helps: interventions in one episode.
+        linger: frames of success that the operator shows in an episode of labels before it ends it.
+        astray: an episode of labels begins with up to so many steps in some direction, to show failures too.
     """
 
     noise: float = 0.12
@@ -51,6 +53,8 @@ class OperatorConfig:
     bother_first: float = 1.0
     bother_last: float = 0.05
     max_helps: int = 4
+    linger: int = 8
+    astray: int = 12
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class ScriptedOperator:
         self._reacting = self._driving = 0
         self._start_potential = 0.0
         self.helps = 0
+        self._shown, self._astray = 0, -1
 
     def end_episode(self, success: bool, phase: Phase = "train") -> None:
         """Remember whether the policy solved a training episode without help."""
@@ -107,10 +112,29 @@ class ScriptedOperator:
         """The operator's answer to the observation that belongs to ``state`` (of the cell, or /sim/state)."""
         success = state["success"] > 0.5
         failure = not success and self.task.failed(state)
+        if phase == "label":
+            return self._label(state, success, failure)
         done = success or failure
         active = not done and (phase == "demo" or (phase == "train" and self._takes_over(state)))
         action = self._drive(state) if active else np.zeros(7, np.float32)
         return OperatorSignal(active, action, success, failure)
+
+    def _label(self, state: State, success: bool, failed: bool) -> OperatorSignal:
+        """Holds the success button while the task is solved, with a trembling hand; *failure* ends the
+        episode, which is kept."""
+        if self._astray < 0:
+            self._astray = int(self._rng.integers(0, self.config.astray + 1))
+            self._away = self._rng.uniform(-1.0, 1.0, 7)
+        self._shown += success
+        over = failed or self._shown > self.config.linger
+        if success:
+            action = self._perform(np.zeros(7))
+        elif self._astray > 0:
+            self._astray -= 1
+            action = self._perform(self._away)
+        else:
+            action = self._drive(state)
+        return OperatorSignal(True, action, success, failure=over)
 
     def _takes_over(self, state: State) -> bool:
         config = self.config
@@ -148,10 +172,14 @@ class ScriptedOperator:
         return False
 
     def _drive(self, state: State) -> NDArray[np.float32]:
+        return self._perform(np.asarray(self.task.expert(state), np.float64))
+
+    def _perform(self, wanted: Array) -> NDArray[np.float32]:
+        """The action that a hand makes of what it wants."""
         config, rng = self.config, self._rng
         memory = np.exp(-1.0 / config.wander_steps)
         self._wander = memory * self._wander + np.sqrt(1 - memory**2) * rng.normal(0.0, config.wander, 7)
-        action = np.asarray(self.task.expert(state), np.float64)
+        action = wanted.copy()
         error = self._wander + rng.normal(0.0, config.noise, 7)
         action[:6] = self._speed * action[:6] + error[:6]
         action = np.where(self.task.config.active, np.clip(action, -1.0, 1.0), 0.0)

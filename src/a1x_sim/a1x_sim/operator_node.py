@@ -33,6 +33,7 @@ class OperatorNode(Node):
         task = make_task(settings.task.name, settings.task)
         config = from_mapping(OperatorConfig, settings.operator, "operator")
         self._operator = ScriptedOperator(task, settings.run.seed, config)
+        self._judged = settings.run.judged_by_classifier  # then nobody tells of the simulator's own success
         self._resets = -1.0
         self._phase: Phase = "eval"
         self._succeeded = False
@@ -63,7 +64,8 @@ class OperatorNode(Node):
         signal = self._operator.act(state, self._phase)
         self._succeeded = self._succeeded or signal.success
         answer.active, answer.action = signal.active, np.asarray(signal.action, np.float32)
-        answer.success, answer.failure, answer.abort = signal.success, signal.failure, signal.abort
+        answer.success = signal.success and not (self._judged and self._phase == "train")
+        answer.failure, answer.abort = signal.failure, signal.abort
         return answer
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from a1x_sim.cell import Cell
 
 BASE_FRAME = "base_link"
-MODES = ("demo", "train", "eval")
+MODES = ("demo", "train", "eval", "label")
 FIRST_STAMP = 1_000_000_000  # ns; zero would read as "no time" in ROS
 NO_MOTION = Motion(np.zeros(3), np.zeros(3), 0, clipped=False)
 

@@ -56,6 +56,22 @@ def test_demonstrations_repeat_per_seed(cell: Cell) -> None:
     assert first == again
 
 
+def test_labels_show_successes_and_failures_and_end_by_themselves(cell: Cell) -> None:
+    operator = ScriptedOperator(cell.task)
+    said = []
+    for seed in range(6):
+        cell.reset(seed)
+        operator.start_episode(seed)
+        for _ in range(cell.config.horizon):
+            signal = operator.act(cell.state(), "label")
+            said.append(signal.success)
+            assert signal.success == cell.success
+            if signal.failure:
+                break
+            cell.step(signal.action)
+    assert sum(said) >= 6 * 4 and len(said) - sum(said) > sum(said)
+
+
 def test_takes_over_a_stalled_policy_after_reacting_and_lets_go(cell: Cell) -> None:
     config = OperatorConfig()
     operator = ScriptedOperator(cell.task, config=config)

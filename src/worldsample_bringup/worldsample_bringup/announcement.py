@@ -22,12 +22,20 @@ def opening(plan: Plan, domain: int) -> list[str]:
         lines += [
             f"Training {task.name} with {run.method}, seed {run.seed}: {cell}, {clock}, {run.machine}",
             f"  plan    {_plan_in_words(plan.settings)}",
+            *_reward_in_words(plan.settings),
         ]
     elif run.mode == "eval":
         lines += [
             f"Evaluating {task.name}, seed {run.seed}: {cell}, {clock}",
             f"  plan    {run.final_eval_episodes} episodes, the policy alone",
             f"  weights {shown(Path(run.checkpoint))}",
+        ]
+    elif run.mode == "label":
+        lines += [
+            f"Recording labels of {task.name}, seed {run.seed}: {cell}, {clock}",
+            f"  plan    {run.labels} frames of success and as many of failure",
+            "  how     hold the success button while the task is solved; failure or reset ends an episode",
+            "          and keeps it, abort throws it away",
         ]
     else:
         lines += [
@@ -54,12 +62,28 @@ def _plan_in_words(settings: Settings) -> str:
     return f"go on: {words}" if run.resume else words
 
 
+def _reward_in_words(settings: Settings) -> list[str]:
+    """Who says that a rollout has succeeded, where that is not the simulator."""
+    run, task = settings.run, settings.task.name
+    if run.judged_by_classifier:
+        overruled = "" if run.sim else "; your success and failure buttons overrule it"
+        return [f"  reward  the classifier of {shown(Path(run.classifier_from))}{overruled}"]
+    if run.sim:
+        return []
+    if run.classifier_from:
+        return ["  reward  your success button (run.reward=button)"]
+    return [
+        "  reward  your success button: there is no reward classifier yet. To have one:",
+        f"          {command_name()} label --real --task {task}, then train --classifier-from DIR",
+    ]
+
+
 def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str]:
     """How it went and where the result is, from ``summary.json``."""
     summary, run = folder.read_summary(), settings.run
     lines = [""]
     if outcome.code == 0:
-        what = {"train": "Training", "eval": "Evaluation", "demos": "Recording"}[run.mode]
+        what = {"train": "Training", "eval": "Evaluation"}.get(run.mode, "Recording")
         lines += [f"{what} is complete."]
     else:
         lines += [f"Stopped early: {outcome.reason}."]
@@ -72,11 +96,18 @@ def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str
     if run.mode == "train":
         share = f", {100 * helped:.0f} % of them driven by the operator" if helped is not None else ""
         lines += [f"  steps     {summary.get('real_steps', 0):,} real steps{share}"]
-    if run.mode != "eval":
+    if run.mode == "label":
+        lines += [
+            f"  labels    {summary.get('label_successes', 0)} frames of success, "
+            f"{summary.get('label_failures', 0)} of failure"
+        ]
+    elif run.mode != "eval":
         lines += [f"  demos     {summary.get('demo_episodes', 0)} demonstrations"]
     lines += [f"  time      {duration(float(summary.get('wall_seconds') or 0.0))}"]
-    if run.mode == "demos" and outcome.code == 0:
-        lines += [f"  use       {command_name()} train --demos-from {shown(folder.path)}"]
+    if run.mode in ("demos", "label") and outcome.code == 0:
+        option = "--demos-from" if run.mode == "demos" else "--classifier-from"
+        words = f"train{'' if run.sim else ' --real'} --task {settings.task.name} {option}"
+        lines += [f"  use       {command_name()} {words} {shown(folder.path)}"]
     lines += [f"  report    {shown(folder.report)}"]
     lines += [f"  summary   {shown(folder.summary)}"]
     if outcome.code != 0 and run.mode != "eval":

@@ -1,4 +1,4 @@
-"""The command line: ``worldsample train | eval | demos | bench | report | test | check``.
+"""The command line: ``worldsample train | eval | demos | label | bench | report | test | check``.
 
 Only the standard library is imported before a command is known, so that help needs no set-up.
 """
@@ -17,7 +17,7 @@ from worldsample_bringup.bench_command import add_benches
 from worldsample_bringup.options import NEWEST, Mode, options_of, refuse_unknown
 
 EXIT_USAGE = 2
-MODES: tuple[Mode, ...] = ("train", "eval", "demos")
+MODES: tuple[Mode, ...] = ("train", "eval", "demos", "label")
 
 DESCRIPTIONS = {
     "train": "Train a policy: demonstrations, learning with a person's corrections, evaluations.\n"
@@ -25,6 +25,10 @@ DESCRIPTIONS = {
     "eval": "Evaluate a checkpoint of a training run, without exploration and without interventions.\n"
     "Leaves its result in RUN/eval/.",
     "demos": "Record demonstrations, to be used by any number of runs with train --demos-from.",
+    "label": "Record frames of success and of failure for the reward model (train --classifier-from).\n"
+    "The operator drives, and holds the success button while the task is solved; every other frame\n"
+    "is a failure. Failure (or reset) ends an episode and keeps it, abort throws it away.\n"
+    "At the end a classifier is fitted.",
     "bench": "Measure: the control loop, the learner, the world model, and the methods against each other.",
     "report": "Build summary.json and report.html of a run folder again from what stands in it.",
     "test": "Check (ruff, mypy) and test everything; the last line is pytest's.",
@@ -134,7 +138,7 @@ def _is_for_people(error: Exception) -> bool:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """train, eval and demos."""
+    """train, eval, demos and label."""
     from worldsample_bringup.options import request_from
     from worldsample_bringup.prepare import plan
     from worldsample_bringup.session import run_session
@@ -147,6 +151,11 @@ def _run(options: argparse.Namespace) -> int:
     refuse_unknown(settings)
     prepared = plan(request_from(options.command, values, tuple(settings)), Path("runs"))
     outcome = run_session(prepared)
+    if options.command == "label" and outcome.code == 0:
+        from worldsample_bringup.labels import fit_classifier
+
+        print("Fitting the reward classifier ...", flush=True)
+        print(fit_classifier(prepared.folder, prepared.settings))
     if options.json:
         summary = prepared.folder.read_summary()
         print(json.dumps({**summary, "run_dir": str(prepared.folder.path), "exit_code": outcome.code}))

@@ -45,12 +45,13 @@ FOLLOWS_RUN = (("learner",), ("worldmodel", "model"), ("worldmodel", "reward"))
 OWNED = {
     ("run", "directory"): "--run-dir or --name",
     ("run", "name"): "--name",
-    ("run", "mode"): "the command: train, eval or demos",
+    ("run", "mode"): "the command: train, eval, demos or label",
     ("run", "method"): "--method",
     ("run", "machine"): "--machine",
     ("run", "resume"): "--resume",
     ("run", "checkpoint"): "eval --checkpoint",
     ("run", "demos_from"): "--demos-from",
+    ("run", "classifier_from"): "--classifier-from",
     ("task", "name"): "--task",
 }
 """Settings that decide where a run lives and which layers it has: no override may contradict them."""

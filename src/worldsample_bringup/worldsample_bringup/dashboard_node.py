@@ -38,7 +38,7 @@ from worldsample_policy.run_plan import EvaluationLog
 LAST_WORDS = 1.5
 """Seconds between the policy's word that the run is done and the report: what is still under way arrives."""
 
-PHASES = ("STARTING", "DEMO", "TRAIN", "EVAL", "DONE", "FAILED")
+PHASES = ("STARTING", "DEMO", "TRAIN", "EVAL", "DONE", "FAILED", "LABEL")
 LEARNER_STATES = ("WAITING", "ADAPTING", "TRAINING", "FAILED", "DONE")
 WORLD_STATES = ("WAITING", "ADAPTING", "GENERATING", "FAILED")
 

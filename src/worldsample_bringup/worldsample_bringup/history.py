@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worldsample_core.label_count import LabelCount
+
 WINDOW = 20
 """Episodes over which success and intervention rates are taken."""
 
@@ -39,6 +41,7 @@ class History:
 
     train: list[Record] = field(default_factory=list)
     demos: list[Record] = field(default_factory=list)
+    labels: list[Record] = field(default_factory=list)
     evals: list[Record] = field(default_factory=list)
     statuses: dict[str, list[Record]] = field(default_factory=dict)
     starts: list[Record] = field(default_factory=list)
@@ -50,7 +53,9 @@ class History:
         self.wall_seconds = max(self.wall_seconds, float(record.get("t", 0.0)))
         kind = record.get("kind")
         if kind == "episode":
-            episodes = {"train": self.train, "demo": self.demos}.get(record["episode_kind"], self.evals)
+            episodes = {"train": self.train, "demo": self.demos, "label": self.labels}.get(
+                record["episode_kind"], self.evals
+            )
             episodes.append(record)
             if len(episodes) > 1 and episodes[-2]["episode"] > record["episode"]:  # heard of late
                 episodes.sort(key=lambda each: int(each["episode"]))
@@ -101,6 +106,15 @@ class History:
     @property
     def demo_steps(self) -> int:
         return sum(int(record["steps"]) for record in self.demos)
+
+    @property
+    def label_count(self) -> LabelCount:
+        """Frames in the kept episodes of labels."""
+        count = LabelCount()
+        for record in self.labels:
+            if not record["aborted"]:
+                count = count.plus(int(record["steps"]), float(record["return"]))
+        return count
 
     @property
     def intervention_rate(self) -> float | None:

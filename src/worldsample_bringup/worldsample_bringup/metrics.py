@@ -64,7 +64,7 @@ class MetricsLog:
         self._cut_torn_line()
         self._offset = self.history.wall_seconds
         self._started = time.monotonic()
-        known = (*self.history.train, *self.history.demos, *self.history.evals)
+        known = (*self.history.train, *self.history.demos, *self.history.labels, *self.history.evals)
         self._episodes = {(record["episode_kind"], record["episode"]) for record in known}
         self._updates = max(
             (int(record["updates"]) for record in self.history.statuses.get("learner", [])), default=-1

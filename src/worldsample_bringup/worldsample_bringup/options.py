@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Mode = Literal["train", "eval", "demos"]
+Mode = Literal["train", "eval", "demos", "label"]
+NEW: tuple[Mode, ...] = ("train", "demos", "label")
+"""The commands that make a new folder."""
 DEFAULT_TASK, DEFAULT_METHOD = "pushing", "hil_serl"
 
 
@@ -46,7 +48,12 @@ NEWEST = "newest"
 
 OPTIONS: tuple[Option, ...] = (
     Option(
-        "task", "what the robot learns: a file of config/tasks", str, DEFAULT_TASK, "NAME", ("train", "demos")
+        "task",
+        "what the robot learns: a file of config/tasks",
+        str,
+        DEFAULT_TASK,
+        "NAME",
+        NEW,
     ),
     Option("method", "how it learns: a file of config/methods", str, DEFAULT_METHOD, "NAME", ("train",)),
     Option(
@@ -67,10 +74,19 @@ OPTIONS: tuple[Option, ...] = (
         "DIR",
         ("demos",),
     ),
-    Option("seed", "seed of everything random", int, "0", "N", ("train", "demos")),
+    Option(
+        "out",
+        "the folder to make, for train --classifier-from",
+        str,
+        "runs/<task>-labels-seed<N>",
+        "DIR",
+        ("label",),
+    ),
+    Option("seed", "seed of everything random", int, "0", "N", NEW),
     Option("seed", "seed of the evaluation's scenes", int, "the run's", "N", ("eval",)),
     Option("episodes", "how many demonstrations", int, "20", "N", ("demos",)),
     Option("episodes", "how many episodes", int, "50", "N", ("eval",)),
+    Option("frames", "how many frames of success, and as many of failure", int, "200", "N", ("label",)),
     Option("checkpoint", "a checkpoint folder, or its step number", str, "the newest", "STEP", ("eval",)),
     Option(
         "black_images",
@@ -82,6 +98,14 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("steps", "budget of real training steps", int, "the task's", "N", ("train",)),
     Option("demos_from", "use the demonstrations of this folder and record none", str, "", "DIR", ("train",)),
+    Option(
+        "classifier_from",
+        "use the labelled frames of this folder: for the reward of a real cell, and for the world model",
+        str,
+        "",
+        "DIR",
+        ("train",),
+    ),
     Option(
         "resume",
         "go on with a run: its folder, its name in runs/, or newest: the newest unfinished one",
@@ -97,7 +121,7 @@ OPTIONS: tuple[Option, ...] = (
         str,
         "",
         "RUN",
-        ("demos",),
+        ("demos", "label"),
         bare=NEWEST,
     ),
     Option(
@@ -106,7 +130,7 @@ OPTIONS: tuple[Option, ...] = (
         bool,
         "false",
         "",
-        ("train", "demos"),
+        NEW,
     ),
     Option(
         "realtime",
@@ -114,11 +138,18 @@ OPTIONS: tuple[Option, ...] = (
         bool,
         "false",
         "",
-        ("train", "eval", "demos"),
+        ("train", "eval", "demos", "label"),
     ),
-    Option("sim", "the simulated cell in place of the real one", bool, "true", "", ("train", "demos")),
-    Option("real", "the real cell: the same as --no-sim", bool, "false", "", ("train", "demos")),
-    Option("machine", "auto, cpu or gpu: a file of config/machines", str, "auto", "NAME", ("train", "demos")),
+    Option("sim", "the simulated cell in place of the real one", bool, "true", "", NEW),
+    Option("real", "the real cell: the same as --no-sim", bool, "false", "", NEW),
+    Option(
+        "machine",
+        "auto, cpu or gpu: a file of config/machines",
+        str,
+        "auto",
+        "NAME",
+        NEW,
+    ),
 )
 
 
@@ -139,10 +170,12 @@ class Request:
     out: str = ""
     seed: int | None = None
     episodes: int | None = None
+    frames: int | None = None
     checkpoint: str = ""
     black_images: bool = False
     steps: int | None = None
     demos_from: str = ""
+    classifier_from: str = ""
     resume: str = ""
     quick: bool = False
     sim: bool | None = None

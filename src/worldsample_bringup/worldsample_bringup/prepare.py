@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from worldsample_bringup import configuration
+from worldsample_bringup.labels import FILE, check_classifier, check_task
 from worldsample_bringup.options import DEFAULT_METHOD, DEFAULT_TASK, NEWEST, Request
 from worldsample_bringup.run_folder import RunFolder, check_disk_space, free_path, newest_runs
 from worldsample_core.config import ConfigError, merge, to_mapping
@@ -59,7 +60,7 @@ def plan(request: Request, runs: Path) -> Plan:
 
 
 def _plan_new(request: Request, runs: Path) -> Plan:
-    """A training run, or a recording of demonstrations, in a folder of its own."""
+    """A training run, or a recording of demonstrations or labels, in a folder of its own."""
     task, method, seed = request.task or DEFAULT_TASK, request.method or DEFAULT_METHOD, request.seed or 0
     machine = request.machine or "auto"
     machine = configuration.detect_machine() if machine == "auto" else machine
@@ -67,7 +68,8 @@ def _plan_new(request: Request, runs: Path) -> Plan:
     if request.real and request.sim:
         raise ConfigError("--real and --sim contradict each other: give one of them")
     sim = False if request.real else request.sim
-    folder = _new_folder(request, runs, f"{task}-{method if request.mode == 'train' else 'demos'}-seed{seed}")
+    what = {"demos": "demos", "label": "labels"}.get(request.mode, method)
+    folder = _new_folder(request, runs, f"{task}-{what}-seed{seed}")
     run = {
         "name": folder.path.name[:64],
         "directory": str(folder.path),
@@ -79,7 +81,13 @@ def _plan_new(request: Request, runs: Path) -> Plan:
         **({"lockstep": False} if request.realtime or sim is False else {}),
         **({"sim": sim} if sim is not None else {}),
         **({"demos": request.episodes} if request.episodes is not None else {}),
-        **(_demonstrations(request.demos_from) if request.demos_from else {}),
+        **({"labels": request.frames} if request.frames is not None else {}),
+        **(_demonstrations(request.demos_from, task) if request.demos_from else {}),
+        **(
+            {"classifier_from": check_classifier(request.classifier_from, task)}
+            if request.classifier_from
+            else {}
+        ),
     }
     task_values = {} if request.steps is None else {"max_real_steps": request.steps}
     said = configuration.read_overrides(request.overrides)
@@ -108,33 +116,45 @@ def _new_folder(request: Request, runs: Path, name: str) -> RunFolder:
     return folder
 
 
-def _demonstrations(path: str) -> dict[str, Any]:
-    """Settings that take all successful demonstrations of a folder."""
+def _demonstrations(path: str, task: str) -> dict[str, Any]:
+    """Settings that take all successful demonstrations of a folder.
+
+    Raises:
+        ConfigError: there are none, or they show another task.
+    """
     from worldsample_core.episode_bag import read_metadata  # needs the message packages
     from worldsample_core.episode_store import find_bags
 
     folder = Path(path).absolute()
-    summaries = [read_metadata(bag)[0] for bag in find_bags(folder)]
-    count = sum(summary.kind == "demo" and summary.success for summary in summaries)
-    if not count:
+    found = [read_metadata(bag) for bag in find_bags(folder)]
+    shown = [custom for summary, custom in found if summary.kind == "demo" and summary.success]
+    if not shown and any(summary.kind == "label" for summary, _ in found):
+        raise ConfigError(f"--demos-from: {folder} holds labelled frames: give it with --classifier-from")
+    if not shown:
         raise ConfigError(
             f"--demos-from: there are no episodes in {folder} that show a success; "
-            f"record some: worldsample demos --out {path}"
+            f"record some: worldsample demos --task {task} --out {path}"
         )
-    return {"demos_from": str(folder), "demos": count}
+    check_task("--demos-from", folder, {custom.get("task", task) for custom in shown}, task, "demos")
+    return {"demos_from": str(folder), "demos": len(shown)}
 
 
 def _plan_resume(request: Request, runs: Path) -> Plan:
     """Go on with a training run or a recording. What identifies it cannot change; its budget and its settings
     can."""
-    if request.quick or request.name or request.demos_from:
+    if request.quick or request.name or request.demos_from or request.classifier_from:
         raise ConfigError(
-            "--resume goes on with the run as it is: --quick, --name and --demos-from are for new runs"
+            "--resume goes on with the run as it is: --quick, --name, --demos-from and --classifier-from "
+            "are for new runs"
         )
     folder = _run_to_resume(request, runs)
     settings = folder.settings()
     if settings.run.mode != request.mode:
-        what = {"train": "training run", "demos": "recording of demonstrations"}[request.mode]
+        what = {
+            "train": "training run",
+            "demos": "recording of demonstrations",
+            "label": "recording of labels",
+        }[request.mode]
         raise ConfigError(
             f"{folder.path} is no {what} but one of {settings.run.mode!r}: it cannot be resumed like this"
         )
@@ -154,6 +174,7 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
         **({"lockstep": False} if request.realtime else {}),
         **({"machine": request.machine} if request.machine not in ("", "auto") else {}),
         **({"demos": request.episodes} if request.episodes is not None else {}),
+        **({"labels": request.frames} if request.frames is not None else {}),
     }
     task_values = {} if request.steps is None else {"max_real_steps": request.steps}
     said = configuration.read_overrides(request.overrides)
@@ -161,6 +182,13 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
         merge(to_mapping(settings), {"run": run, "task": task_values}, said)
     )
     summary = folder.read_summary()
+    if request.mode == "label":
+        there = min(int(summary.get(name) or 0) for name in ("label_successes", "label_failures"))
+        if summary.get("finished") and resumed.run.labels <= there:
+            raise ConfigError(
+                f"{folder.path} is complete ({there} frames of each kind): record more with --frames N"
+            )
+        return Plan(folder, resumed)
     if request.mode == "demos":
         recorded = int(summary.get("demo_episodes") or 0)
         if summary.get("finished") and resumed.run.demos <= recorded:
@@ -222,6 +250,9 @@ def _plan_eval(request: Request, runs: Path) -> Plan:
         final_eval_episodes=episodes,
         checkpoint=str(checkpoint),
         black_images=request.black_images,
+        classifier_from=str(trained.path)
+        if (trained.path / FILE).is_file()
+        else settings.run.classifier_from,
         git_revision=configuration.git_revision(),
         lockstep=settings.run.lockstep and not request.realtime,
     )

@@ -69,6 +69,8 @@ def live_line(settings: Settings, history: History, policy: Record, learner: Rec
         parts.append(str(policy.get("detail") or "starting"))
     elif phase == "demo":
         parts.append(f"demonstrations {len(history.demos)}/{of or settings.run.demos}")
+    elif phase == "label":
+        parts.append(f"labels: {policy.get('detail') or 'the cell is being reset'}")
     elif phase == "eval":
         recent = history.evals[-count:] if count else []
         rate = success_rate(recent)

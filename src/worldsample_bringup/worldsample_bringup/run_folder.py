@@ -152,6 +152,8 @@ def check_disk_space(folder: RunFolder, settings: Settings) -> None:
     """Raises :class:`ConfigError` where the run cannot fit: better now than in an hour."""
     run, views, copies = settings.run, 2, 2  # observation and next observation
     demo_steps = 0 if run.demos_from else run.demos * settings.task.horizon
+    if run.mode == "label":
+        demo_steps = 10 * run.labels
     steps = demo_steps + (settings.task.max_real_steps if run.mode == "train" else 0)
     needed = steps * copies * views * run.image_size**2 * 3 + _BYTES_BESIDE_IMAGES
     existing = next(path for path in (folder.path, *folder.path.parents) if path.exists())

@@ -47,6 +47,8 @@ def summarise(folder: RunFolder, settings: Settings, history: History) -> dict[s
         "finished": history.done is not None,
         "demo_episodes": len(history.demos),
         "demo_steps": history.demo_steps,
+        "label_successes": history.label_count.successes,
+        "label_failures": history.label_count.failures,
         "eval_history": [[e.real_steps, e.episodes, round(e.success_rate, 6)] for e in evaluations],
     }
 

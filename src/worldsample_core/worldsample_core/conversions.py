@@ -34,6 +34,7 @@ _KINDS: dict[int, EpisodeKind] = {
     EpisodeSummaryMsg.TRAIN: "train",
     EpisodeSummaryMsg.DEMO: "demo",
     EpisodeSummaryMsg.EVAL: "eval",
+    EpisodeSummaryMsg.LABEL: "label",
 }
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from worldsample_core.config import TaskConfig, from_mapping, read_yaml
 
-Mode = Literal["train", "eval", "demos"]
+Mode = Literal["train", "eval", "demos", "label"]
+Reward = Literal["auto", "button", "classifier"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class RunConfig:
     Attributes:
         name: also the identity that every transition and weight carries.
         directory: the run folder.
-        mode: train; eval (no learner, fixed weights); demos (no learner, the operator drives).
+        mode: train; eval (no learner, fixed weights); demos (no learner, the operator drives); label (no
+            learner, the operator drives and holds the success button while the task is solved).
         method: name of config/methods/<method>.yaml.
         seed: of everything random.
         sim: simulated cell instead of the real one.
@@ -28,6 +30,15 @@ class RunConfig:
         publish_every: real steps between two publications of the weights.
         image_size: side of the training images, pixels.
         demos: demonstrations to record before training; demos_from: a folder of recorded ones to use instead.
+        labels: mode label: frames of success to record, and of failure.
+        classifier_from: a folder of labelled frames (mode label), for the reward classifier of real rollouts
+            and for that of the world model; or a run folder with a fitted classifier.
+        reward: who says that a real rollout succeeded. button: the operator (the scripted one sees the
+            simulator's own success). classifier: the reward classifier; a person's buttons overrule it, and
+            in simulation evaluations still count the simulator's own success. auto: the classifier on a real
+            cell that has one, else the button.
+        classifier: how success is judged then, as module:function (see
+            :mod:`worldsample_core.success_detector`).
         eval_every: real steps between evaluations (0: only the final one); eval_episodes: episodes in each.
         final_eval_episodes: of the last evaluation (mode eval: of the only one).
         checkpoint_every: real steps; keep_checkpoints: how many stay on disk.
@@ -51,6 +62,10 @@ class RunConfig:
     image_size: int = 64
     demos: int = 20
     demos_from: str = ""
+    labels: int = 200
+    classifier_from: str = ""
+    reward: Reward = "auto"
+    classifier: str = "worldsample_worldmodel.success_detection:make"
     eval_every: int = 1000
     eval_episodes: int = 20
     final_eval_episodes: int = 50
@@ -72,6 +87,20 @@ class RunConfig:
             raise ValueError("publish_every, checkpoint_every and keep_checkpoints must be at least 1")
         if self.lag < 1:
             raise ValueError("lag must be at least 1: the learner gets a step only after it is finished")
+        if self.labels < 1:
+            raise ValueError("labels must be at least 1")
+        if self.reward == "classifier" and not self.classifier_from and self.mode in ("train", "eval"):
+            real = "" if self.sim else " --real"
+            raise ValueError(
+                "reward=classifier needs a classifier, and there is none: record labelled frames with "
+                f"`worldsample label{real}`, then give them with --classifier-from DIR"
+            )
+
+    @property
+    def judged_by_classifier(self) -> bool:
+        """Whether the reward classifier says that a real rollout succeeded."""
+        by_default = self.reward == "auto" and not self.sim and bool(self.classifier_from)
+        return self.reward == "classifier" or by_default
 
     @property
     def path(self) -> Path:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from worldsample_core.observation import ACTION_DIM, InvalidObservation, Observation
 
 Source = Literal["policy", "demo"]
-EpisodeKind = Literal["train", "demo", "eval"]
+EpisodeKind = Literal["train", "demo", "eval", "label"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,12 @@ class Transition:
         reward: 1 on success, else 0 (sparse), unless the task shapes it.
         terminated: success or failure: no bootstrapping.
         truncated: timeout or abort: bootstraps from ``next_observation``.
-        success: the episode succeeded at this step.
+        success: the episode succeeded at this step; in an episode of kind "label": ``next_observation``
+            shows a success (the reward is 1), and the episode may go on.
         intervention: a human (or the scripted operator) acted.
         seq: number within the run, from 0, without a gap.
         episode, step: both from 0.
-        source: "demo" for steps of demonstrations.
+        source: "demo" for steps of demonstrations and of labelled episodes.
         policy_version: version of the weights that acted.
     """
 

@@ -1,6 +1,7 @@
 """A whole run against a fake cell: phases, numbering, waiting for the learner, going on after a crash."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ pytest.importorskip("worldsample_msgs")
 from worldsample_core.config import ConfigError
 from worldsample_core.episode_bag import decode_transition
 from worldsample_core.episode_store import EpisodeStore
+from worldsample_core.label_count import label_count
 from worldsample_policy.demonstrations import import_demonstrations
 from worldsample_policy.observation_assembly import OperatorInput, Tick
 from worldsample_policy.policy_loop import PolicyLoop
@@ -65,6 +67,7 @@ class FakeCell:
         self.refuse_reset = False
         self.checkpoints = 0
         self.brightest_seen = 0
+        self.buttons: Callable[[int], dict[str, bool]] | None = None  # pressed at a step; None: success
 
     def act(self, observation: Observation, deterministic: bool) -> tuple[np.ndarray, int]:
         self.brightest_seen = max(self.brightest_seen, int(observation.images.max()))
@@ -106,8 +109,10 @@ class FakeCell:
             return
         self.stamp += 100_000_000
         image = np.full((2, 16, 16, 3), self.stamp // 100_000_000 % 256, np.uint8)
-        operator = DRIVE if self.loop.kind == "demo" else OperatorInput()
-        if self.steps == self.solve_after:
+        operator = DRIVE if self.loop.kind in ("demo", "label") else OperatorInput()
+        if self.buttons is not None:
+            operator = dataclasses.replace(operator, **self.buttons(self.steps))
+        elif self.steps == self.solve_after:
             operator = dataclasses.replace(operator, success=True)
         observation = Observation(image, np.zeros(10, np.float32), self.stamp * 1e-9)
         if self.loop.on_tick(Tick(self.stamp, observation, operator)) is not None:
@@ -341,3 +346,65 @@ class TestWeightsSwitch:
         assert switch.offer(self.weights(5, 0))
         assert not switch.offer(self.weights(5, 0))
         assert not switch.offer(self.weights(3, 0))
+
+
+def test_labels_are_recorded_until_there_are_enough_and_go_on_after_a_crash(tmp_path: Path) -> None:
+    """Three failures and two successes in each episode of five steps; the second is thrown away."""
+    cell = FakeCell(tmp_path, mode="label", labels=5)
+
+    def buttons(step: int) -> dict[str, bool]:
+        discard = len(cell.resets) == 2 and step == 4
+        return {"success": step > 3, "abort": discard}
+
+    cell.buttons = buttons
+    while len(cell.resets) < 3:
+        cell.tick()
+    cell.tick()
+    assert cell.loop.detail == "successes 2/5, failures 4/5", "what was thrown away does not count"
+    cell.crash()
+    again = FakeCell(tmp_path, mode="label", labels=5)
+    again.buttons = lambda step: {"success": step > 3}
+    again.run()
+    assert again.loop.state == "done" and set(again.order) == {"label"}
+    again.store.drain()
+    episodes = again.store.summaries
+    count = label_count(episodes)
+    assert (count.successes, count.failures) == (5, 9), "it ends as soon as there are enough"
+    assert sum(e.aborted for e in episodes) >= 1 and not any(e.success for e in episodes)
+    again.store.close()
+
+
+class Sees:
+    """A detector that is sure from a step of the episode on."""
+
+    def __init__(self, after: int) -> None:
+        self.after, self.seen = after, 0
+
+    def restart(self) -> None:
+        self.seen = 0
+
+    def observe(self, observation: Observation) -> bool:
+        self.seen += 1
+        return self.seen > self.after
+
+
+@pytest.mark.parametrize("sim", [True, False])
+def test_a_detector_judges_rollouts_and_never_a_simulated_evaluation(tmp_path: Path, sim: bool) -> None:
+    """In simulation the evaluation's success must stay the simulator's own."""
+    cell = FakeCell(tmp_path, demos=0, sim=sim, eval_every=0)
+    cell.loop.detector, cell.buttons = Sees(after=2), lambda step: {}
+    cell.run()
+    cell.store.drain()
+    rollouts = cell.store.summaries[:-1]  # the budget cuts the last one
+    assert rollouts and all(e.success and e.steps == 2 for e in rollouts)
+    assert cell.loop.detected == (0 if sim else 2), "people are told which successes are the detector's"
+    assert [s.success for s in cell.summaries] == [not sim] * 2
+    cell.store.close()
+
+
+def test_the_operator_s_failure_button_overrules_the_detector(tmp_path: Path) -> None:
+    cell = FakeCell(tmp_path, demos=0, eval_every=0)
+    cell.loop.detector, cell.buttons = Sees(after=2), lambda step: {"failure": step == 2}
+    cell.run()
+    assert not any(t.success for t in cell.sent) and any(t.terminated for t in cell.sent)
+    cell.store.close()

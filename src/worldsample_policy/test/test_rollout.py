@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from worldsample_core.config import TaskConfig
+from worldsample_core.label_count import LabelCount
 from worldsample_core.observation import Observation
 from worldsample_policy.observation_assembly import OperatorInput, Tick
 from worldsample_policy.rollout import Rollout
@@ -179,3 +180,41 @@ def test_an_unusable_action_becomes_none_at_all(bad: np.ndarray) -> None:
         episode.tick(tick(1, OperatorInput(True, bad.astype(np.float32))), 0), np.zeros(7)
     )
     assert episode.counts.invalid_actions == 2
+
+
+HOLD = OperatorInput(active=True, action=np.zeros(7, np.float32), success=True)
+
+
+def labels_of(episode: Rollout, operators: list[OperatorInput]) -> list[bool]:
+    """The labels of what is recorded, until the episode ends."""
+    said = []
+    for number, operator in enumerate(operators):
+        episode.tick(tick(number, operator), 0)
+        if episode.finished is not None:
+            said.append(episode.finished.success)
+            assert episode.finished.reward == float(episode.finished.success)
+            assert not episode.finished.terminated and episode.finished.source == "demo"
+        if episode.ended:
+            break
+    return said
+
+
+def test_a_held_success_button_labels_frames_and_ends_nothing() -> None:
+    episode = rollout("label")
+    keep = OperatorInput(failure=True)
+    said = labels_of(episode, [OperatorInput(), DRIVE, DRIVE, HOLD, HOLD, DRIVE, keep])
+    assert said == [False, True, True, False, False]
+    assert episode.ended and not episode.counts.aborted and episode.finished and episode.finished.truncated
+    assert (episode.labelled.successes, episode.labelled.failures) == (2, 3)
+
+
+def test_an_episode_of_labels_may_begin_with_the_button_and_be_thrown_away() -> None:
+    episode = rollout("label")
+    assert labels_of(episode, [HOLD, HOLD, OperatorInput(abort=True)]) == [True, False]
+    assert episode.ended and episode.counts.aborted
+
+
+def test_an_episode_of_labels_ends_when_there_are_enough_of_both() -> None:
+    episode = rollout("label", max_steps=50, labels=LabelCount(3, 1), labels_wanted=4)
+    assert labels_of(episode, [DRIVE] + [HOLD] * 3 + [DRIVE] * 20) == [True] * 3 + [False] * 3
+    assert not episode.counts.aborted

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from worldsample_core.episode_bag import encode_transition
 from worldsample_core.episode_store import EpisodeStore
+from worldsample_core.label_count import label_count
 from worldsample_core.observation import ACTION_DIM, Observation
 from worldsample_core.settings import Settings
+from worldsample_core.success_detector import SuccessDetector
 from worldsample_core.transition import EpisodeKind, EpisodeSummary
 from worldsample_policy.observation_assembly import Tick
 from worldsample_policy.process import RunFailed
-from worldsample_policy.rollout import Act, Action, Rollout
+from worldsample_policy.rollout import RECORDINGS, Act, Action, Rollout
 from worldsample_policy.run_plan import EvaluationLog, NextEpisode, RunPlan
 from worldsample_policy.weights_switch import WeightsSwitch
 
@@ -72,11 +74,14 @@ class PolicyLoop:
         weights: which weights have arrived.
         first_weights_patience: s without a sign of life of the learner after which training begins without
             weights.
+        detector: says that a rollout has succeeded: in training, and in evaluations of a real cell; None:
+            only the operator's button does.
 
     Attributes:
         state: see above.
         next: the episode that is running or about to.
         detail: for people, what is being waited for.
+        detected: steps of the last finished episode where the detector ended it as a success; else 0.
         checkpointed: the learner has written its last checkpoint (or the run has no learner).
     """
 
@@ -89,10 +94,13 @@ class PolicyLoop:
         weights: WeightsSwitch,
         outputs: Outputs,
         first_weights_patience: float = 60.0,
+        detector: SuccessDetector | None = None,
     ) -> None:
         self.settings, self.store, self.evaluations = settings, store, evaluations
         self.act, self.weights, self.outputs = act, weights, outputs
         self.patience = first_weights_patience
+        self.detector = detector
+        self.detected = 0
         self.plan = RunPlan(settings.run, settings.task)
         self.state: State = "idle"
         self.next: NextEpisode | None = None
@@ -188,7 +196,7 @@ class PolicyLoop:
     def _may_start(self, now: float) -> bool:
         assert self.next is not None
         run, weights = self.settings.run, self.weights
-        if run.mode != "train" or self.next.kind == "demo":
+        if run.mode != "train" or self.next.kind in RECORDINGS:
             return True
         if weights.newest and weights.newest_updates >= self._final_updates:
             return True
@@ -220,13 +228,19 @@ class PolicyLoop:
         self.rollout = Rollout(
             plan.kind, settings.task, plan.max_steps, self._policy, settings.run.name, episode
         )
+        if plan.kind == "label":
+            self.rollout.labels = label_count(self._episodes)
+            self.rollout.labels_wanted = settings.run.labels
+        self.detected = 0
+        if self.detector is not None:
+            self.detector.restart()
         self.state, self.detail = "running", ""
 
     # --- in an episode ---
 
     def must_wait(self, now: float) -> bool:
         """Whether the next tick should wait for weights that are dated to it. now: s, monotonic."""
-        if self.state != "running" or self.rollout is None or self.rollout.kind == "demo":
+        if self.state != "running" or self.rollout is None or self.rollout.kind in RECORDINGS:
             return False
         return self.weights.wait(self._steps_at_tick(self.rollout), now)
 
@@ -244,10 +258,12 @@ class PolicyLoop:
             return None
         rollout = self.rollout
         counted = rollout.kind != "eval"
-        if rollout.kind != "demo" and not self._frozen(rollout):
+        if rollout.kind not in RECORDINGS and not self._frozen(rollout):
             self.outputs.load_due_weights(self._steps_at_tick(rollout))
         before = rollout.counts.invalid_actions
-        action = rollout.tick(tick, self.store.next_seq)
+        action = rollout.tick(self._judged(rollout, tick), self.store.next_seq)
+        if rollout.kind == "label":
+            self.detail = rollout.labelled.in_words(rollout.labels_wanted)
         if rollout.finished is not None and counted:
             record = encode_transition(rollout.finished)
             self.store.append(record)
@@ -262,6 +278,18 @@ class PolicyLoop:
                 "look at the learner's losses and resume from an earlier checkpoint (remove the newest ones)",
             )
         return action
+
+    def _judged(self, rollout: Rollout, tick: Tick) -> Tick:
+        """The tick with the detector's success as a pressed button; the operator's *failure* and *abort*
+        overrule it."""
+        judged = ("train",) if self.settings.run.sim else ("train", "eval")
+        if self.detector is None or rollout.kind not in judged:
+            return tick
+        operator, succeeded = tick.operator, self.detector.observe(tick.observation)
+        if not succeeded or operator.failure or operator.abort or operator.success:
+            return tick
+        self.detected = rollout.counts.steps + 1
+        return dataclasses.replace(tick, operator=dataclasses.replace(operator, success=True))
 
     def _frozen(self, rollout: Rollout) -> bool:
         """An evaluation is of one policy: in real time the weights stay as they were at its first step."""

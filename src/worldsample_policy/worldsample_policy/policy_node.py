@@ -35,6 +35,7 @@ from worldsample_core.exit_codes import BAD_CONFIGURATION, DONE, FAILED
 from worldsample_core.journal import StorageError
 from worldsample_core.qos import COMMAND, EPISODES, STATUS, TRANSITIONS
 from worldsample_core.settings import Settings, load_settings
+from worldsample_core.success_detector import make_success_detector
 from worldsample_core.transition import EpisodeSummary
 from worldsample_msgs.msg import EndEffectorCommand, LearnerStatus, PolicyStatus, RobotStatus, Transition
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
@@ -54,7 +55,12 @@ from worldsample_policy.weights_switch import WeightsSwitch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PHASES = {"demo": PolicyStatus.DEMO, "train": PolicyStatus.TRAIN, "eval": PolicyStatus.EVAL}
+PHASES = {
+    "demo": PolicyStatus.DEMO,
+    "train": PolicyStatus.TRAIN,
+    "eval": PolicyStatus.EVAL,
+    "label": PolicyStatus.LABEL,
+}
 SERVICE_TIMEOUT = 60.0
 """s until a reset or a checkpoint must be answered."""
 
@@ -136,8 +142,18 @@ class PolicyNode(Node):
                 self.store.drain()
                 if copied:
                     self.get_logger().info(f"{copied} demonstrations taken from {run.demos_from}")
+            detector = None
+            if run.judged_by_classifier and (run.mode == "train" or (run.mode == "eval" and not run.sim)):
+                detector = make_success_detector(self.settings)
             self.loop = PolicyLoop(
-                self.settings, self.store, EvaluationLog(run.path), self.acting.act, switch, self, patience
+                self.settings,
+                self.store,
+                EvaluationLog(run.path),
+                self.acting.act,
+                switch,
+                self,
+                patience,
+                detector,
             )
             while time.monotonic() < began + self._discovery_wait:
                 time.sleep(0.02)
@@ -318,6 +334,9 @@ class PolicyNode(Node):
         if self._period is None:
             self._publish_status()
         if action is None:
+            if self.loop.detected and self._period is not None:  # a person watches what is rewarded
+                steps = self.loop.detected
+                self.get_logger().info(f"the reward classifier saw a success after {steps} steps")
             self._answer = None
             self._advance()
 

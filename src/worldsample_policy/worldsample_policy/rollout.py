@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig
+from worldsample_core.label_count import LabelCount
 from worldsample_core.observation import ACTION_DIM, GRIPPER, InvalidObservation, Observation, clean_action
 from worldsample_core.transition import EpisodeKind, Transition
 from worldsample_policy.observation_assembly import OperatorInput, Tick
@@ -16,6 +17,10 @@ from worldsample_policy.observation_assembly import OperatorInput, Tick
 Action = NDArray[np.float32]
 Act = Callable[[Observation, bool], tuple[NDArray[np.floating], int]]
 """(observation, deterministic) -> (action (7,), version of the weights that acted)."""
+
+
+RECORDINGS: tuple[EpisodeKind, ...] = ("demo", "label")
+"""Kinds of episodes in which the operator alone drives."""
 
 
 def executable(action: NDArray[np.floating], task: TaskConfig) -> Action:
@@ -52,9 +57,13 @@ class Rollout:
         tick's buttons
     label it. Then the next action is chosen: the operator's where the operator drives, else the policy's. A
     demonstration begins with the operator's first motion; until then the arm holds and nothing is recorded.
-    In an evaluation the operator only presses buttons.
+    In an evaluation the operator only presses buttons. An episode of labels begins like a demonstration, or
+    with the success button; that button, held or pressed, labels frames and ends nothing; *failure* ends the
+    episode and keeps it, *abort* discards it.
 
     Attributes:
+        labels: kind label: what had been recorded before. labels_wanted: frames of each kind after which the
+            episode ends (0: none).
         finished: the transition that the last tick completed.
         ended: the episode is over; the last tick gave no action.
     """
@@ -65,6 +74,8 @@ class Rollout:
     act: Act
     run: str = ""
     episode: int = 0
+    labels: LabelCount = field(default_factory=LabelCount)
+    labels_wanted: int = 0
     counts: EpisodeCounts = field(default_factory=EpisodeCounts)
     finished: Transition | None = None
     ended: bool = False
@@ -81,8 +92,13 @@ class Rollout:
 
     @property
     def waiting(self) -> bool:
-        """Whether this is a demonstration that the operator has not begun."""
-        return self.kind == "demo" and self._observation is None and not self.ended
+        """Whether this is a recording that the operator has not begun."""
+        return self.kind in RECORDINGS and self._observation is None and not self.ended
+
+    @property
+    def labelled(self) -> LabelCount:
+        """Kind label: frames recorded so far, those of earlier episodes among them."""
+        return self.labels.plus(self.counts.steps, self.counts.episode_return)
 
     def tick(self, tick: Tick, seq: int) -> Action | None:
         """Advance one control step.
@@ -98,13 +114,14 @@ class Rollout:
             raise RuntimeError("the episode has ended")
         self.finished = None
         operator, counts = tick.operator, self.counts
+        labels = self.kind == "label"
         if self._observation is not None:
             self._finish_step(tick, seq)
-        elif operator.abort or (self.waiting and (operator.success or operator.failure)):
+        elif operator.abort or (self.waiting and (operator.failure or (operator.success and not labels))):
             self.ended = counts.aborted = counts.truncated = True  # over before its first step
         if self.ended:
             return None
-        if self.waiting and not operator.active:
+        if self.waiting and not (operator.active or (operator.success and labels)):
             return np.zeros(ACTION_DIM, np.float32)
         self._action, self._intervened = self._choose(tick.observation, operator)
         self._observation = tick.observation
@@ -113,11 +130,16 @@ class Rollout:
     def _finish_step(self, tick: Tick, seq: int) -> None:
         assert self._observation is not None
         operator, counts = tick.operator, self.counts
+        labels = self.kind == "label"
         success = operator.success
-        terminated = success or operator.failure
+        terminated = (success or operator.failure) and not labels
         step = counts.steps
-        truncated = not terminated and (operator.abort or step + 1 >= self.max_steps)
         reward = 1.0 if success else 0.0
+        over = operator.abort or step + 1 >= self.max_steps
+        if labels:
+            enough = self.labels_wanted and self.labelled.plus(1, reward).complete(self.labels_wanted)
+            over = bool(over or operator.failure or enough)
+        truncated = not terminated and over
         self.finished = Transition(
             observation=self._observation,
             action=self._action,
@@ -130,14 +152,14 @@ class Rollout:
             seq=seq,
             episode=self.episode,
             step=step,
-            source="demo" if self.kind == "demo" else "policy",
+            source="demo" if self.kind in RECORDINGS else "policy",
             policy_version=counts.policy_version,
             run=self.run,
         )
         counts.steps += 1
         counts.episode_return += reward
         counts.intervention_steps += self._intervened
-        counts.success, counts.truncated = success, truncated
+        counts.success, counts.truncated = success and not labels, truncated
         counts.aborted = operator.abort and not terminated
         self.ended = terminated or truncated
 
@@ -149,7 +171,7 @@ class Rollout:
             except InvalidObservation:  # a device that sends NaN must not move the arm
                 self.counts.invalid_actions += 1
                 return np.zeros(ACTION_DIM, np.float32), True
-        if self.kind == "demo":
+        if self.kind in RECORDINGS:
             return np.zeros(ACTION_DIM, np.float32), False
         action, self.counts.policy_version = self.act(observation, self.kind == "eval")
         try:

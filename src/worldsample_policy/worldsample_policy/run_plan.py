@@ -13,12 +13,18 @@ from pathlib import Path
 
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.journal import explain
+from worldsample_core.label_count import label_count
 from worldsample_core.settings import RunConfig
 from worldsample_core.transition import EpisodeKind, EpisodeSummary
 
 EVALUATIONS = "evaluations.jsonl"
 MAX_DEMO_FAILURES = 3
 """Failed demonstrations per wanted one (and ten) after which recording gives up."""
+MAX_UNLABELLED = 20
+"""Frames of failure per wanted frame after which a recording of labels without a single success gives up."""
+
+
+KINDS: tuple[EpisodeKind, ...] = ("train", "demo", "eval", "label")
 
 
 def episode_seed(run_seed: int, kind: EpisodeKind, index: int, attempt: int = 0) -> int:
@@ -26,7 +32,7 @@ def episode_seed(run_seed: int, kind: EpisodeKind, index: int, attempt: int = 0)
     a training seed."""
     name = f"{run_seed}/{kind}/{index}" + (f"/{attempt}" if attempt else "")
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") & ~3) % (1 << 63) | ("train", "demo", "eval").index(kind)
+    return (int.from_bytes(digest, "little") & ~3) % (1 << 63) | KINDS.index(kind)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class NextEpisode:
     """An episode to run.
 
     Attributes:
-        kind: train, demo or eval.
+        kind: train, demo, eval or label.
         index: of the seed: within training and demonstrations, or within evaluations.
         seed: of the reset.
         number, of: position in its phase, from 0, and how many the phase has (0: not limited).
@@ -136,6 +142,18 @@ class RunPlan:
                 return episode("demo", next_episode, demos, run.demos, self.task.horizon)
         if run.mode == "demos":
             return None
+        if run.mode == "label":
+            count = label_count(episodes)
+            if count.complete(run.labels):
+                return None
+            if not count.successes and count.failures > MAX_UNLABELLED * run.labels:
+                raise ConfigError(
+                    f"{count.failures} frames, and not one is labelled a success: hold the operator's "
+                    "success button while the task is solved (teleop.buttons.success)"
+                )
+            return episode(
+                "label", next_episode, sum(e.kind == "label" for e in episodes), 0, self.task.horizon
+            )
         if run.mode == "train" and real_steps < self.task.max_real_steps and not self.solved(evaluations):
             if run.eval_every and run.eval_episodes:
                 round_ = real_steps // run.eval_every

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from worldsample_core.observation import Observation
+from worldsample_core.transition import Transition
 from worldsample_worldmodel.episodes import Episode
 from worldsample_worldmodel.reward_model import (
     RewardModel,
     RewardModelConfig,
     fit_reward_model,
     hysteresis,
+    joined,
     labelled_frames,
+    recorded_frames,
 )
 
 CONFIG = RewardModelConfig(image_size=32, width=8, hidden=32, updates=60, batch=32)
@@ -46,3 +50,33 @@ def test_learns_success_and_gates_by_pose(episodes: list[Episode]) -> None:
 def test_needs_successes_and_failures(episodes: list[Episode]) -> None:
     with pytest.raises(ValueError, match="successful"):
         fit_reward_model(RewardModel(CONFIG), [episodes[2]])
+
+
+def steps_of(episode: Episode, label: list[bool]) -> list[Transition]:
+    """The episode as it was recorded by a person who labelled what each step led to."""
+    seen = [Observation(i, p) for i, p in zip(episode.images, episode.proprio, strict=True)]
+    return [
+        Transition(seen[i], episode.actions[i], float(said), seen[i + 1], False, False, said, True, i, 0, i)
+        for i, said in enumerate(label)
+    ]
+
+
+def test_a_person_is_late_so_frames_before_a_change_are_left_out(episodes: list[Episode]) -> None:
+    steps = steps_of(episodes[0], [False] * 6 + [True] * 4 + [False] * 2)
+    frames = recorded_frames(steps, reaction=2, near=3)
+    assert frames.label.tolist() == [False] * 4 + [True] * 2 + [False] * 2
+    assert frames.near.tolist() == [False] + [True] * 3 + [False] * 2 + [True] * 2
+    np.testing.assert_array_equal(frames.images[0], episodes[0].images[1])
+
+
+def test_learns_from_what_a_person_labelled_alone(episodes: list[Episode]) -> None:
+    label = [False] * 8 + [True] * 4
+    recorded = joined([recorded_frames(steps_of(e, label), 1, 3) for e in episodes if e.success])
+    model = RewardModel(CONFIG)
+    report = fit_reward_model(model, [], recorded=recorded)
+    assert report.accuracy > 0.9 and report.validation_positives > 0
+    assert not model.probability(episodes[2].images, episodes[2].proprio).max() > report.threshold
+    with pytest.raises(ValueError, match="failures"):
+        fit_reward_model(
+            RewardModel(CONFIG), [], recorded=recorded_frames(steps_of(episodes[0], [True] * 12), 1, 3)
+        )

@@ -16,6 +16,7 @@ from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
 from worldsample_worldmodel.adaptation import Adaptation
+from worldsample_worldmodel.backpressure import Backpressure
 from worldsample_worldmodel.checkpoint_folder import CheckpointFolder
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.imagined_twin import NothingToImagine, imagined_twin
@@ -367,3 +368,18 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="recent_share"):
         replace(CONFIG, recent_share=1.5)
     assert CONFIG.effective_lag(60) == 20 and WorldModelNodeConfig().effective_lag(64) == 130
+
+
+def test_several_world_models_hold_back_together() -> None:
+    """The learner tells one count for all of them: what another one published must not look like taken."""
+    pressure = Backpressure(limit=4)
+    pressure.learner_took(0)
+    pressure.others_sent("worldmodel_1", 100)  # long before this one started
+    for number in range(1, 6):
+        pressure.sent()
+        pressure.others_sent("worldmodel_1", 100 + number)
+    assert pressure.under_way == 10 and pressure.holds
+    pressure.learner_took(3)
+    assert pressure.under_way == 7 and pressure.holds, "three of the other's were taken, not three of ours"
+    pressure.learner_took(10)
+    assert not pressure.holds

@@ -68,6 +68,7 @@ class Adaptation:
             self.generator, self.reward_model, task, imagination, counterfactual, seed=self.config.seed
         )
         self.evaluation: Evaluation | None = None
+        self.recorded: LabelledFrames | None = None  # by a person, for the reward model
         self._remembered = -1
         self._rng = np.random.default_rng((self.config.seed, 1))
 
@@ -154,12 +155,12 @@ class Adaptation:
         self._remembered = -1
 
     def fit_reward_model(self, imagined_segments: int = 64, progress: Progress | None = None) -> RewardReport:
-        """Train the classifier on the run's episodes, and on generated frames of their real actions once
-        there is a generator. Raises ValueError without a success or without a failure."""
+        """Train the classifier on the run's episodes, on what a person labelled, and on generated frames of
+        real actions once there is a generator. Raises ValueError without a success or without a failure."""
         imagined = None
         if self.version and imagined_segments:
             imagined = self._imagined_frames(imagined_segments)
-        return fit_reward_model(self.reward_model, self.memory.training, imagined, progress)
+        return fit_reward_model(self.reward_model, self.memory.training, imagined, progress, self.recorded)
 
     def _imagined_frames(self, count: int) -> LabelledFrames | None:
         """Generated frames of real actions near the ends of successes and from anywhere, with the real

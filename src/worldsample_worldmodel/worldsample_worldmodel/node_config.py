@@ -23,6 +23,8 @@ class RewardModelConfig:
         release: below threshold - release the count starts again; in between it stands still.
         near: frames before a success that make up half of the negatives.
         margin: of the gate beyond the poses of known successes, in m (position), rad, and gripper opening.
+        reaction: recorded labels: frames before the button was pressed or let go that are left out, because a
+            person is late.
         updates, batch, learning_rate, shift: of one fit; pixels of random shift.
         threshold_low, threshold_high: the chosen threshold stays between them.
         validation: share of the episodes kept for choosing the threshold.
@@ -37,6 +39,7 @@ class RewardModelConfig:
     release: float = 0.2
     near: int = 8
     margin: float = 0.003
+    reaction: int = 2
     updates: int = 300
     batch: int = 64
     learning_rate: float = 1e-3

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from worldsample_core.observation import PROPRIO_DIM, VIEWS
+from worldsample_core.transition import Transition
 from worldsample_worldmodel.episodes import Episode
 from worldsample_worldmodel.node_config import RewardModelConfig
 from worldsample_worldmodel.world_model import to_float
@@ -49,6 +50,28 @@ def labelled_frames(episodes: Sequence[Episode], hold: int, near: int) -> Labell
         label.append(positive[keep])
         close.append((~positive & (to_end < hold + 1 + near) & episode.success)[keep])
     return LabelledFrames(*(np.concatenate(part) for part in (images, proprio, label, close)))  # type: ignore[arg-type]
+
+
+def recorded_frames(steps: Sequence[Transition], reaction: int, near: int) -> LabelledFrames:
+    """Frames of one episode of labels: what each step led to, as the operator labelled it.
+
+    Left out are the ``reaction`` frames before each change of the label, because a person presses late and
+    lets go late; ``near`` are failures within so many frames of a success.
+    """
+    label = np.array([step.success for step in steps])
+    changes = np.flatnonzero(label[1:] != label[:-1]) + 1
+    frames = np.arange(len(steps))
+    keep = np.ones(len(steps), bool)
+    close = np.zeros(len(steps), bool)
+    for change in changes:
+        keep &= (frames >= change) | (frames < change - reaction)
+        close |= (frames >= change - reaction - near) & (frames < change + near)
+    return LabelledFrames(
+        np.stack([step.next_observation.images for step in steps])[keep],
+        np.stack([step.next_observation.proprio for step in steps])[keep],
+        label[keep],
+        (close & ~label)[keep],
+    )
 
 
 class RewardModel(nn.Module):
@@ -143,6 +166,7 @@ def fit_reward_model(
     episodes: Sequence[Episode],
     imagined: LabelledFrames | None = None,
     progress: Callable[[str], None] | None = None,
+    recorded: LabelledFrames | None = None,
 ) -> RewardReport:
     """Train on balanced batches, then choose the threshold on episodes kept aside.
 
@@ -150,6 +174,7 @@ def fit_reward_model(
         imagined: generated frames of *real* actions, whose labels are therefore known: the classifier learns
             to read the world model's images too. Their last fifth is used for validation.
         progress: called every ten updates with what is being done.
+        recorded: frames that a person labelled (:func:`recorded_frames`). Their last fifth validates, too.
 
     Raises:
         ValueError: there are no successes or no failures to learn from.
@@ -159,17 +184,19 @@ def fit_reward_model(
     order = rng.permutation(len(episodes))
     successes = [int(i) for i in order if episodes[i].success]
     failures = [int(i) for i in order if not episodes[i].success]
-    if not successes:
+    extra = [frames for frames in (imagined, recorded) if frames is not None and len(frames.label)]
+    if not successes and (recorded is None or not recorded.label.any()):
         raise ValueError("the reward model needs at least one successful episode")
     kept = {i for group in (successes, failures) for i in group[: int(len(group) * config.validation)]}
-    train = labelled_frames([e for i, e in enumerate(episodes) if i not in kept], config.hold, config.near)
-    validate = labelled_frames(
-        [e for i, e in enumerate(episodes) if i in kept] or list(episodes), config.hold, config.near
+    trained = [e for i, e in enumerate(episodes) if i not in kept]
+    aside = [e for i, e in enumerate(episodes) if i in kept] or list(episodes)
+    train, validate = (
+        joined([*([labelled_frames(part, config.hold, config.near)] if part else []), *more])
+        for part, more in (
+            (trained, [_part(frames, slice(0, len(frames.label) * 4 // 5)) for frames in extra]),
+            (aside, [_part(frames, slice(len(frames.label) * 4 // 5, None)) for frames in extra]),
+        )
     )
-    if imagined is not None and len(imagined.label):
-        split = len(imagined.label) * 4 // 5
-        train = _joined(train, imagined, slice(0, split))
-        validate = _joined(validate, imagined, slice(split, None))
     if not train.label.any() or train.label.all():
         raise ValueError("the reward model needs frames of successes and of failures")
     _fit_statistics(model, train)
@@ -189,13 +216,18 @@ def fit_reward_model(
     )
 
 
-def _joined(real: LabelledFrames, imagined: LabelledFrames, part: slice) -> LabelledFrames:
+def joined(parts: Sequence[LabelledFrames]) -> LabelledFrames:
+    """All frames of at least one part."""
     return LabelledFrames(
-        np.concatenate([real.images, imagined.images[part]]),
-        np.concatenate([real.proprio, imagined.proprio[part]]),
-        np.concatenate([real.label, imagined.label[part]]),
-        np.concatenate([real.near, imagined.near[part]]),
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.proprio for part in parts]),
+        np.concatenate([part.label for part in parts]),
+        np.concatenate([part.near for part in parts]),
     )
+
+
+def _part(frames: LabelledFrames, part: slice) -> LabelledFrames:
+    return LabelledFrames(frames.images[part], frames.proprio[part], frames.label[part], frames.near[part])
 
 
 @torch.no_grad()

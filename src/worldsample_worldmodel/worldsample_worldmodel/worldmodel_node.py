@@ -21,6 +21,7 @@ import queue
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -58,6 +59,7 @@ from worldsample_worldmodel.adaptation import Adaptation
 from worldsample_worldmodel.checkpoint_folder import CheckpointFolder
 from worldsample_worldmodel.imagined_twin import NothingToImagine, imagined_twin
 from worldsample_worldmodel.node_config import WorldModelNodeConfig
+from worldsample_worldmodel.recorded_labels import recorded_labels
 from worldsample_worldmodel.worldmodel_loop import WorldModelLoop
 
 STATES = {
@@ -129,6 +131,8 @@ class WorldModelNode(Node):
             config.memory_steps,
             max_lead(run.sim, self.settings.driver),
         )
+        if run.classifier_from:
+            adaptation.recorded = recorded_labels(Path(run.classifier_from), self.settings, config.reward)
         publisher = self.get_name()
         folder = CheckpointFolder(run.path, publisher)
         self.policy: ImaginedPolicy | None = None
@@ -142,6 +146,8 @@ class WorldModelNode(Node):
         self.create_subscription(PolicyStatus, "policy/status", self._on_message, STATUS)
         self.create_subscription(Weights, "weights/policy", self._on_message, LATCHED_HISTORY)
         self.create_subscription(PacingStatus, "learner/pacing", self._on_message, STATUS)
+        if count > 1:  # the learner's count is of all of them
+            self.create_subscription(WorldModelStatus, "worldmodel/status", self._on_other, STATUS)
         self.create_service(Imagine, "~/imagine", self._on_imagine)
         self.create_timer(1.0, self.publish_status)
         self._executor = SingleThreadedExecutor()
@@ -157,6 +163,10 @@ class WorldModelNode(Node):
     def _on_message(self, message: Any) -> None:
         if message.run == self._run:
             self.messages.put(message)
+
+    def _on_other(self, message: WorldModelStatus) -> None:
+        if message.publisher != self.loop.publisher:
+            self._on_message(message)
 
     def _on_imagine(self, request: Imagine.Request, response: Imagine.Response) -> Imagine.Response:
         """Done by the main thread between two pieces of work."""
@@ -221,6 +231,8 @@ class WorldModelNode(Node):
             loop.policy_trains = message.phase in (PolicyStatus.TRAIN, PolicyStatus.EVAL)
         elif isinstance(message, PacingStatus):
             loop.backpressure.learner_took(sum(int(getattr(message, name)) for name in TAKEN))
+        elif isinstance(message, WorldModelStatus):
+            loop.backpressure.others_sent(str(message.publisher), int(message.segments))
         elif isinstance(message, Weights):
             try:
                 if self.policy is not None:

@@ -1,0 +1,51 @@
+"""Frames that a person labelled (``worldsample label``), from the bags of a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from worldsample_core.config import ConfigError
+from worldsample_core.episode_bag import read_metadata, read_transitions
+from worldsample_core.episode_store import find_bags
+from worldsample_core.label_count import LabelCount, is_kept, label_count
+from worldsample_core.settings import Settings
+from worldsample_worldmodel.node_config import RewardModelConfig
+from worldsample_worldmodel.reward_model import LabelledFrames, joined, recorded_frames
+
+
+def count_labels(folder: Path) -> LabelCount:
+    """What a folder holds. Raises DamagedBag."""
+    return label_count(read_metadata(bag)[0] for bag in find_bags(folder))
+
+
+def recorded_labels(folder: Path, settings: Settings, config: RewardModelConfig) -> LabelledFrames | None:
+    """All labelled frames of a folder, its episodes in random order; None where it has none.
+
+    Raises:
+        ConfigError: they are of another task or image size than the run.
+        DamagedBag: a bag cannot be read.
+    """
+    found = []
+    for bag in find_bags(folder):
+        summary, custom = read_metadata(bag)
+        if is_kept(summary):
+            _check(bag, custom, settings)
+            found.append(bag)
+    if not found:
+        return None
+    order = np.random.default_rng(config.seed).permutation(len(found))
+    return joined([recorded_frames(read_transitions(found[i]), config.reaction, config.near) for i in order])
+
+
+def _check(bag: Path, custom: dict[str, str], settings: Settings) -> None:
+    for what, there, here in (
+        ("task", custom.get("task"), settings.task.name),
+        ("image_size", custom.get("image_size"), str(settings.run.image_size)),
+    ):
+        if there not in (None, here):
+            raise ConfigError(
+                f"{bag} has labels with {what} {there}, this run has {what} {here}: give the run the same, "
+                "or record labels for it with `worldsample label`"
+            )
