@@ -58,6 +58,7 @@ class Imagination:
         """Imagine ``count`` segments in one batch; returns those that pass the guards.
 
         Args:
+            count: where the policy acts, a multiple of ``config.group``: as many segments share a start.
             acting: the policy acts from the real starting points; without it, real actions are perturbed.
             rng: draws everything; without it, a generator of its own that goes on from call to call.
 
@@ -70,8 +71,10 @@ class Imagination:
         if not usable:
             raise ValueError(f"no episode has {needed} steps to imagine from")
         starts = np.array([len(episodes[i]) - needed + 1 for i in usable])
-        chosen = rng.choice(len(usable), count, p=starts / starts.sum())
+        group = self.config.group if acting else 1
+        chosen = rng.choice(len(usable), count // group, p=starts / starts.sum())
         where = [(usable[i], int(rng.integers(starts[i]))) for i in chosen]
+        where = [start for start in where for _ in range(group)]
         return self.from_starts(episodes, where, rng=rng, acting=acting)
 
     def from_starts(
@@ -86,6 +89,8 @@ class Imagination:
         otherwise with the real ones, perturbed where ``perturb``."""
         rng = self._rng if rng is None else rng
         horizon = self.world_model.config.horizon
+        if acting and self.config.policy_horizon:
+            horizon = self.config.policy_horizon
         batch = segments(episodes, where, horizon)
 
         def act(images: NDArray[np.uint8], proprio: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -104,6 +109,7 @@ class Imagination:
             rng,
             own=own_frames(episodes, batch.episode, ALL),
             commanded=batch.commanded,
+            horizon=horizon,
         )
         actions = imagined.actions
         images = np.concatenate([batch.current[:, None], imagined.images], 1)
