@@ -1,7 +1,8 @@
 """Every hyperparameter of the learner and the actor, each with where it comes from.
 
 Sources: [RLPD] Ball et al. 2023, ikostrikov/rlpd; [HiL-SERL] Luo et al. 2024, rail-berkeley/hil-serl; [DrQ]
-Yarats et al. 2021; [WMPO] WM-PO/WMPO; [ours] chosen here, by measurement where the comment says so (docs/learner.md).
+Yarats et al. 2021; [WMPO] WM-PO/WMPO; [ours] chosen here, by measurement
+where the comment says so (docs/learner.md).
 """
 
 from __future__ import annotations
