@@ -8,6 +8,9 @@ from worldsample_bringup.configuration import known
 from worldsample_core.config import ConfigError, choose
 
 BASELINE, OURS = "hil_serl", "worldsample"
+TASKS = ("pushing", "insertion", "sorting", "pick_place", "assembly")
+METHODS = ("vlaw", "wmpo", BASELINE, OURS)
+"""Columns and rows of the paper's table, in its order."""
 
 NO_SCHEDULE = "learner.pacing_schedule=false"
 """rho stays at its maximum instead of following the policy's entropy."""
@@ -54,3 +57,13 @@ def method_variants(names: str) -> tuple[Variant, ...]:
     if not methods or len(set(methods)) != len(methods):
         raise ConfigError(f"--methods names every method once, separated by commas, got {names!r}")
     return tuple(Variant(name, choose(name, known("methods"), "method")) for name in methods)
+
+
+def task_names(names: str) -> tuple[str, ...]:
+    """Of the paper's tasks, by their names, separated by commas; "": all.
+
+    Raises:
+        ConfigError: an unknown one.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    return tuple(choose(name, TASKS, "task") for name in wanted) or TASKS
