@@ -1,4 +1,4 @@
-"""The paper's table on fake runs: what is there stands beside the paper's figures, what is not stays empty."""
+"""The paper's table on fake runs: what is there stands beside the paper's figures, the rest stays empty."""
 
 from __future__ import annotations
 

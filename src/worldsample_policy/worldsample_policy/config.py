@@ -160,6 +160,8 @@ class LearnerConfig:
     """m, by which the imagined end effector may leave the workspace box [ours]."""
 
     # --- wmpo, vlaw -----------------------------------------------------------------------------------------
+    imitation_updates: int = 2000
+    """Updates of imitation on the demonstrations before the loop, in place of `pretrain_updates` [ours]."""
     imitate_interventions: bool = False
     """Whether every intervention joins the demonstrations that are imitated; without, it is a real step like
     any other [ours]."""
@@ -195,6 +197,11 @@ class LearnerConfig:
     products, summed in float32, where the CPU has them: a third more updates per second) [ours]."""
     compile: bool = False
     """Whether the losses run through torch.compile (needs a C++ compiler; a minute at start) [ours]."""
+
+    @property
+    def updates_before(self) -> int:
+        """Updates on the demonstrations before the loop starts."""
+        return self.pretrain_updates if self.algorithm == "sac" else self.imitation_updates
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:

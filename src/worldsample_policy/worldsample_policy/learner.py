@@ -292,7 +292,7 @@ class Learner:
         """Full updates with behaviour cloning on what the replay holds (the demonstrations); with an
         algorithm, its imitation of them. Returns the last logs."""
         logs: dict[str, float] = {}
-        for _ in range(self.config.pretrain_updates if updates is None else updates):
+        for _ in range(self.config.updates_before if updates is None else updates):
             if self.algorithm is not None:
                 logs = self._step("imitation", *self.algorithm.imitation_loss())
                 continue

@@ -132,7 +132,7 @@ class LearnerLoop:
 
     def _begin_schedule(self) -> None:
         config = self.learner.config
-        pretrain = config.pretrain_updates if self.run.demos else 0
+        pretrain = config.updates_before if self.run.demos else 0
         self.schedule = UpdateSchedule(config.utd, config.training_starts, pretrain)
 
     # --- one piece of work ---
