@@ -95,7 +95,7 @@ class WMPO:
         self.groups: deque[Group] = deque(maxlen=WAITING)
         self.counts: Counter[str] = Counter()
         self._kept: dict[int, Tensor] = {}
-        self._open: list[SyntheticSegment] = []
+        self._open: dict[str, list[SyntheticSegment]] = {}
         self._batch: list[Group] = []
         self._epochs_left = 0
         self._newest = 0
@@ -125,20 +125,21 @@ class WMPO:
             del self._kept[old]
 
     def imagined(self, segment: SyntheticSegment) -> str:
-        """A group is complete when a rollout of another start follows."""
+        """A group is complete when a rollout of another start follows from the same world model."""
         if not segment.on_policy:
             return "off policy"
         reason = reason_to_reject(segment, self.config, self.learner.task, self._newest)
         if reason:
             return reason
         self._newest = max(self._newest, segment.world_model_version)
-        if self._open and _origin(self._open[0]) != _origin(segment):
-            self._close()
-        self._open.append(segment)
+        rollouts = self._open.setdefault(segment.publisher, [])
+        if rollouts and _origin(rollouts[0]) != _origin(segment):
+            self._close(rollouts)
+            self._open[segment.publisher] = rollouts = []
+        rollouts.append(segment)
         return ""
 
-    def _close(self) -> None:
-        rollouts, self._open = self._open, []
+    def _close(self, rollouts: list[SyntheticSegment]) -> None:
         rewards = torch.tensor([float(rollout.success) for rollout in rollouts])
         advantages = group_advantages(rewards)
         weights = self._kept.get(rollouts[0].policy_version)
@@ -211,13 +212,13 @@ class WMPO:
         self.counts = Counter(state["counts"])
         self.groups.clear()
         self._kept.clear()
-        self._open, self._batch, self._epochs_left, self._newest = [], [], 0, 0
+        self._open.clear()
+        self._batch, self._epochs_left, self._newest = [], 0, 0
 
 
 def _origin(segment: SyntheticSegment) -> tuple[object, ...]:
     """What the rollouts of a group have in common."""
     return (
-        segment.publisher,
         segment.effective_step,
         segment.source_episode,
         segment.source_step,
