@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.weights import pack
 from worldsample_policy.behaviour_cloning import log_likelihood
 from worldsample_policy.debug import make_episode, make_task, tiny_config
+from worldsample_policy.imagined_acting import BatchActor
 from worldsample_policy.learner import Learner
 from worldsample_policy.wmpo import WMPO, clipped_objective, group_advantages
 
@@ -188,3 +190,32 @@ def test_grpo_goes_on_from_a_checkpoint_with_its_optimizer(tmp_path: Path) -> No
     first, second = learner.actor_state(), other.actor_state()
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert wmpo(other).counts["learned"] == 4
+
+
+def test_grpo_learns_what_is_rewarded() -> None:
+    """The policy acts for one step and is rewarded where it went right (action 0 above 0.3): as in a run,
+    sampled by the weights that were published, learned from by version."""
+    learner = make_learner(gripper=False, std_min=0.1, grpo_groups=4, grpo_epochs=4, grpo_lr=3e-3)
+    actor = BatchActor(learner.config, learner.task)
+    rng = np.random.default_rng(0)
+    plain = segment(learner, False, 1, on_policy=True)
+    rates = []
+    for version in range(2, 22):
+        actor.receive(pack(learner.actor_state(), learner.architecture(), version))
+        learner.published(actor.use(version))
+        successes = []
+        for start in range(5):  # the fifth closes the fourth
+            actions = actor.act(np.repeat(plain.images[:1], 8, 0), np.repeat(plain.proprio[:1], 8, 0), rng)
+            for action in actions:
+                success = bool(action[0] > 0.3)
+                successes.append(success)
+                learner.add_synthetic(
+                    segment(
+                        learner, success, 1, images=plain.images, actions=action[None], source_step=start,
+                        policy_version=version, on_policy=True, world_model_version=1,
+                    )
+                )  # fmt: skip
+        rates.append(sum(successes) / len(successes))
+        for _ in range(4):
+            learner.update()
+    assert rates[0] < 0.6 and sum(rates[-3:]) / 3 > 0.9, rates
