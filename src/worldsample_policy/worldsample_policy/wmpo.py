@@ -4,13 +4,14 @@ Taken from it: the policy starts as an imitation of the demonstrations; then GRP
 the policy acts out a group of 8 imagined rollouts; r is the reward model's label of a rollout,
 
     A_i = (r_i - mean(r)) / (std(r) + eps)                              of all steps of rollout i of the group
-    L = -E[min(w A, clip(w, 1 - 0.2, 1 + 0.28) A)],  w = pi(a|s) / pi_old(a|s)
+    L = -mean_i mean_t min(w A_i, clip(w, 1 - 0.2, 1 + 0.28) A_i),  w = pi(a_t|s_t) / pi_old(a_t|s_t)
 
 Groups of equal rewards say nothing and are dropped (dynamic sampling). No KL term, no value function.
 
 Ours, simplified:
-- The policy is that of the other methods (:mod:`networks`), not a vision-language-action model; the mean is
-  over control steps, as theirs is over tokens, and w is that of a whole action.
+- The policy is that of the other methods (:mod:`networks`), not a vision-language-action model; w is that of
+  a whole action. Every rollout counts alike, as in GRPO (Shao et al. 2024), however long it is: successes end
+  early, and in a mean over all steps failures would outweigh them.
 - Start states come from anywhere in real episodes (demonstrations, interventions, newest episodes), theirs
   are initial states: a rollout of ``worldmodel.imagination.policy_horizon`` steps then sees the end.
 - Rollouts that the guards refuse (uncertain, out of the workspace, undecided) are missing from their group;
@@ -71,6 +72,7 @@ class Group:
     Attributes:
         latent: (N, V, C, h, w) float16. proprio: (N, P) standardised. action: (N, 7).
         advantage: (N,), of each step's rollout. old_log_prob: (N,) nats, under the weights that acted.
+        weight: (N,), of each step in the mean; a group's sum is 1.
     """
 
     latent: Tensor
@@ -78,6 +80,7 @@ class Group:
     action: Tensor
     advantage: Tensor
     old_log_prob: Tensor
+    weight: Tensor
 
 
 class WMPO:
@@ -159,12 +162,13 @@ class WMPO:
         action = torch.cat([torch.from_numpy(rollout.actions) for rollout in rollouts]).to(device)
         lengths = torch.tensor([len(rollout) for rollout in rollouts])
         advantage = advantages.repeat_interleave(lengths).to(device)
+        weight = (1.0 / (len(rollouts) * lengths)).repeat_interleave(lengths).to(device)
         newest = self.parameters.flat.detach().clone()
         self.parameters.flat.data.copy_(weights)
         features = learner.sac.projection(learner.floating(latent), proprio)
         old_log_prob = log_likelihood(learner.sac, features, action)
         self.parameters.flat.data.copy_(newest)
-        return Group(latent, proprio, action, advantage, old_log_prob)
+        return Group(latent, proprio, action, advantage, old_log_prob, weight)
 
     # --- updates ---
 
@@ -178,14 +182,14 @@ class WMPO:
         if not self._epochs_left:
             return None
         self._epochs_left -= 1
-        latent, proprio, action, advantage, old_log_prob = (
+        latent, proprio, action, advantage, old_log_prob, weight = (
             torch.cat([getattr(group, name) for group in self._batch])
-            for name in ("latent", "proprio", "action", "advantage", "old_log_prob")
+            for name in ("latent", "proprio", "action", "advantage", "old_log_prob", "weight")
         )
         features = sac.projection(self.learner.floating(latent), proprio)
         ratio = (log_likelihood(sac, features, action) - old_log_prob).clamp(-20.0, 20.0).exp()
         objective = clipped_objective(ratio, advantage, config.grpo_clip_low, config.grpo_clip_high)
-        loss = -objective.mean()
+        loss = -(weight * objective).sum() / len(self._batch)
         outside = (ratio < 1.0 - config.grpo_clip_low) | (ratio > 1.0 + config.grpo_clip_high)
         return (
             "grpo",
