@@ -120,6 +120,12 @@ def test_methods_are_known_and_named_once(names: str) -> None:
         variants.method_variants(names)
 
 
+def test_a_method_may_be_compared_with_another_setting() -> None:
+    plain, faster = variants.method_variants("hil_serl,hil_serl+learner.utd=4")
+    assert faster == Variant("hil_serl+learner.utd=4", "hil_serl", ("learner.utd=4",))
+    assert plain.folder == "hil_serl" and faster.folder == "hil_serl-hil_serl_learner.utd_4"
+
+
 @pytest.mark.parametrize("what", BENCHES)
 def test_help_of_a_measurement_needs_the_standard_library_only(what: str) -> None:
     """As on a machine where nothing is installed yet."""

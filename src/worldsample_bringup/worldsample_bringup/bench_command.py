@@ -64,7 +64,7 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
         "--methods",
         default="hil_serl,worldsample",
         metavar="A,B",
-        help="files of config/methods (default: %(default)s)",
+        help="files of config/methods (default: %(default)s); hil_serl+learner.utd=4: with another setting",
     )
     _add_grid_options(method)
     _add_grid_options(_add(benches, "ablation", _ablation, SETTINGS_HELP))

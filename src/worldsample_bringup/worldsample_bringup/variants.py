@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from worldsample_bringup.configuration import known
@@ -35,7 +36,9 @@ class Variant:
     @property
     def folder(self) -> str:
         """Its part of a run folder's name. The plain method's run is the same in every comparison."""
-        return f"{self.method}-{self.name}" if self.overrides else self.method
+        if not self.overrides:
+            return self.method
+        return f"{self.method}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', self.name)}"
 
 
 ABLATION = (
@@ -48,7 +51,7 @@ ABLATION = (
 
 
 def method_variants(names: str) -> tuple[Variant, ...]:
-    """Plain methods by their names, separated by commas.
+    """Methods by their names, separated by commas; ``name+section.key=value`` is one with another setting.
 
     Raises:
         ConfigError: an unknown one, one named twice, or none.
@@ -56,7 +59,11 @@ def method_variants(names: str) -> tuple[Variant, ...]:
     methods = [name.strip() for name in names.split(",") if name.strip()]
     if not methods or len(set(methods)) != len(methods):
         raise ConfigError(f"--methods names every method once, separated by commas, got {names!r}")
-    return tuple(Variant(name, choose(name, known("methods"), "method")) for name in methods)
+    variants = []
+    for name in methods:
+        method, *settings = name.split("+")
+        variants.append(Variant(name, choose(method, known("methods"), "method"), tuple(settings)))
+    return tuple(variants)
 
 
 def task_names(names: str) -> tuple[str, ...]:

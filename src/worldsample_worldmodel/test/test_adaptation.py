@@ -14,6 +14,7 @@ from worldsample_worldmodel.adaptation import Adaptation
 from worldsample_worldmodel.checkpoint import CheckpointError
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.episodes import Episode
+from worldsample_worldmodel.imagination import ActingPolicy
 from worldsample_worldmodel.node_config import GateConfig, ImaginationConfig, RewardModelConfig
 
 TASK = TaskConfig(
@@ -80,6 +81,33 @@ def test_the_whole_life(adaptation: Adaptation, episodes: list[Episode], tmp_pat
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(CheckpointError, match="cannot be read"):
         restored.load(path)
+
+
+class Right:
+    """A policy that goes right."""
+
+    def act(
+        self, images: np.ndarray, proprio: np.ndarray, rng: np.random.Generator | None = None
+    ) -> np.ndarray:
+        return np.tile(np.array([1.0] + [0.0] * 6, np.float32), (len(images), 1))
+
+
+def test_what_if_nobody_had_helped(adaptation: Adaptation, episodes: list[Episode]) -> None:
+    helped = np.zeros(12, np.bool_)
+    helped[[5, 6, 7, 10]] = True
+    demo = replace(episodes[8], demo=True, interventions=np.ones(12, np.bool_))
+    assert not len(demo.takeovers()) and not len(episodes[7].takeovers())
+    adaptation.add(replace(episodes[5], interventions=helped))
+    adaptation.train(1)
+    adaptation.release()
+    imagination, memory = adaptation.imagination, adaptation.memory.training
+    acting = ActingPolicy(Right(), 3)
+    made = imagination.generate(memory, 24, acting=acting, takeovers=True)
+    assert made and {segment.source_episode for segment in made} == {5}
+    assert {segment.source_step for segment in made} <= {2, 3, 4, 5, 7, 8, 9, 10}
+    assert all(segment.on_policy and (segment.actions[:, 0] == 1.0).all() for segment in made)
+    with pytest.raises(ValueError, match="no person took over"):
+        imagination.generate(memory[:4], 1, acting=acting, takeovers=True)
 
 
 def test_weights_with_nan_are_not_released(adaptation: Adaptation) -> None:

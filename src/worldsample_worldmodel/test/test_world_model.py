@@ -59,7 +59,7 @@ def test_guests_of_the_bank_serve_themselves_only(episodes: list[Episode]) -> No
 
 @pytest.mark.parametrize("size", [32, 64])
 def test_shapes_and_determinism(tiny: WorldModelConfig, episodes: list[Episode], size: int) -> None:
-    config = replace(tiny, image_size=size)
+    config = replace(tiny, image_size=size, noise=1.0)
     big = [replace(e, images=e.images.repeat(size // 32, 2).repeat(size // 32, 3)) for e in episodes]
     trainer = Trainer(config)
     trainer.remember(big)

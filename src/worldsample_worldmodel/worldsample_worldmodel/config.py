@@ -17,6 +17,9 @@ class WorldModelConfig:
         flow_modes: terms of the bilinear flow (see :mod:`worldsample_worldmodel.frame_decoder`).
         keypoints: learned keypoints per view.
         horizon: steps of a generated segment, control steps.
+        noise: so much of the proprioception's predicted deviation is drawn once per imagined segment. 0: what
+            differs from segment to segment is the member of the ensemble. A deviation covers rare contacts
+            too: drawn, it puts every arm beside what its own pictures show.
         batch: segments per update.
         frames_per_segment: horizons decoded per segment in an update.
         motions: segments without images per update, for the dynamics.
@@ -35,6 +38,7 @@ class WorldModelConfig:
     flow_modes: int = 8
     keypoints: int = 8
     horizon: int = 8
+    noise: float = 0.0
     batch: int = 8
     frames_per_segment: int = 3
     motions: int = 64
@@ -52,5 +56,7 @@ class WorldModelConfig:
             raise ValueError(f"image_size must be a multiple of 32, got {self.image_size}")
         if min(self.width, self.latent, self.members, self.horizon, self.batch, self.frames_per_segment) < 1:
             raise ValueError("sizes of the world model must be at least 1")
+        if self.noise < 0.0:
+            raise ValueError(f"noise must not be negative, got {self.noise}")
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"average must be in [0, 1), got {self.average}")

@@ -2,13 +2,13 @@
 
 Every member predicts the proprioception of each step as a Gaussian, and carries what the pixels need to know
 (does the finger touch, how deep is it pressed) in its hidden state. A segment is imagined with one member
-from its beginning to its end. Training follows the means, so the deviation of step h is that of the whole
-error after h steps: it is drawn once per segment and added to the mean of each step,
+from its beginning to its end: equal actions may end differently where the members do not agree, which is
+where the future is uncertain. Training follows the means, so the deviation of step h is that of the whole
+error after h steps. Where ``noise`` is set, it is drawn once per segment and added to the mean of each step,
 
-    x_h = mean_h + sigma_h z,   z ~ N(0, 1) once per segment,
+    x_h = mean_h + noise * sigma_h z,   z ~ N(0, 1) once per segment,
 
-and never fed back, where it would be counted again at every step. The members' disagreement is what the model
-does not know.
+and never fed back, where it would be counted again at every step.
 """
 
 from __future__ import annotations

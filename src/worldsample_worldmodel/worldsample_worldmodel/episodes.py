@@ -25,6 +25,7 @@ class Episode:
         demo: it is a demonstration.
         seed: of the reset, where a simulator can repeat it.
         policy_versions: ``(T,) int64``, of the weights that acted at each step; empty where nobody knows.
+        interventions: ``(T,) bool``, a person acted at each step; empty where nobody knows.
         commanded: the T + 1 poses that were commanded before each step and after the last one; None where
             nobody has worked them out (:meth:`traced`).
     """
@@ -37,6 +38,7 @@ class Episode:
     demo: bool = False
     seed: int = -1
     policy_versions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    interventions: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     commanded: Commanded | None = None
 
     def __len__(self) -> int:
@@ -45,6 +47,12 @@ class Episode:
     def policy_version(self, step: int) -> int:
         """Of the weights that acted at ``step``; 0 where nobody knows."""
         return int(self.policy_versions[step]) if step < len(self.policy_versions) else 0
+
+    def takeovers(self) -> NDArray[np.int64]:
+        """The steps at which a person took over from the policy."""
+        if self.demo or not len(self.interventions):
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(np.diff(self.interventions.astype(np.int8)) == 1) + 1
 
     def traced(self, law: CommandLaw) -> Episode:
         """The same episode with what was commanded in it."""
@@ -92,6 +100,7 @@ def episode_from_transitions(transitions: Sequence[Transition]) -> Episode:
         number=first.episode,
         demo=first.source == "demo",
         policy_versions=np.array([transition.policy_version for transition in transitions], np.int64),
+        interventions=np.array([transition.intervention for transition in transitions], np.bool_),
     ).validate()
 
 

@@ -73,6 +73,8 @@ class ImaginationConfig:
         uncertainty_limit: root mean square error of pixels (0..1) expected of a frame, above which the
             segment is rejected.
         box_margin: m, by which the imagined end effector may leave the task's workspace box.
+        before_takeover: steps; an imagined segment that asks what if nobody had helped starts up to so many
+            before the person took over.
         undecided: half width of the band around the reward model's threshold in which a segment's last frame
             must not end, unless it has already succeeded.
         policy_horizon: control steps of a segment in which the policy acts; 0: the model's own horizon, for
@@ -83,6 +85,7 @@ class ImaginationConfig:
     min_length: int = 3
     uncertainty_limit: float = 0.12
     box_margin: float = 0.03
+    before_takeover: int = 3
     undecided: float = 0.05
     policy_horizon: int = 0
     group: int = 1
@@ -110,6 +113,7 @@ class WorldModelNodeConfig(WorldModelUse):
             :mod:`worldsample_core.imagined_policy`); "": it does not.
         policy_share: of the segments, those in which the policy acts; in the others the real actions are
             perturbed.
+        takeover_share: of the policy's segments, those that start where a person took over from it.
         reward_segments: generated segments of real actions, with known labels, for a fit of the reward model.
         model, reward, gate, imagination, counterfactual: see there.
     """
@@ -125,6 +129,7 @@ class WorldModelNodeConfig(WorldModelUse):
     backlog: int = 64
     policy: str = "worldsample_policy.imagined_acting:make"
     policy_share: float = 0.75
+    takeover_share: float = 0.3
     reward_segments: int = 64
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
     reward: RewardModelConfig = field(default_factory=RewardModelConfig)
@@ -140,8 +145,11 @@ class WorldModelNodeConfig(WorldModelUse):
             raise ValueError(
                 "release_every, generation_batch, recent_episodes and memory_steps must be at least 1"
             )
-        if not 0.0 <= self.policy_share <= 1.0:
-            raise ValueError(f"policy_share must be in [0, 1], got {self.policy_share}")
+        if not (0.0 <= self.policy_share <= 1.0 and 0.0 <= self.takeover_share <= 1.0):
+            raise ValueError(
+                f"policy_share and takeover_share must be in [0, 1], got {self.policy_share}, "
+                f"{self.takeover_share}"
+            )
         if not 0.0 <= self.recent_share <= 1.0 or self.backlog < 1 or self.reward_segments < 0:
             raise ValueError("need 0 <= recent_share <= 1, backlog >= 1 and reward_segments >= 0")
         for name in ("image_size", "device"):

@@ -176,7 +176,8 @@ class WorldModel(nn.Module):
             first_proprio, proprio: ``(B, 10)``, of these frames.
             actions: ``(B, H, 7)``, all steps are then decoded together; or a policy, which acts on what has
                 been imagined so far, for ``horizon`` steps.
-            rng: draws the member and the noise of each segment; without it, the mean of the first member.
+            rng: draws the member of each segment, and its noise where there is any; without it, the first
+                member, without noise.
             batch: frames decoded at once.
             own: of the B segments, which frames of their own episodes may be copied.
             commanded: what was commanded at each start; None: where the arm is.
@@ -197,7 +198,9 @@ class WorldModel(nn.Module):
         origin = self.standardise(tensor(first_proprio))
         noise, member = None, torch.zeros(count, dtype=torch.long, device=device)
         if rng is not None:
-            noise = tensor(rng.standard_normal((count, PROPRIO_DIM), np.float32)).clamp_(-2.0, 2.0)
+            if self.config.noise:
+                drawn = rng.standard_normal((count, PROPRIO_DIM), np.float32).clip(-2.0, 2.0)
+                noise = tensor(self.config.noise * drawn)
             member = tensor(rng.integers(self.config.members, size=(count,)))
         images = np.empty((count, horizon, *current.shape[1:]), np.uint8)
         variance = torch.empty((count, horizon), device=device)

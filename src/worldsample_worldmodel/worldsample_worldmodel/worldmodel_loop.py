@@ -350,23 +350,29 @@ class WorldModelLoop:
         from_recent = int(rng.binomial(count, self.config.recent_share)) if older else count
         made = 0
         for source, starts in ((recent, from_recent), (older, count - from_recent)):
-            by_policy = group * int(rng.binomial(starts, self.config.policy_share)) if acting else 0
-            share = group * starts
-            while share:
-                if not self.run.lockstep and self.backpressure.holds:
-                    return  # the learner does not keep up: more would only grow old
-                batch = min(by_policy or share, max(group, self.config.generation_batch // group * group))
-                acts = acting if by_policy else None
-                by_policy, share = by_policy - (batch if by_policy else 0), share - batch
-                made += batch
-                self.detail = f"imagining, {made} of {group * count} segments"
-                try:
-                    segments = self.adaptation.imagination.generate(source, batch, rng, acts)
-                except ValueError:  # no episode is long enough
-                    break
-                for segment in segments:
-                    self._publish(segment, end)
-                yield
+            by_policy = int(rng.binomial(starts, self.config.policy_share)) if acting else 0
+            helped = int(rng.binomial(by_policy, self.config.takeover_share))
+            if not any(len(episode.takeovers()) for episode in source):
+                helped = 0
+            for many, acts, takeovers in (
+                (group * helped, acting, True),
+                (group * (by_policy - helped), acting, False),
+                (group * (starts - by_policy), None, False),
+            ):
+                left = many
+                while left:
+                    if not self.run.lockstep and self.backpressure.holds:
+                        return  # the learner does not keep up: more would only grow old
+                    batch = min(left, max(group, self.config.generation_batch // group * group))
+                    left, made = left - batch, made + batch
+                    self.detail = f"imagining, {made} of {group * count} segments"
+                    try:
+                        segments = self.adaptation.imagination.generate(source, batch, rng, acts, takeovers)
+                    except ValueError:  # no episode is long enough
+                        break
+                    for segment in segments:
+                        self._publish(segment, end)
+                    yield
 
     def _acting(self, finished: Sequence[FinishedEpisode]) -> ActingPolicy | None:
         """The policy with the weights that acted last in these episodes; None before there are any."""
