@@ -24,6 +24,7 @@ def test_a_quick_run(tmp_path: Path, method: str, domain: str, said: str) -> Non
             *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
             *("--quick", "--method", method, "--machine", "cpu", "--steps", "100"),
             *("run.eval_every=0", "run.demos=2", "run.final_eval_episodes=1", "worldmodel.patience=15.0"),
+            *("learner.imitation_updates=20", "worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
         ],
         cwd=tmp_path,
         env={**os.environ, "ROS_DOMAIN_ID": domain},
@@ -39,5 +40,5 @@ def test_a_quick_run(tmp_path: Path, method: str, domain: str, said: str) -> Non
     assert summary["synthetic_transitions"] > 0 and summary["checkpoint"] == "checkpoints/step_100"
     learner = read_history(folder.metrics).statuses["learner"]
     assert any(said in str(record["detail"]) for record in learner)
-    assert learner[-1]["updates"] == 100 + (100 - 19) * (1 if method == "wmpo" else 2)
+    assert learner[-1]["updates"] == 20 + (100 - 19) * (1 if method == "wmpo" else 2)
     assert learner[-1]["skipped_updates"] == 0
