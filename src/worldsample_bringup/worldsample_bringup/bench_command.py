@@ -26,6 +26,8 @@ BENCHES = {
     "Every run is kept: Ctrl-C loses nothing, and the same command goes on where it was.",
     "ablation": "The same of WorldSample whole, without its schedule, without its selection, without both,\n"
     "and of HiL-SERL.",
+    "table1": "The paper's table: five tasks, four methods, each a real training run on the same budget.\n"
+    "Finished cells are kept, cells that were not run stay empty.",
 }
 SETTINGS_HELP = """\
 settings:
@@ -66,6 +68,17 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     )
     _add_grid_options(method)
     _add_grid_options(_add(benches, "ablation", _ablation, SETTINGS_HELP))
+    table1 = _add(benches, "table1", _table1, SETTINGS_HELP)
+    table1.add_argument("--tasks", default="", metavar="A,B", help="run these only (default: all five)")
+    table1.add_argument("--methods", default="", metavar="A,B", help="run these only (default: all four)")
+    table1.add_argument(
+        "--budget",
+        default="",
+        metavar="N",
+        help="real steps of each run, or task=N,task=N (default: the tasks')",
+    )
+    table1.add_argument("--show", action="store_true", help="run nothing: the table of what is there")
+    _add_run_options(table1, "500", "runs/bench/table1", "benchmarks/results/table1.json, .md and .png")
 
 
 def _add(benches: Any, name: str, run: Callable[..., int], epilog: str = "") -> argparse.ArgumentParser:
@@ -89,24 +102,30 @@ def _add_quick(parser: argparse.ArgumentParser) -> None:
 def _add_grid_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default=DEFAULT_TASK, metavar="NAME", help="default: %(default)s")
     parser.add_argument(
+        "--steps", type=int, metavar="N", help="budget of real steps of each run (default: the task's)"
+    )
+    _add_run_options(parser, "250", "runs/bench/method", "benchmarks/results/<what>-<task>.json")
+
+
+def _add_run_options(parser: argparse.ArgumentParser, every: str, out: str, results: str) -> None:
+    parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
     )
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="budget of real steps of each run (default: the task's)"
-    )
-    parser.add_argument(
-        "--eval-every", type=int, metavar="N", help="real steps between evaluations (default: 250; quick: 60)"
+        "--eval-every",
+        type=int,
+        metavar="N",
+        help=f"real steps between evaluations (default: {every}; quick: 60)",
     )
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="runs side by side (default: %(default)s)"
     )
     _add_quick(parser)
-    parser.add_argument("--out", metavar="DIR", help="where the run folders go (default: runs/bench/method)")
+    parser.add_argument("--out", metavar="DIR", help=f"where the run folders go (default: {out})")
     parser.add_argument(
         "--results",
         metavar="FILE",
-        help="where the result goes (default: benchmarks/results/<what>-<task>.json; with --quick or "
-        "settings in --out)",
+        help=f"where the result goes (default: {results}; with --quick or settings in --out)",
     )
 
 
@@ -168,6 +187,31 @@ def _compare(options: argparse.Namespace, variants: Any) -> int:
     )
     result, table, code = compare(comparison)
     print(table)
+    if options.json:
+        print(json.dumps(result))
+    return code
+
+
+def _table1(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench_table1 import Table, measure
+
+    asked = Table(
+        tasks=options.tasks,
+        methods=options.methods,
+        seeds=options.seeds,
+        budget=options.budget,
+        eval_every=options.eval_every,
+        jobs=options.jobs,
+        quick=options.quick,
+        settings=tuple(options.rest),
+        out=options.out or "",
+        results=options.results or "",
+        command=this_command(),
+        show=options.show,
+    )
+    result, text, code = measure(asked)
+    print(text)
     if options.json:
         print(json.dumps(result))
     return code

@@ -147,7 +147,8 @@ def resolve(asked: Comparison, variant: Variant) -> Settings:
         overrides=asked.overrides(variant),
     )
     settings = plan(request, asked.root / ".new").settings
-    if settings.worldmodel.get("enabled") and not settings.learner.get("pacing"):
+    learner = settings.learner
+    if settings.worldmodel.get("enabled") and not learner["pacing"] and learner["algorithm"] == "sac":
         raise ConfigError(
             f"{variant.name} imagines for nothing: it has a world model, but learner.pacing=false keeps "
             "what is imagined out of training.\n"

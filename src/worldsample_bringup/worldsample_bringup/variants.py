@@ -9,6 +9,9 @@ from worldsample_bringup.configuration import known
 from worldsample_core.config import ConfigError, choose
 
 BASELINE, OURS = "hil_serl", "worldsample"
+TASKS = ("pushing", "insertion", "sorting", "pick_place", "assembly")
+METHODS = ("vlaw", "wmpo", BASELINE, OURS)
+"""Columns and rows of the paper's table, in its order."""
 
 NO_SCHEDULE = "learner.pacing_schedule=false"
 """rho stays at its maximum instead of following the policy's entropy."""
@@ -61,3 +64,13 @@ def method_variants(names: str) -> tuple[Variant, ...]:
         method, *settings = name.split("+")
         variants.append(Variant(name, choose(method, known("methods"), "method"), tuple(settings)))
     return tuple(variants)
+
+
+def task_names(names: str) -> tuple[str, ...]:
+    """Of the paper's tasks, by their names, separated by commas; "": all.
+
+    Raises:
+        ConfigError: an unknown one.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    return tuple(choose(name, TASKS, "task") for name in wanted) or TASKS

@@ -74,3 +74,17 @@ def test_equal_seeds_give_equal_actions_and_inactive_dimensions_stay_zero() -> N
     first, second = (actor.act(images, proprio, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert not first[:, ~make_task().active_mask].any()
+
+
+def test_with_wmpo_the_grippers_command_is_drawn_from_its_logits() -> None:
+    """Otherwise it is the likeliest, as on the robot."""
+    images, proprio = observations(1, tiny_config().image_size)
+    images, proprio = np.repeat(images, 300, 0), np.repeat(proprio, 300, 0)
+    drawn = {}
+    for algorithm in ("sac", "wmpo"):
+        config = tiny_config(algorithm=algorithm)
+        actor = BatchActor(config, make_task())
+        actor.receive(weights(config, 1))
+        actor.use(1)
+        drawn[algorithm] = actor.act(images, proprio, np.random.default_rng(0))[:, 6]
+    assert len(set(drawn["sac"])) == 1 and len(set(drawn["wmpo"])) == 3

@@ -1,7 +1,8 @@
 """Every hyperparameter of the learner and the actor, each with where it comes from.
 
 Sources: [RLPD] Ball et al. 2023, ikostrikov/rlpd; [HiL-SERL] Luo et al. 2024, rail-berkeley/hil-serl; [DrQ]
-Yarats et al. 2021; [ours] chosen here, by measurement where the comment says so (docs/learner.md).
+Yarats et al. 2021; [WMPO] WM-PO/WMPO; [ours] chosen here, by measurement
+where the comment says so (docs/learner.md).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 ENCODERS = ("random", "autoencoder", "efficientnet_lite0", "learned")
 PRECISIONS = ("highest", "high", "medium")
 RETURNS = ("one_step", "multi_step")
+ALGORITHMS = ("sac", "wmpo", "vlaw")
 HEADS = ("linear", "spatial_embedding")
 
 
@@ -18,6 +20,9 @@ HEADS = ("linear", "spatial_embedding")
 class LearnerConfig:
     """Settings of `Learner` and `Actor`. Defaults are the `cpu` machine: 64x64 images, two cores."""
 
+    algorithm: str = "sac"
+    """How the policy learns: one of `ALGORITHMS`; sac: HiL-SERL and WorldSample, the others in the files of
+    their names."""
     seed: int = 0
     """Seed of the weights, of augmentation and of batch sampling."""
     device: str = "cpu"
@@ -154,6 +159,24 @@ class LearnerConfig:
     synthetic_box_margin: float = 0.03
     """m, by which the imagined end effector may leave the workspace box [ours]."""
 
+    # --- wmpo, vlaw -----------------------------------------------------------------------------------------
+    imitation_updates: int = 2000
+    """Updates of imitation on the demonstrations before the loop, in place of `pretrain_updates` [ours]."""
+    imitate_interventions: bool = False
+    """Whether every intervention joins the demonstrations that are imitated; without, it is a real step like
+    any other [ours]."""
+    grpo_lr: float = 3e-5
+    """wmpo: Adam step size after the imitation; 1e-4 takes half of all steps out of the clip within four
+    updates on the same groups [ours, measured]."""
+    grpo_groups: int = 4
+    """wmpo: groups of rollouts per update [ours]."""
+    grpo_epochs: int = 4
+    """wmpo: updates on the same groups [ours]."""
+    grpo_clip_low: float = 0.2
+    """wmpo: how far the ratio of new to old probability may fall below 1 [WMPO]."""
+    grpo_clip_high: float = 0.28
+    """wmpo: how far it may rise above 1 [WMPO]."""
+
     # --- gripper --------------------------------------------------------------------------------------------
     gripper_penalty: float = -0.02
     """Reward of a gripper command that switches the gripper [HiL-SERL]."""
@@ -176,6 +199,11 @@ class LearnerConfig:
     compile: bool = False
     """Whether the losses run through torch.compile (needs a C++ compiler; a minute at start) [ours]."""
 
+    @property
+    def updates_before(self) -> int:
+        """Updates on the demonstrations before the loop starts."""
+        return self.pretrain_updates if self.algorithm == "sac" else self.imitation_updates
+
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
             raise ValueError(f"learner.encoder is {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
@@ -186,6 +214,12 @@ class LearnerConfig:
                 f"learner.matmul_precision is {self.matmul_precision!r}; choose one of "
                 f"{', '.join(PRECISIONS)}"
             )
+        if self.algorithm not in ALGORITHMS:
+            raise ValueError(
+                f"learner.algorithm is {self.algorithm!r}; choose one of {', '.join(ALGORITHMS)}"
+            )
+        if self.algorithm != "sac" and self.pacing:
+            raise ValueError(f"learner.pacing is of SAC: {self.algorithm} decides itself what it takes")
         if self.synthetic_returns not in RETURNS:
             raise ValueError(
                 f"learner.synthetic_returns is {self.synthetic_returns!r}; choose one of {', '.join(RETURNS)}"
@@ -205,6 +239,8 @@ class LearnerConfig:
             "synthetic_capacity",
             "synthetic_augmentations",
             "synthetic_versions",
+            "grpo_groups",
+            "grpo_epochs",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"learner.{name} is {getattr(self, name)}; it must be at least 1")

@@ -64,7 +64,10 @@ class BatchActor:
         actions = np.zeros((len(images), 7), np.float32)
         actions[:, self._active] = sac.actor.sample(features, noise).action.numpy()
         if sac.gripper is not None:
-            choice = sac.gripper(features).argmax(1).numpy()
+            values = sac.gripper(features).numpy()
+            if self.config.algorithm == "wmpo":  # logits, and it learns from what it has drawn
+                values = values + rng.gumbel(size=values.shape)
+            choice = values.argmax(1)
             actions[:, GRIPPER] = np.array(GRIPPER_COMMANDS, np.float32)[choice]
         return actions
 

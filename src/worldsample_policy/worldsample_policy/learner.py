@@ -1,5 +1,5 @@
-"""The learning side: transitions in, updates, weights out. Drives encoder, replay and SAC; knows nothing of
-ROS."""
+"""The learning side: transitions in, updates, weights out. Drives encoder, replay and SAC (or another
+algorithm in its place); knows nothing of ROS."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
 from worldsample_policy import checkpoint
 from worldsample_policy.agent import Agent
+from worldsample_policy.algorithm import Algorithm, make_algorithm
 from worldsample_policy.checkpoint import CheckpointError
 from worldsample_policy.config import LearnerConfig
 from worldsample_policy.encoder import Frames, random_shift, shifted_copies
@@ -34,7 +35,8 @@ GRIPPER_OPENING = 6
 
 
 class Learner:
-    """SAC on prior data over encoded frames (HiL-SERL's learner).
+    """SAC on prior data over encoded frames (HiL-SERL's learner); with `config.algorithm`, another way to
+    learn the same policy (:mod:`worldsample_policy.algorithm`).
 
     Use: `add` demonstrations, `adapt_encoder`, optionally `pretrain`; then for each real transition `add`,
     then `config.utd` times `update`; now and then `actor_state` to publish and `save`.
@@ -72,14 +74,23 @@ class Learner:
         self.mixer: DataMixer = mixer or self.pacing or RealData(self.replay)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
 
-        sac.flatten()
-        self.trained: dict[str, list[FlatParameters]] = {
-            "critic": [sac.flat_projection, sac.flat_critics],
-            "actor": [sac.flat_actor, sac.flat_projection] if config.actor_trains_head else [sac.flat_actor],
-            "temperature": [sac.flat_temperature],
-        }
+        self.algorithm: Algorithm | None = make_algorithm(self)
+        self.trained: dict[str, list[FlatParameters]]
+        rates: dict[str, float] = {}
+        if self.algorithm is not None:
+            rates = self.algorithm.rates
+            self.trained = {name: [self.algorithm.parameters] for name in rates}
+        else:
+            sac.flatten()
+            self.trained = {
+                "critic": [sac.flat_projection, sac.flat_critics],
+                "actor": [sac.flat_actor, sac.flat_projection]
+                if config.actor_trains_head
+                else [sac.flat_actor],
+                "temperature": [sac.flat_temperature],
+            }
         self.optimizers = {
-            name: torch.optim.Adam([p.flat for p in parts], config.lr, fused=True)
+            name: torch.optim.Adam([p.flat for p in parts], rates.get(name, config.lr), fused=True)
             for name, parts in self.trained.items()
         }
         self.critic_loss, self.actor_loss = sac.critic_loss, sac.actor_loss
@@ -133,24 +144,36 @@ class Learner:
     def add_synthetic(self, segment: SyntheticSegment) -> bool:
         """Queue an imagined segment, where the guards let it in; every refusal is counted by its reason.
 
-        Returns whether it was queued. Without Policy-Paced Learning, or before the encoder is fitted, nothing
-        is.
+        Returns whether it was queued. Without Policy-Paced Learning or an algorithm that imagines, or before
+        the encoder is fitted, nothing is.
         """
-        pacing = self.pacing
-        if pacing is None or not bool(self.agent.encoder.fitted):
+        pacing, algorithm = self.pacing, self.algorithm
+        if (pacing is None and algorithm is None) or not bool(self.agent.encoder.fitted):
             return False
         size = self.config.image_size
         try:
             segment.validate()
             if segment.images.shape[2] != size:
                 raise InvalidObservation(f"imagined images are {segment.images.shape[2]}, not {size}")
+            if algorithm is not None:
+                return not algorithm.imagined(segment)
+            assert pacing is not None
             reason = pacing.reason_to_reject(segment)
         except InvalidObservation:
             reason = "malformed"
+        if pacing is None:
+            return False
         if reason:
             pacing.rejected[reason] += 1
             return False
-        rng = np.random.default_rng([self.config.seed, 13, pacing.accepted])
+        self.queue_segment(segment, pacing.accepted)
+        pacing.accepted += 1
+        return True
+
+    @torch.no_grad()
+    def queue_segment(self, segment: SyntheticSegment, number: int) -> None:
+        """Encode a segment that is let in, into the synthetic replay; `number` of those so far."""
+        rng = np.random.default_rng([self.config.seed, 13, number])
         copies = self.synthetic.frames.copies
         images = torch.from_numpy(segment.images)
         shifted = torch.cat([shifted_copies(frame, copies, self.shift_pixels, rng) for frame in images])
@@ -167,8 +190,26 @@ class Learner:
             Provenance(segment.source_episode, segment.source_step, segment.world_model_version),
             self.sac.gamma if segment.on_policy and self.config.synthetic_returns == "multi_step" else None,
         )
-        pacing.accepted += 1
-        return True
+
+    @torch.no_grad()
+    def encode_frames(
+        self, images: npt.NDArray[np.uint8], proprio: npt.NDArray[np.float32]
+    ) -> tuple[Tensor, Tensor]:
+        """Latents (N, *latent_shape) as frames are stored, and standardised proprioception (N, P), of frames
+        (N, V, H, W, 3) and (N, P), unshifted."""
+        latent = self.agent.encoder(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
+        state = self.agent.standardise(torch.from_numpy(np.ascontiguousarray(proprio)).to(self.device))
+        return latent.to(self.replay.frames.latents.dtype), state
+
+    @staticmethod
+    def floating(latent: Tensor) -> Tensor:
+        """Stored latents as the networks take them (`learned`: images stay bytes)."""
+        return latent if latent.dtype == torch.uint8 else latent.float()
+
+    @property
+    def detail(self) -> str:
+        """What an algorithm in place of SAC did with what was imagined; "" for SAC."""
+        return "" if self.algorithm is None else self.algorithm.detail
 
     def pacing_status(self) -> PacingReport | None:
         """What Policy-Paced Learning does at the moment; None where it is switched off."""
@@ -210,9 +251,12 @@ class Learner:
             transition.terminated,
             float(transition.observation.proprio[GRIPPER_OPENING]),
             demonstration=transition.source == "demo",
-            intervention=transition.intervention,
+            intervention=transition.intervention
+            and (self.algorithm is None or self.config.imitate_interventions),
         )
         self._last = (transition, next_observation)
+        if self.algorithm is not None:
+            self.algorithm.took(transition)
 
     def _known_frame(self, transition: Transition) -> int | None:
         """The frame of the observation, where it is the next frame of the transition before."""
@@ -245,10 +289,13 @@ class Learner:
         return bool(self.agent.encoder.fitted) and self.real_steps >= self.config.training_starts
 
     def pretrain(self, updates: int | None = None) -> dict[str, float]:
-        """Full updates with behaviour cloning on what the replay holds (the demonstrations). Returns the last
-        logs."""
+        """Full updates with behaviour cloning on what the replay holds (the demonstrations); with an
+        algorithm, its imitation of them. Returns the last logs."""
         logs: dict[str, float] = {}
-        for _ in range(self.config.pretrain_updates if updates is None else updates):
+        for _ in range(self.config.updates_before if updates is None else updates):
+            if self.algorithm is not None:
+                logs = self._step("imitation", *self.algorithm.imitation_loss())
+                continue
             logs = self.update(full=True, bc_weight=self.config.pretrain_bc_weight)
         return logs
 
@@ -261,16 +308,22 @@ class Learner:
 
     def update(self, full: bool | None = None, bc_weight: float | None = None) -> dict[str, float]:
         """One update: the critics, and on every `critic_actor_ratio`-th (or `full`) also actor and
-        temperature.
+        temperature; with an algorithm, one of its own, {} where it has nothing to learn from yet.
 
         Returns the losses and statistics as floats. The update ends at the first loss or gradient that is not
         finite, without a step on it; it is counted in `skipped_updates` and the logs are {"skipped": 1.0}.
         Raises LookupError on an empty replay.
         """
+        if self.algorithm is not None:
+            found = self.algorithm.loss()
+            if found is not None:
+                return self._step(*found)
+            self.updates += 1
+            return {}
         sac = self.sac
         self.mixer.real_steps = self.real_steps
         mixture = self.mixer.sample(self.config.batch_size)
-        real = self._augment(mixture.real)
+        real = self.augment(mixture.real)
         if full is None:
             full = (self.updates + 1) % self.config.critic_actor_ratio == 0
         self.updates += 1
@@ -278,7 +331,7 @@ class Learner:
         features = sac.features(real)
         loss, logs = self.critic_loss(real, features, self._noise(real))
         if mixture.synthetic is not None and mixture.rho > 0.0:
-            synthetic = self._augment(mixture.synthetic)
+            synthetic = self.augment(mixture.synthetic)
             imagined_features = sac.features(synthetic)
             with torch.no_grad():
                 q = sac.critic(imagined_features, sac.continuous(synthetic.action)).mean(0)
@@ -306,7 +359,14 @@ class Learner:
             self.mixer.observe_entropy(float(actor_logs["entropy"]))
         return {name: float(value) for name, value in logs.items()}
 
-    def _augment(self, batch: Batch) -> Batch:
+    def _step(self, name: str, loss: Tensor, logs: dict[str, Tensor]) -> dict[str, float]:
+        """An update of an algorithm's."""
+        self.updates += 1
+        if not self.apply(name, loss, logs):
+            return self._skip()
+        return {key: float(value) for key, value in logs.items()}
+
+    def augment(self, batch: Batch) -> Batch:
         """Random shifts of images (`learned`); `latent_noise` on latents, which were shifted on arrival.
 
         The noise is a random stretch of one drawn pool: fresh noise would cost as much as a network.
@@ -356,6 +416,11 @@ class Learner:
 
     # --- weights and checkpoints ----------------------------------------------------------------------------
 
+    def published(self, version: int) -> None:
+        """`actor_state`, as it is, is about to act under this version."""
+        if self.algorithm is not None:
+            self.algorithm.published(version)
+
     def architecture(self) -> dict[str, Any]:
         """What a receiver of `actor_state` must have been built as."""
         return self.agent.architecture()
@@ -400,6 +465,8 @@ class Learner:
             "replay": self.replay.counters(),
             "pacing": None if self.pacing is None else self.pacing.state(),
         }
+        if self.algorithm is not None:
+            counters["algorithm"] = self.algorithm.state()
         if replay:
             files["replay"] = self.replay.state()[0]
         checkpoint.write(Path(directory), files, counters)
@@ -434,6 +501,8 @@ class Learner:
             self._waiting, self._last = [], None
             if self.pacing is not None and counters.get("pacing"):
                 self.pacing.load_state(counters["pacing"])
+            if self.algorithm is not None:
+                self.algorithm.load_state(counters["algorithm"], counters["has_replay"])
             if counters["has_replay"]:
                 self.replay.load_state(files["replay"], counters["replay"])
                 self.real_steps, self.demo_steps = counters["real_steps"], counters["demo_steps"]

@@ -132,7 +132,7 @@ class LearnerLoop:
 
     def _begin_schedule(self) -> None:
         config = self.learner.config
-        pretrain = config.pretrain_updates if self.run.demos else 0
+        pretrain = config.updates_before if self.run.demos else 0
         self.schedule = UpdateSchedule(config.utd, config.training_starts, pretrain)
 
     # --- one piece of work ---
@@ -189,7 +189,8 @@ class LearnerLoop:
     def _update_if_owed(self) -> bool:
         if not self.updates_owed or not self.learner.ready or not self._take_synthetic():
             return False
-        self.state, self.detail = "training", self.following.detail if self.following else ""
+        self.state = "training"
+        self.detail = (self.following.detail if self.following else "") or self.learner.detail
         before = self.completed_steps
         logs = self.learner.update()
         self.logs.update(logs)
@@ -293,6 +294,7 @@ class LearnerLoop:
         completed = self.completed_steps
         self.weights_version += 1
         self.checkpoints.keep_version(self.weights_version)
+        self.learner.published(self.weights_version)
         self._published_at = completed
         self.outputs.publish_weights(
             pack(

@@ -22,6 +22,7 @@ from worldsample_policy.mixer import Mixture
 from worldsample_policy.pacing_schedule import PacingSchedule
 from worldsample_policy.q_selection import importance_weights, success_share
 from worldsample_policy.replay import Replay
+from worldsample_policy.synthetic_guards import reason_to_reject
 from worldsample_policy.synthetic_replay import SyntheticReplay
 
 Q_SMOOTHING = 0.98
@@ -82,19 +83,7 @@ class PolicyPacedMixer:
 
     def reason_to_reject(self, segment: SyntheticSegment) -> str:
         """ "" where the guards let a segment in; otherwise uncertainty, bounds, label or stale."""
-        config, task = self.config, self.task
-        if segment.world_model_version <= self.synthetic.newest - config.synthetic_versions:
-            return "stale"
-        if float(segment.uncertainty.max()) > config.synthetic_uncertainty:
-            return "uncertainty"
-        if segment.leaves_workspace(task, config.synthetic_box_margin):
-            return "bounds"
-        if bool(segment.actions[:, ~task.active_mask].any()):
-            return "bounds"
-        last = float(segment.success_probability[-1])
-        if (segment.success and last < 0.5) or (not segment.success and last > 0.5):
-            return "label"
-        return ""
+        return reason_to_reject(segment, self.config, self.task, self.synthetic.newest)
 
     # --- what an update is made of --------------------------------------------------------------------------
 

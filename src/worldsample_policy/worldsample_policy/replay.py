@@ -6,7 +6,7 @@ it. A transition enters exactly once, by its `seq`; gaps are reported so that th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -182,6 +182,8 @@ class Replay:
         self.frames = frames
         self.demonstrations = Buffer(capacity, frames)
         self.online = Buffer(capacity, frames)
+        self.successes = Buffer(capacity, frames)
+        """Steps of successful online episodes, where somebody keeps them (:meth:`keep_last`)."""
         self.seen = SeenSequence()
         self.rng = np.random.default_rng(seed)
 
@@ -230,11 +232,28 @@ class Replay:
             from_demonstrations = batch_size
         if not len(self.demonstrations):
             from_demonstrations = 0
+        return self.draw(
+            ((self.demonstrations, from_demonstrations), (self.online, batch_size - from_demonstrations))
+        )
+
+    def keep_last(self, count: int) -> None:
+        """The newest ``count`` online steps are those of a success."""
+        online = self.online
+        for back in range(min(count, online.size), 0, -1):
+            row = (online.head - back) % online.capacity
+            reward, terminated, opening, demonstration = online.scalars[row].tolist()
+            self.successes.append(
+                int(online.observation[row]),
+                int(online.next_observation[row]),
+                online.action[row],
+                (reward, terminated, opening, demonstration),
+            )
+
+    def draw(self, parts: Sequence[tuple[Buffer, int]]) -> Batch:
+        """So many transitions of each buffer, uniformly. Raises LookupError where one that is asked is
+        empty."""
         rows = []
-        for buffer, count in (
-            (self.demonstrations, from_demonstrations),
-            (self.online, batch_size - from_demonstrations),
-        ):
+        for buffer, count in parts:
             if count:
                 if not len(buffer):
                     raise LookupError("the replay is empty: add transitions before sampling")
@@ -282,12 +301,18 @@ class Replay:
             "frames.references": torch.from_numpy(frames.references.copy()),
             "frames.free": torch.tensor(frames.free, dtype=torch.int64),
         }
-        for name, buffer in (("demonstrations", self.demonstrations), ("online", self.online)):
+        for name, buffer in self._buffers.items():
             for field in ("observation", "next_observation", "action", "scalars"):
                 tensors[f"{name}.{field}"] = torch.from_numpy(
                     getattr(buffer, field)[: max(buffer.size, 1)].copy()
                 )
         return tensors, self.counters()
+
+    @property
+    def _buffers(self) -> dict[str, Buffer]:
+        """By name in a checkpoint; one that was never used is not in it."""
+        buffers = {"demonstrations": self.demonstrations, "online": self.online}
+        return buffers | ({"successes": self.successes} if len(self.successes) else {})
 
     def counters(self) -> dict[str, Any]:
         """JSON-able: sequence numbers received, buffer positions, the generator's state."""
@@ -296,8 +321,7 @@ class Replay:
             "ahead": sorted(self.seen.ahead),
             "duplicates": self.seen.duplicates,
             "rng": self.rng.bit_generator.state,
-            "demonstrations": [self.demonstrations.size, self.demonstrations.head],
-            "online": [self.online.size, self.online.head],
+            **{name: [buffer.size, buffer.head] for name, buffer in self._buffers.items()},
         }
 
     def clear(self) -> None:
@@ -312,6 +336,7 @@ class Replay:
         )
         self.demonstrations = Buffer(self.demonstrations.capacity, self.frames)
         self.online = Buffer(self.online.capacity, self.frames)
+        self.successes = Buffer(self.successes.capacity, self.frames)
         self.seen = SeenSequence()
 
     def load_state(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
@@ -321,7 +346,11 @@ class Replay:
         frames.proprio = tensors["frames.proprio"].to(frames.proprio.device)
         frames.references = tensors["frames.references"].numpy().copy()
         frames.free = tensors["frames.free"].tolist()
-        for name, buffer in (("demonstrations", self.demonstrations), ("online", self.online)):
+        self.successes.size = self.successes.head = 0
+        for name in ("demonstrations", "online", "successes"):
+            if name not in counters:
+                continue
+            buffer: Buffer = getattr(self, name)
             buffer.size, buffer.head = counters[name]
             for field in ("observation", "next_observation", "action", "scalars"):
                 setattr(buffer, field, tensors[f"{name}.{field}"].numpy()[: buffer.size].copy())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig
 from worldsample_core.observation import Observation
@@ -383,3 +384,46 @@ def test_several_world_models_hold_back_together() -> None:
     assert pressure.under_way == 7 and pressure.holds, "three of the other's were taken, not three of ours"
     pressure.learner_took(10)
     assert not pressure.holds
+
+
+class Swaying:
+    """A policy in the imagination that acts at random."""
+
+    def receive(self, packed: object) -> None: ...
+
+    def use(self, version: int) -> int:
+        return version + 1
+
+    def act(
+        self, images: NDArray[np.uint8], proprio: NDArray[np.float32], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        actions = np.zeros((len(images), 7), np.float32)
+        actions[:, 0] = rng.uniform(-1.0, 1.0, len(images))
+        return actions
+
+
+def test_the_policy_acts_in_whole_groups_and_beyond_the_models_own_horizon(tmp_path: Path) -> None:
+    """4 groups of 3 from 24 real steps; the rollouts of a group start alike, follow each other and differ."""
+    imagination = replace(CONFIG.imagination, group=3, policy_horizon=7)
+    config = replace(CONFIG, imagination=imagination, policy_share=1.0, adapt_updates=1)
+    harness = Harness(tmp_path, config)
+    harness.loop.policy = Swaying()
+    harness.feed(run_of(2)).work()
+    made = harness.segments
+    assert len(made) + harness.loop.rejected == 12 and len(made) > 6
+    assert max(len(segment) for segment in made) == 7 > MODEL.horizon
+    groups: list[list[SyntheticSegment]] = []
+    for segment in made:
+        start = (segment.effective_step, segment.source_episode, segment.source_step)
+        if groups and start == (
+            groups[-1][0].effective_step, groups[-1][0].source_episode, groups[-1][0].source_step
+        ):  # fmt: skip
+            groups[-1].append(segment)
+        else:
+            groups.append([segment])
+    assert len(groups) <= 4 and max(map(len, groups)) == 3
+    for group in groups:
+        for other in group[1:]:
+            np.testing.assert_array_equal(group[0].images[0], other.images[0])
+            assert not np.array_equal(group[0].actions[:1], other.actions[:1])
+            assert other.on_policy and other.policy_version == group[0].policy_version

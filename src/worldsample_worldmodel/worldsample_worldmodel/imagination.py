@@ -59,6 +59,7 @@ class Imagination:
         """Imagine ``count`` segments in one batch; returns those that pass the guards.
 
         Args:
+            count: where the policy acts, a multiple of ``config.group``: as many segments share a start.
             acting: the policy acts from the real starting points; without it, real actions are perturbed.
             rng: draws everything; without it, a generator of its own that goes on from call to call.
             takeovers: start where a person took over, or shortly before: what if nobody had helped?
@@ -67,21 +68,24 @@ class Imagination:
             ValueError: no episode is at least ``min_length`` steps long, or has a takeover.
         """
         rng = self._rng if rng is None else rng
+        group = self.config.group if acting else 1
         if takeovers:
             known = [(i, int(step)) for i, episode in enumerate(episodes) for step in episode.takeovers()]
             if not known:
                 raise ValueError("no person took over in these episodes")
-            before = rng.integers(self.config.before_takeover + 1, size=count)
-            drawn = [known[i] for i in rng.integers(len(known), size=count)]
+            before = rng.integers(self.config.before_takeover + 1, size=count // group)
+            drawn = [known[i] for i in rng.integers(len(known), size=count // group)]
             where = [(i, max(0, step - int(early))) for (i, step), early in zip(drawn, before, strict=True)]
+            where = [start for start in where for _ in range(group)]
             return self.from_starts(episodes, where, rng=rng, acting=acting)
         needed = 1 if acting else self.config.min_length
         usable = [i for i, episode in enumerate(episodes) if len(episode) >= needed]
         if not usable:
             raise ValueError(f"no episode has {needed} steps to imagine from")
         starts = np.array([len(episodes[i]) - needed + 1 for i in usable])
-        chosen = rng.choice(len(usable), count, p=starts / starts.sum())
+        chosen = rng.choice(len(usable), count // group, p=starts / starts.sum())
         where = [(usable[i], int(rng.integers(starts[i]))) for i in chosen]
+        where = [start for start in where for _ in range(group)]
         return self.from_starts(episodes, where, rng=rng, acting=acting)
 
     def from_starts(
@@ -96,6 +100,8 @@ class Imagination:
         otherwise with the real ones, perturbed where ``perturb``."""
         rng = self._rng if rng is None else rng
         horizon = self.world_model.config.horizon
+        if acting and self.config.policy_horizon:
+            horizon = self.config.policy_horizon
         batch = segments(episodes, where, horizon)
 
         def act(images: NDArray[np.uint8], proprio: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -115,6 +121,7 @@ class Imagination:
             own=own_frames(episodes, batch.episode, ALL),
             commanded=batch.commanded,
             evidence=self.world_model.abduce(episodes, batch.episode, ALL),
+            horizon=horizon,
         )
         actions = imagined.actions
         images = np.concatenate([batch.current[:, None], imagined.images], 1)

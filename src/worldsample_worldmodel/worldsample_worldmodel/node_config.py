@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from worldsample_core.synthetic import MAX_LENGTH
 from worldsample_core.world_model_use import WorldModelUse
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.counterfactual import CounterfactualConfig
@@ -79,6 +80,9 @@ class ImaginationConfig:
             before the person took over.
         undecided: half width of the band around the reward model's threshold in which a segment's last frame
             must not end, unless it has already succeeded.
+        policy_horizon: control steps of a segment in which the policy acts; 0: the model's own horizon, for
+            which it was trained.
+        group: segments from each real starting point, where the policy acts (GRPO compares them).
     """
 
     min_length: int = 3
@@ -86,6 +90,12 @@ class ImaginationConfig:
     box_margin: float = 0.03
     before_takeover: int = 3
     undecided: float = 0.05
+    policy_horizon: int = 0
+    group: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.policy_horizon <= MAX_LENGTH or self.group < 1:
+            raise ValueError(f"need 0 <= policy_horizon <= {MAX_LENGTH} and group >= 1")
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ class WorldModelNodeConfig(WorldModelUse):
         updates_per_step: training updates owed per real step.
         release_every: real steps between two releases: new version, held-out evaluation, reward model.
         segments_per_step: segments generated per real step while the gate is open, over all nodes.
-        generation_batch: segments generated at once, at most.
+        generation_batch: segments generated at once, at most; a whole group of them in any case.
         recent_share, recent_episodes: so many of the segments start in so many newest episodes; the others
             anywhere in the memory, demonstrations included.
         memory_steps: control steps of real episodes that are kept (the oldest online ones go first).

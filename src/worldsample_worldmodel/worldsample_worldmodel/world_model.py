@@ -205,6 +205,7 @@ class WorldModel(nn.Module):
         own: OwnFrames | None = None,
         commanded: Commanded | None = None,
         evidence: Evidence | None = None,
+        horizon: int = 0,
     ) -> Imagined:
         """Generate segments.
 
@@ -212,18 +213,19 @@ class WorldModel(nn.Module):
             first, current: ``(B, 2, S, S, 3) uint8``, the episode's first frame and the one to start from.
             first_proprio, proprio: ``(B, 10)``, of these frames.
             actions: ``(B, H, 7)``, all steps are then decoded together; or a policy, which acts on what has
-                been imagined so far, for the model's own horizon.
+                been imagined so far, for ``horizon`` steps.
             rng: draws the member of each segment, and its noise where there is any; without it, the first
                 member, without noise.
             batch: frames decoded at once.
             own: of the B segments, which frames of their own episodes may be copied.
             commanded: what was commanded at each start; None: where the arm is.
             evidence: of :meth:`abduce`.
+            horizon: control steps for which a policy acts; 0: the model's own, for which it was trained.
         """
         device = self.proprio_mean.device
         policy = actions if callable(actions) else None
         if callable(actions):
-            acted = np.zeros((len(proprio), self.config.horizon, ACTION_DIM), np.float32)
+            acted = np.zeros((len(proprio), horizon or self.config.horizon, ACTION_DIM), np.float32)
         else:
             acted = np.ascontiguousarray(actions, np.float32)
         count, horizon = acted.shape[:2]

@@ -339,31 +339,33 @@ class WorldModelLoop:
         if not self.gate_open or end <= self.published.generated_steps:
             return
         mine = [f for f in finished if f.number % self.count == self.index]
-        count = sum(self._owed(self.config.segments_per_step, f.before, f.end) for f in mine)
+        acting = self._acting(finished)
+        group = self.config.imagination.group if acting else 1
+        rate = self.config.segments_per_step / group
+        count = sum(self._owed(rate, f.before, f.end) for f in mine)
         if not self.run.lockstep:
-            count = min(count, math.ceil(self.config.segments_per_step * self.catch_up))
+            count = min(count, math.ceil(rate * self.catch_up))
         rng = np.random.default_rng((self.run.seed, GENERATION, end))
         recent, older = self._sources()
         from_recent = int(rng.binomial(count, self.config.recent_share)) if older else count
         made = 0
-        acting = self._acting(finished)
-        for source, share in ((recent, from_recent), (older, count - from_recent)):
-            by_policy = int(rng.binomial(share, self.config.policy_share)) if acting else 0
+        for source, starts in ((recent, from_recent), (older, count - from_recent)):
+            by_policy = int(rng.binomial(starts, self.config.policy_share)) if acting else 0
             helped = int(rng.binomial(by_policy, self.config.takeover_share))
             if not any(len(episode.takeovers()) for episode in source):
                 helped = 0
             for many, acts, takeovers in (
-                (helped, acting, True),
-                (by_policy - helped, acting, False),
-                (share - by_policy, None, False),
+                (group * helped, acting, True),
+                (group * (by_policy - helped), acting, False),
+                (group * (starts - by_policy), None, False),
             ):
                 left = many
                 while left:
                     if not self.run.lockstep and self.backpressure.holds:
                         return  # the learner does not keep up: more would only grow old
-                    batch = min(left, self.config.generation_batch)
+                    batch = min(left, max(group, self.config.generation_batch // group * group))
                     left, made = left - batch, made + batch
-                    self.detail = f"imagining, {made} of {count} segments"
+                    self.detail = f"imagining, {made} of {group * count} segments"
                     try:
                         segments = self.adaptation.imagination.generate(source, batch, rng, acts, takeovers)
                     except ValueError:  # no episode is long enough

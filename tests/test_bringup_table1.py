@@ -1,0 +1,151 @@
+"""The paper's table on fake runs: what is there stands beside the paper's figures, the rest stays empty."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from worldsample_bringup import bench_table1
+from worldsample_bringup.bench_table1 import Table, cells_of, figures, measure, ratios, wilson
+from worldsample_bringup.configuration import layers, make_settings
+from worldsample_bringup.console import Console
+from worldsample_bringup.grid import Cell
+from worldsample_bringup.table1_text import PAPER
+from worldsample_bringup.variants import METHODS, TASKS
+from worldsample_core.config import ConfigError
+
+TRAIN = Path(__file__).with_name("fake_train.py")
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Table:
+    return Table("pushing", "hil_serl,vlaw", 1, "pushing=100", out=str(tmp_path / "runs"), command="bench it")
+
+
+def with_scripts(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Scripts in place of training runs."""
+    real = bench_table1.cell_of
+
+    def cell_of(*said: Any) -> Cell:
+        cell = real(*said)
+        script = (sys.executable, "-S", str(TRAIN), str(cell.folder.path), str(cell.steps))
+        return replace(cell, start=(*script, "start", *arguments), resume=(*script, "resume", *arguments))
+
+    monkeypatch.setattr(bench_table1, "cell_of", cell_of)
+    monkeypatch.setattr(bench_table1, "check_same", lambda *said: None)  # scripts write no settings
+
+
+def test_wilson_by_hand() -> None:
+    """9 of 10: (0.9 + 0.19207 + - 1.96 sqrt(0.009 + 0.009604)) / 1.38415."""
+    assert wilson(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)
+    assert wilson(0, 50)[0] == 0.0 and wilson(50, 50)[1] == 1.0 and wilson(50, 50)[0] > 0.92
+
+
+def test_a_table_of_what_was_run(asked: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_scripts(monkeypatch)
+    result, text, code = measure(asked, Console(io.StringIO()))
+    assert code == 0 and json.loads(asked.results_file.read_text()) == result
+    cell = result["cells"]["pushing"]["vlaw"]
+    assert (cell["success"], cell["real_steps"], cell["episodes"]) == (0.95, 100.0, 50)
+    assert cell["ci"] == list(wilson(47.5, 50)) and cell["interventions"] == 0.1
+    for task in TASKS:
+        for method in METHODS:
+            if task != "pushing" or method not in ("hil_serl", "vlaw"):
+                assert result["cells"][task][method]["success"] is None
+                assert result["cells"][task][method]["ci"] is None
+    assert result["averages"]["vlaw"]["tasks"] == 1 and result["averages"]["wmpo"]["success"] is None
+    assert result["steps_ratio"] is None, "WorldSample was not run"
+    line = next(line for line in text.splitlines() if line.startswith("VLAW"))
+    assert line.split() == ["VLAW", "95", "[85–98]", "–", "–", "–", "–", "95", "(1", "of", "5)"]
+    paper = text.splitlines()[text.splitlines().index(line) + 1].split()
+    assert paper == ["paper", *(str(value) for value in PAPER["vlaw"])]
+    assert "| VLAW | 95 [85–98] | – | – | – | – |" in asked.results_file.with_suffix(".md").read_text()
+    assert Image.open(asked.results_file.with_suffix(".png")).size[0] > 1000
+
+
+def test_finished_cells_are_kept_and_only_what_is_asked_is_run(
+    asked: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_scripts(monkeypatch)
+    measure(replace(asked, methods="hil_serl"), Console(io.StringIO()))
+    result, _, _ = measure(asked, Console(io.StringIO()))
+    calls = [path.read_text().split() for path in Path(asked.out).glob("*/calls")]
+    assert calls == [["start"]] * 2
+    shown, _, code = measure(replace(asked, methods="wmpo", show=True))
+    assert code == 0 and shown["cells"] == result["cells"], "--show runs nothing, and hides nothing"
+
+
+def test_a_failed_run_leaves_its_cell_empty(asked: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_scripts(monkeypatch, "--die-at=0")
+    result, text, code = measure(asked, Console(io.StringIO()))
+    assert code == 1 and "out of luck" in text and "2 of 2 runs are not finished" in text
+    assert result["cells"]["pushing"]["hil_serl"]["success"] is None
+
+
+def cell(*curves: list[list[float]]) -> dict[str, Any]:
+    return {
+        "success": curves[0][-1][1] if curves else None,
+        "seeds": [{"success_curve": curve, "real_steps": curve[-1][0]} for curve in curves],
+    }
+
+
+def test_steps_to_the_same_success() -> None:
+    """HiL-SERL ends with 60 %, first reached at 900; WorldSample is there at 300, VLAW never."""
+    row = {
+        "hil_serl": cell([[300, 0.2], [600, 0.4], [900, 0.6], [1000, 0.6]]),
+        "worldsample": cell([[300, 0.7], [600, 0.9]]),
+        "vlaw": cell([[300, 0.1], [1000, 0.3]]),
+        "wmpo": cell(),
+    }
+    found = ratios(row)
+    assert found["success"] == 0.6
+    assert found["methods"]["worldsample"] == {
+        "steps": 300, "lower_bound": False, "ratio": 0.3333, "is": "exact"
+    }  # fmt: skip
+    assert found["methods"]["vlaw"] == {
+        "steps": 1000, "lower_bound": True, "ratio": 1.1111, "is": "at least"
+    }  # fmt: skip
+    assert "wmpo" not in found["methods"]
+    assert ratios({**row, "hil_serl": cell()}) == {"success": None, "methods": {}}
+    assert ratios({**row, "hil_serl": cell([[100, 0.0]])})["methods"] == {}, "nothing to reach"
+
+
+def test_nothing_finished_is_nothing_known(asked: Table) -> None:
+    assert figures([next(iter(cells_of(asked).cells.values()))])["success"] is None
+
+
+def test_budgets_are_the_tasks_own_unless_named(asked: Table) -> None:
+    assert asked.budgets() == {**dict.fromkeys(TASKS), "pushing": 100}
+    assert set(replace(asked, budget="500").budgets().values()) == {500}
+    both = replace(asked, budget="500,assembly=900").budgets()
+    assert both["assembly"] == 900 and both["sorting"] == 500
+    for wrong in ("many", "nothing=3", "pushing=0"):
+        with pytest.raises(ConfigError, match="--budget"):
+            replace(asked, budget=wrong).budgets()
+
+
+@pytest.mark.parametrize("wrong", [{"tasks": "juggling"}, {"methods": "ppo"}, {"settings": ("learner.x=1",)}])
+def test_what_is_unknown_is_said_before_anything_starts(asked: Table, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        measure(replace(asked, **wrong), Console(io.StringIO()))
+    assert not Path(asked.out).exists()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_method_has_settings_for_every_task(method: str, quick: bool) -> None:
+    """And all of them begin with the same demonstrations and the same budget."""
+    for task in TASKS:
+        values = layers("cpu", method, task, quick)
+        values["run"].update(name="x", directory="x", method=method, machine="cpu", image_size=64)
+        settings = make_settings(values)
+        assert settings.learner["algorithm"] == {"wmpo": "wmpo", "vlaw": "vlaw"}.get(method, "sac")
+        assert bool(settings.worldmodel["enabled"]) == (method != "hil_serl")
+        assert settings.run.demos == (3 if quick else 20)
