@@ -42,7 +42,7 @@ PERIOD = 100_000_000
 
 class FakeCell(Node):
     """Parameters: camera_size (pixels, 0: the training size), camera_type (Image or CompressedImage), silent
-    (a view that sends nothing after ``silent_after`` ticks), drop (fraction of messages lost at random).
+    (a view that sends nothing after ``silent_after`` commands), drop (fraction of messages lost at random).
     """
 
     def __init__(self) -> None:
@@ -56,6 +56,7 @@ class FakeCell(Node):
         kinds = {"Image": Image, "CompressedImage": CompressedImage}
         kind = kinds[self.declare_parameter("camera_type", "Image").value]
         self.rng = np.random.default_rng(0)
+        self.commands = 0
         self.ticks, self.mode, self.position = 0, "", np.array([0.2, 0.1, 0.25])
         self.stamp = 1_000_000_000
         self.published_at = 0.0
@@ -93,6 +94,7 @@ class FakeCell(Node):
         return response
 
     def on_command(self, command: EndEffectorCommand) -> None:
+        self.commands += 1
         self.writer.seen(time.monotonic())
         motion = np.array([command.translation.x, command.translation.y, command.translation.z])
         if not self.lockstep:
@@ -149,7 +151,7 @@ class FakeCell(Node):
         self.published_at = time.monotonic()
         self.ticks += 1
         for index, (view, camera) in enumerate(self.cameras.items()):
-            if view == self.silent and self.ticks > self.silent_after:
+            if view == self.silent and self.commands > self.silent_after:
                 continue
             message = image_to_message(self.image(index), view, Time())
             self.send(camera, message if camera.msg_type is Image else CompressedImage())
