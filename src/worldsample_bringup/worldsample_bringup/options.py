@@ -12,7 +12,7 @@ from typing import Any, Literal
 Mode = Literal["train", "eval", "demos", "label"]
 NEW: tuple[Mode, ...] = ("train", "demos", "label")
 """The commands that make a new folder."""
-DEFAULT_TASK, DEFAULT_METHOD = "pushing", "hil_serl"
+DEFAULT_TASK, DEFAULT_METHOD = "pushing", "worldsample"
 
 
 @dataclass(frozen=True)
