@@ -121,7 +121,7 @@ class Tokenizer(Encoder):
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
-            if step % 50 == 0 or step == config.encoder_steps - 1:
+            if step % 5 == 0 or step == config.encoder_steps - 1:  # often: a stop signal waits for it
                 logs = {
                     "step": step + 1.0,
                     "loss": loss.item(),
