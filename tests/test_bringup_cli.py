@@ -101,6 +101,7 @@ SCRIPTS = {
     "operator": "time.sleep(60)",
     "policy": "time.sleep(60)",
     "learner": "time.sleep(60)",
+    "worldmodel": "time.sleep(60)",
     "dashboard": "time.sleep(0.5)",
 }
 
@@ -124,20 +125,20 @@ def test_a_session_tells_where_everything_is_and_ends_with_json(
     lines = capfd.readouterr().out.splitlines()
     text = "\n".join(lines)
     for part in (
-        "Training pushing with hil_serl, seed 0",
+        "Training pushing with worldsample, seed 0",
         "2 demonstrations, up to 150 real steps",
-        "folder  runs/pushing-hil_serl-seed0",
-        "tensorboard --logdir runs/pushing-hil_serl-seed0",
+        "folder  runs/pushing-worldsample-seed0",
+        "tensorboard --logdir runs/pushing-worldsample-seed0",
         "ROS_DOMAIN_ID=96",
-        "train --resume runs/pushing-hil_serl-seed0",
-        "a1x       | cell is up",
+        "train --resume runs/pushing-worldsample-seed0",
+        "a1x        | cell is up",
         "Training is complete.",
-        "report    runs/pushing-hil_serl-seed0/report.html",
+        "report    runs/pushing-worldsample-seed0/report.html",
     ):
         assert part in text
     result = json.loads(lines[-1])
     assert result["task"] == "pushing" and result["exit_code"] == 0
-    assert result["run_dir"] == str(tmp_path / "runs" / "pushing-hil_serl-seed0")
+    assert result["run_dir"] == str(tmp_path / "runs" / "pushing-worldsample-seed0")
 
 
 def test_a_failed_node_gives_its_exit_code_and_its_last_words(

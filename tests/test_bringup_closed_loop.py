@@ -23,7 +23,17 @@ pytestmark = pytest.mark.slow
 
 DOMAIN = "93"
 BUDGET = 130
-QUICK = ("--quick", "--machine", "cpu", "--steps", str(BUDGET), "run.eval_every=60", "run.demos=2")
+QUICK = (
+    "--method",
+    "hil_serl",
+    "--quick",
+    "--machine",
+    "cpu",
+    "--steps",
+    str(BUDGET),
+    "run.eval_every=60",
+    "run.demos=2",
+)
 
 
 def command(*arguments: str) -> list[str]:

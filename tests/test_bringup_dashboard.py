@@ -140,7 +140,9 @@ class World:
 @pytest.fixture
 def plan(tmp_path: Path) -> prepare.Plan:
     overrides = ("run.eval_every=0", "run.final_eval_episodes=2")
-    plan = prepare.plan(Request("train", machine="cpu", steps=80, overrides=overrides), tmp_path)
+    plan = prepare.plan(
+        Request("train", method="hil_serl", machine="cpu", steps=80, overrides=overrides), tmp_path
+    )
     plan.begin().close()
     return plan
 

@@ -37,7 +37,7 @@ def written(runs: Path, **said: Any) -> prepare.Plan:
 def test_defaults_and_where_they_go(tmp_path: Path) -> None:
     plan = written(tmp_path)
     settings = load_settings(plan.folder.config)
-    assert plan.folder.path == tmp_path / "pushing-hil_serl-seed0"
+    assert plan.folder.path == tmp_path / "pushing-worldsample-seed0"
     assert settings == plan.settings
     assert (settings.run.demos, settings.run.final_eval_episodes, settings.task.max_real_steps) == (
         20,
@@ -45,7 +45,7 @@ def test_defaults_and_where_they_go(tmp_path: Path) -> None:
         6000,
     )
     assert settings.learner["image_size"] == settings.run.image_size == 64
-    assert settings.run.name == "pushing-hil_serl-seed0"
+    assert settings.run.name == "pushing-worldsample-seed0"
 
 
 def test_every_layer_fits_and_every_machine_method_and_task_can_be_combined(tmp_path: Path) -> None:
@@ -126,7 +126,11 @@ def test_a_real_cell_without_its_cameras_is_refused_in_words(tmp_path: Path) -> 
 
 def test_a_run_folder_is_never_overwritten(tmp_path: Path) -> None:
     names = [written(tmp_path).folder.path.name for _ in range(3)]
-    assert names == ["pushing-hil_serl-seed0", "pushing-hil_serl-seed0-2", "pushing-hil_serl-seed0-3"]
+    assert names == [
+        "pushing-worldsample-seed0",
+        "pushing-worldsample-seed0-2",
+        "pushing-worldsample-seed0-3",
+    ]
     with pytest.raises(ConfigError, match=r"not overwritten.*\n.*--resume"):
         new(tmp_path, run_dir=str(tmp_path / names[0]))
     with pytest.raises(ConfigError, match="not overwritten"):

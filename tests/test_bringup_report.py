@@ -47,7 +47,9 @@ CONTRACT = [
 @pytest.fixture
 def plan(tmp_path: Path) -> prepare.Plan:
     overrides = ("run.eval_every=40", "run.eval_episodes=2", "run.final_eval_episodes=4")
-    plan = prepare.plan(Request("train", machine="cpu", steps=80, overrides=overrides), tmp_path)
+    plan = prepare.plan(
+        Request("train", method="hil_serl", machine="cpu", steps=80, overrides=overrides), tmp_path
+    )
     plan.begin().close()
     return plan
 

@@ -105,7 +105,7 @@ def test_the_launch_file_starts_the_nodes_of_the_graph(launching: Any, mode: Mod
     settings = load_settings(config)
     assert settings.run.seed == 4
     graph = build_graph(settings, config)
-    assert len(nodes) == len(graph) == {"train": 5, "demos": 4, "label": 4}[mode]
+    assert len(nodes) == len(graph) == {"train": 6, "demos": 4, "label": 4}[mode]
     for node, spec in zip(nodes, graph, strict=True):
         assert (node.package, node.executable, node.name) == (spec.package, spec.executable, spec.name)
         assert node.parameters == [dict(spec.parameters)] and node.remappings == list(spec.remappings)
@@ -229,12 +229,12 @@ def launch_for_real(prefix: Path, **scripts: str) -> int:
     from worldsample_bringup import prepare
     from worldsample_bringup.options import Request
 
-    plan = prepare.plan(Request("train", machine="cpu"), Path("nowhere"))
+    plan = prepare.plan(Request("train", method="hil_serl", machine="cpu"), Path("nowhere"))
     install(prefix, build_graph(plan.settings, plan.folder.config), **scripts)
     service = LaunchService(argv=[], noninteractive=True)
     source = PythonLaunchDescriptionSource(str(LAUNCH_FILES / "train.launch.py"))
     description = IncludeLaunchDescription(
-        source, launch_arguments={"machine": "cpu", "name": "mine"}.items()
+        source, launch_arguments={"method": "hil_serl", "machine": "cpu", "name": "mine"}.items()
     )
     service.include_launch_description(LaunchDescription([description]))
     before = signal.getsignal(signal.SIGINT)

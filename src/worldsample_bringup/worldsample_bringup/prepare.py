@@ -257,7 +257,11 @@ def _plan_eval(request: Request, runs: Path) -> Plan:
         lockstep=settings.run.lockstep and not request.realtime,
     )
     values = to_mapping(dataclasses.replace(settings, run=run))
-    values["learner"].pop("seed", None)  # the run's, which differs here on purpose
+    for path in configuration.FOLLOWS_RUN:
+        section: Any = values
+        for key in path:
+            section = section.get(key, {})
+        section.pop("seed", None)  # the run's, which differs here on purpose
     said = configuration.read_overrides(request.overrides)
     return Plan(folder, configuration.make_settings(merge(values, said)))
 
