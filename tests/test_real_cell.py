@@ -30,6 +30,7 @@ def test_stand_ins_take_the_places_of_arm_cameras_and_person(tmp_path: Path) -> 
         "operator",
         "policy",
         "learner",
+        "worldmodel",
         "dashboard",
     ]
     assert nodes["a1x"].executable == "driver_node" and nodes["operator"].executable == "teleop_node"

@@ -36,6 +36,10 @@ class Frames(NamedTuple):
     log_variance: Tensor
 
 
+ROUNDING = -12.5
+"""Logarithm of the square error of rounding to 256 levels: no pixel is surer than that. Without a floor one
+wrong pixel among very sure ones outweighs a whole training."""
+
 SOURCES = FRAMES + 1
 DIRECTIONS = 3
 
@@ -156,7 +160,7 @@ class ViewDecoder(nn.Module):
         masks, new, log_variance = pixels.split([SOURCES + 1, 3, 1], 1)
         masks = masks.softmax(1)[:, :, None]
         image = (masks[:, :SOURCES] * sources).sum(1) + masks[:, SOURCES] * new
-        return Frames(image, log_variance - 5.0)
+        return Frames(image, (log_variance - 5.0).clamp_min(ROUNDING))
 
     def _lit_alike(self, exemplar: Tensor, current: Tensor) -> Tensor:
         """The exemplar in the light of the current frame: gain and offset per colour, from coarse pictures of
