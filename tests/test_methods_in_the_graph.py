@@ -16,29 +16,36 @@ from worldsample_bringup.run_folder import RunFolder
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("method", "domain", "said"), [("wmpo", "98", "groups"), ("vlaw", "99", "rollouts")])
-def test_a_quick_run(tmp_path: Path, method: str, domain: str, said: str) -> None:
-    folder = RunFolder(tmp_path / "mine")
-    result = subprocess.run(
+def start(folder: RunFolder, method: str, domain: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [
             *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
             *("--quick", "--method", method, "--machine", "cpu", "--steps", "100"),
-            *("run.eval_every=0", "run.demos=2", "run.final_eval_episodes=1", "worldmodel.patience=15.0"),
+            *("run.eval_every=0", "run.demos=2", "run.final_eval_episodes=1", "worldmodel.patience=30.0"),
             *("learner.imitation_updates=20", "worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
         ],
-        cwd=tmp_path,
+        cwd=folder.path.parent,
         env={**os.environ, "ROS_DOMAIN_ID": domain},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=240,
-        check=False,
     )
-    assert result.returncode == 0, result.stdout
-    summary = json.loads(folder.summary.read_text())
-    assert summary["finished"] and summary["method"] == method and summary["real_steps"] == 100
-    assert summary["synthetic_transitions"] > 0 and summary["checkpoint"] == "checkpoints/step_100"
-    learner = read_history(folder.metrics).statuses["learner"]
-    assert any(said in str(record["detail"]) for record in learner)
-    assert learner[-1]["updates"] == 20 + (100 - 19) * (1 if method == "wmpo" else 2)
-    assert learner[-1]["skipped_updates"] == 0
+
+
+def test_quick_runs_side_by_side(tmp_path: Path) -> None:
+    folders = {method: RunFolder(tmp_path / method) for method in ("wmpo", "vlaw")}
+    runs = {
+        method: start(folder, method, domain)
+        for (method, folder), domain in zip(folders.items(), ("98", "99"), strict=True)
+    }
+    outputs = {method: run.communicate(timeout=240)[0] for method, run in runs.items()}
+    for method, said, each_step in (("wmpo", "groups", 1), ("vlaw", "rollouts", 2)):
+        folder = folders[method]
+        assert runs[method].returncode == 0, outputs[method]
+        summary = json.loads(folder.summary.read_text())
+        assert summary["finished"] and summary["method"] == method and summary["real_steps"] == 100
+        assert summary["synthetic_transitions"] > 0 and summary["checkpoint"] == "checkpoints/step_100"
+        learner = read_history(folder.metrics).statuses["learner"]
+        assert any(said in str(record["detail"]) for record in learner)
+        assert learner[-1]["updates"] == 20 + (100 - 19) * each_step
+        assert learner[-1]["skipped_updates"] == 0
