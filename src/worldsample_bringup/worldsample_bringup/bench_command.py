@@ -185,11 +185,7 @@ def _compare(options: argparse.Namespace, variants: Any) -> int:
         results=options.results or "",
         command=this_command(),
     )
-    result, table, code = compare(comparison)
-    print(table)
-    if options.json:
-        print(json.dumps(result))
-    return code
+    return _show_table(options, *compare(comparison))
 
 
 def _table1(options: argparse.Namespace) -> int:
@@ -210,8 +206,12 @@ def _table1(options: argparse.Namespace) -> int:
         command=this_command(),
         show=options.show,
     )
-    result, text, code = measure(asked)
-    print(text)
+    return _show_table(options, *measure(asked))
+
+
+def _show_table(options: argparse.Namespace, result: Mapping[str, Any], table: str, code: int) -> int:
+    """For people, and as JSON where it is asked for; the exit code again."""
+    print(table)
     if options.json:
         print(json.dumps(result))
     return code

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from worldsample_core.a1x_kinematics import (
     JOINT_HIGH,
@@ -56,9 +56,6 @@ class Commanded:
 
     position: Array
     joints: Array
-
-    def __getitem__(self, index: NDArray[np.int64]) -> Commanded:
-        return Commanded(self.position[index], self.joints[index])
 
 
 class CommandLaw:
