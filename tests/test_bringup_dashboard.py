@@ -36,6 +36,8 @@ from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.msg import LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
 from worldsample_msgs.srv import Imagine
 
+pytestmark = pytest.mark.alone  # real processes, in real time
+
 DOMAIN = 94
 RUN = "pushing-hil_serl-seed0"
 

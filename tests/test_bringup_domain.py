@@ -9,6 +9,8 @@ import pytest
 
 from worldsample_bringup.domain import DomainClaim, DomainTaken, claim_domain
 
+pytestmark = pytest.mark.alone  # real processes, in real time
+
 DOMAIN = 97
 
 

@@ -17,6 +17,8 @@ from worldsample_bringup.console import Console
 from worldsample_bringup.grid import Cell, Grid, progress_of
 from worldsample_bringup.run_folder import RunFolder
 
+pytestmark = pytest.mark.alone  # real processes, in real time
+
 TRAIN = Path(__file__).with_name("fake_train.py")
 
 

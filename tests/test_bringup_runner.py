@@ -20,6 +20,8 @@ from worldsample_bringup.process import ProcessSpec
 from worldsample_bringup.runner import Outcome, RestartPolicy, Runner
 from worldsample_core.exit_codes import BAD_CONFIGURATION
 
+pytestmark = pytest.mark.alone  # real processes, in real time
+
 SLEEP = "import time; print('up'); time.sleep(60)"
 DEAF = """
     import signal, time

@@ -10,6 +10,8 @@ import pytest
 
 from worldsample_bringup import check_cell, cli
 
+pytestmark = pytest.mark.alone  # real processes, in real time
+
 pytest.importorskip("rclpy")
 
 

@@ -23,6 +23,8 @@ from worldsample_bringup.graph import NodeSpec, build_graph
 from worldsample_bringup.options import Mode, options_of
 from worldsample_core.settings import load_settings
 
+pytestmark = pytest.mark.alone  # real processes, in real time
+
 LAUNCH_FILES = Path(__file__).parent.parent / "src" / "worldsample_bringup" / "launch"
 DOMAIN = "95"
 HAS_LAUNCH = importlib.util.find_spec("launch_ros") is not None

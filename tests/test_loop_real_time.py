@@ -12,6 +12,8 @@ pytest.importorskip("worldsample_msgs")
 from tests.loop_graph import Graph
 from worldsample_msgs.msg import LearnerStatus
 
+pytestmark = pytest.mark.alone  # real processes, in real time
+
 
 def test_a_stopped_learner_costs_no_control_tick(loop_graph: Graph) -> None:
     graph, heard = loop_graph, loop_graph.heard

@@ -12,6 +12,8 @@ from worldsample_bringup.options import Request
 from worldsample_bringup.process import process_for
 from worldsample_core.config import ConfigError
 
+pytestmark = pytest.mark.alone  # real processes, in real time
+
 SERIALS = ("driver.cameras.side_serial='831612073525'", "driver.cameras.wrist_serial=_831612073526")
 
 

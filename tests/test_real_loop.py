@@ -14,7 +14,7 @@ from worldsample_bringup.run_folder import RunFolder
 from worldsample_core.episode_bag import read_transitions
 from worldsample_core.episode_store import find_bags
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 # The watchdogs are generous: what is tested is the loop, on a machine that may be busy with other things.
 SETTINGS = (

@@ -33,6 +33,8 @@ from worldsample_policy.sac import SAC
 from worldsample_policy.weights_switch import ReadyWeights, WeightsSwitch
 from worldsample_worldmodel.reward_model import RewardModel, RewardModelConfig, hysteresis
 
+pytestmark = pytest.mark.alone  # real processes, in real time
+
 TASKS = Path(__file__).parent.parent / "src" / "worldsample_bringup" / "config" / "tasks"
 
 

@@ -173,6 +173,7 @@ def test_unknown_task_lists_the_known_ones() -> None:
     assert set(TASKS) >= {"pushing"}
 
 
+@pytest.mark.alone
 def test_speed(seeing: Cell) -> None:
     seeing.reset(0)
     began = time.perf_counter()

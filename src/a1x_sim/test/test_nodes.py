@@ -34,6 +34,8 @@ from worldsample_msgs.msg import (  # noqa: E402
 )
 from worldsample_msgs.srv import Reset  # noqa: E402
 
+pytestmark = pytest.mark.alone  # real time
+
 PERIOD = 100_000_000
 
 

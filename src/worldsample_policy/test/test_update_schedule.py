@@ -1,11 +1,12 @@
 """The updates owed are a matter of counters only: a restart changes nothing."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldsample_policy.update_schedule import UpdateSchedule
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(0, 20), st.integers(0, 50), st.integers(0, 60))
 def test_the_schedule_of_updates(utd: int, starts: int, pretrain: int, steps: int) -> None:
     schedule = UpdateSchedule(utd, starts, pretrain)
