@@ -68,6 +68,8 @@ def _plan_new(request: Request, runs: Path) -> Plan:
     if request.real and request.sim:
         raise ConfigError("--real and --sim contradict each other: give one of them")
     sim = False if request.real else request.sim
+    if sim is False and values.get("worldmodel", {}).get("enabled"):  # a person says when it succeeded, late
+        values = merge(values, {"worldmodel": {"reward": {"unsure": 1}}})
     what = {"demos": "demos", "label": "labels"}.get(request.mode, method)
     folder = _new_folder(request, runs, f"{task}-{what}-seed{seed}")
     run = {

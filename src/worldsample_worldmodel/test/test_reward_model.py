@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from worldsample_worldmodel.episodes import Episode
 from worldsample_worldmodel.reward_model import (
     RewardModel,
     RewardModelConfig,
+    choose_threshold,
     fit_reward_model,
     hysteresis,
     joined,
@@ -22,10 +25,48 @@ CONFIG = RewardModelConfig(image_size=32, width=8, hidden=32, updates=60, batch=
 
 
 def test_labels_leave_out_the_frame_nobody_knows(episodes: list[Episode]) -> None:
-    frames = labelled_frames(episodes[:1], hold=2, near=3)
+    frames = labelled_frames(episodes[:1], hold=2, near=3, unsure=1)
     assert len(frames.label) == 12 and frames.label.sum() == 2
     assert frames.near.sum() == 3 and not (frames.near & frames.label).any()
     assert not labelled_frames(episodes[2:3], 2, 3).label.any()
+
+
+def test_the_simulator_knows_every_frame(episodes: list[Episode]) -> None:
+    """The last failure before a success is where imagined successes and failures are told apart."""
+    frames = labelled_frames(episodes[:1], hold=2, near=3, unsure=0)
+    assert len(frames.label) == len(episodes[0]) + 1 and frames.label.sum() == 2
+    assert frames.label.tolist()[-3:] == [False, True, True] and frames.near.tolist()[-3:] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_millimetres_decide() -> None:
+    """Frames that look alike: only the arm's height tells a slice that is down from one that nearly is."""
+    rng = np.random.default_rng(0)
+    images = np.full((12, 2, 32, 32, 3), 128, np.uint8)
+    episodes = []
+    for _ in range(40):
+        proprio = rng.normal(0.0, 0.001, (12, 10)).astype(np.float32)
+        proprio[:10, 2] = np.linspace(0.10, 0.033, 10) + rng.uniform(-0.0005, 0.0005)
+        proprio[10:, 2] = 0.030 + rng.uniform(-0.0005, 0.0005, 2)
+        episodes.append(Episode(images, proprio, np.zeros((11, 7), np.float32), True))
+    model = RewardModel(replace(CONFIG, updates=200))
+    report = fit_reward_model(model, episodes)
+    assert report.true_positive_rate > 0.9 and report.false_positive_rate < 0.1
+
+
+def test_a_threshold_is_not_chosen_by_one_frame() -> None:
+    """Between well separated probabilities the middle is as good as the edge, and safer."""
+    probability = np.array([0.1, 0.2, 0.3, 0.9, 0.95, 0.99], np.float32)
+    label = np.array([False, False, False, True, True, True])
+    low, high = CONFIG.threshold_low, CONFIG.threshold_high
+    assert choose_threshold(probability, label, CONFIG) == pytest.approx(0.5 * (low + high), abs=0.02)
+    probability = np.concatenate([np.linspace(0.0, 0.6, 40), np.linspace(0.5, 1.0, 40)]).astype(np.float32)
+    label = np.arange(80) >= 40
+    probability[79] = 0.31  # one strange success
+    assert 0.45 <= choose_threshold(probability, label, CONFIG) <= 0.65
 
 
 def test_hysteresis() -> None:

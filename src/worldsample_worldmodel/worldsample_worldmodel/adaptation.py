@@ -209,7 +209,7 @@ class Adaptation:
         if not twins:
             return None
         order = self._rng.permutation(len(twins))
-        return labelled_frames([twins[i] for i in order], config.hold, config.near)
+        return labelled_frames([twins[i] for i in order], config.hold, config.near, unsure=1)
 
     def save(self, path: Path, extra: Mapping[str, Any] | None = None) -> None:
         """Everything but the episodes, atomically; ``extra`` are counters of the caller's. Raises OSError."""

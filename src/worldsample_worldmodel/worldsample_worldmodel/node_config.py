@@ -22,6 +22,8 @@ class RewardModelConfig:
         hold: frames in a row that must be above the threshold; also the last frames of a successful episode
             that count as successes (the label says when the success had held that long).
         release: below threshold - release the count starts again; in between it stands still.
+        unsure: frames right before those that are left out: 0 in simulation, which knows; 1 where a person
+            says when it succeeded.
         near: frames before a success that make up half of the negatives.
         margin: of the gate beyond the poses of known successes, in m (position), rad, and gripper opening.
         reaction: recorded labels: frames before the button was pressed or let go that are left out, because a
@@ -37,6 +39,7 @@ class RewardModelConfig:
     hidden: int = 256
     dropout: float = 0.1
     hold: int = 2
+    unsure: int = 0
     release: float = 0.2
     near: int = 8
     margin: float = 0.003

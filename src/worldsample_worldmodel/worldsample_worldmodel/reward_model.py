@@ -36,19 +36,19 @@ class LabelledFrames:
     near: NDArray[np.bool_]
 
 
-def labelled_frames(episodes: Sequence[Episode], hold: int, near: int) -> LabelledFrames:
-    """Frames of episodes with their labels. Of a success the last ``hold`` frames are positive; the one
-    before is left out, because nobody knows."""
+def labelled_frames(episodes: Sequence[Episode], hold: int, near: int, unsure: int = 1) -> LabelledFrames:
+    """Frames of episodes with their labels. Of a success the last ``hold`` frames are positive, ``unsure``
+    ones before them are left out, and so many as ``near`` before those are near."""
     images, proprio, label, close = [], [], [], []
     for episode in episodes:
         frames = np.arange(len(episode) + 1)
         to_end = len(episode) - frames
         positive = (to_end < hold) & episode.success
-        keep = positive | (to_end > hold) | (not episode.success)
+        keep = positive | (to_end >= hold + unsure) | (not episode.success)
         images.append(episode.images[keep])
         proprio.append(episode.proprio[keep])
         label.append(positive[keep])
-        close.append((~positive & (to_end < hold + 1 + near) & episode.success)[keep])
+        close.append((~positive & (to_end < hold + unsure + near) & episode.success)[keep])
     return LabelledFrames(*(np.concatenate(part) for part in (images, proprio, label, close)))  # type: ignore[arg-type]
 
 
@@ -81,6 +81,8 @@ class RewardModel(nn.Module):
     gate_high: Tensor
     proprio_mean: Tensor
     proprio_scale: Tensor
+    success_mean: Tensor
+    success_scale: Tensor
     threshold: Tensor
     version: Tensor
 
@@ -94,22 +96,28 @@ class RewardModel(nn.Module):
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.ReLU(),
             nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
+        # Seen twice: over the whole workspace, and finely around known successes, where millimetres decide.
+        self.pose = nn.Sequential(nn.Linear(2 * PROPRIO_DIM, 64), nn.ReLU())
         self.head = nn.Sequential(
-            nn.Linear(2 * width * side**2 + PROPRIO_DIM, config.hidden), nn.Dropout(config.dropout),
+            nn.Linear(2 * width * side**2 + 64, config.hidden), nn.Dropout(config.dropout),
             nn.LayerNorm(config.hidden), nn.ReLU(), nn.Linear(config.hidden, 1),
         )  # fmt: skip
         self.register_buffer("gate_low", torch.full((PROPRIO_DIM,), -torch.inf)[GATED])
         self.register_buffer("gate_high", torch.full((PROPRIO_DIM,), torch.inf)[GATED])
         self.register_buffer("proprio_mean", torch.zeros(PROPRIO_DIM))
         self.register_buffer("proprio_scale", torch.ones(PROPRIO_DIM))
+        self.register_buffer("success_mean", torch.zeros(PROPRIO_DIM))
+        self.register_buffer("success_scale", torch.ones(PROPRIO_DIM))
         self.register_buffer("threshold", torch.tensor(0.5))
         self.register_buffer("version", torch.tensor(0))
 
     def forward(self, images: Tensor, proprio: Tensor) -> Tensor:
         """images ``(N, 2, 3, S, S)`` in [-0.5, 0.5], proprio ``(N, 10)``: logits ``(N,)``."""
         features = self.image(images.flatten(1, 2))
-        standard = ((proprio - self.proprio_mean) / self.proprio_scale).clamp(-5.0, 5.0)
-        return self.head(torch.cat([features, standard], 1))[:, 0]
+        whole = (proprio - self.proprio_mean) / self.proprio_scale
+        near = (proprio - self.success_mean) / self.success_scale
+        pose = self.pose(torch.cat([whole, near], 1).clamp(-5.0, 5.0))
+        return self.head(torch.cat([features, pose], 1))[:, 0]
 
     @torch.no_grad()
     def probability(self, images: NDArray[np.uint8], proprio: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -191,7 +199,7 @@ def fit_reward_model(
     trained = [e for i, e in enumerate(episodes) if i not in kept]
     aside = [e for i, e in enumerate(episodes) if i in kept] or list(episodes)
     train, validate = (
-        joined([*([labelled_frames(part, config.hold, config.near)] if part else []), *more])
+        joined([*([labelled_frames(part, config.hold, config.near, config.unsure)] if part else []), *more])
         for part, more in (
             (trained, [_part(frames, slice(0, len(frames.label) * 4 // 5)) for frames in extra]),
             (aside, [_part(frames, slice(len(frames.label) * 4 // 5, None)) for frames in extra]),
@@ -202,7 +210,7 @@ def fit_reward_model(
     _fit_statistics(model, train)
     _fit_weights(model, train, rng, progress)
     raw = model.probability(validate.images, validate.proprio)
-    threshold = _choose_threshold(raw, validate.label, config)
+    threshold = choose_threshold(raw, validate.label, config)
     model.threshold.fill_(threshold)
     model.version.add_(1)
     said = raw >= threshold
@@ -235,7 +243,10 @@ def _fit_statistics(model: RewardModel, frames: LabelledFrames) -> None:
     proprio = torch.from_numpy(frames.proprio)
     model.proprio_mean.copy_(proprio.mean(0))
     model.proprio_scale.copy_(proprio.std(0).clamp_min(0.01))
-    known = proprio[torch.from_numpy(frames.label)][:, GATED]
+    known = proprio[torch.from_numpy(frames.label)]
+    model.success_mean.copy_(known.mean(0))
+    model.success_scale.copy_(known.std(0, unbiased=False).clamp_min(0.002))
+    known = known[:, GATED]
     model.gate_low.copy_(known.amin(0) - model.config.margin)
     model.gate_high.copy_(known.amax(0) + model.config.margin)
 
@@ -282,15 +293,18 @@ def _shifted(images: Tensor, down: int, right: int) -> Tensor:
     return torch.roll(images, (down, right), (-2, -1))
 
 
-def _choose_threshold(
+def choose_threshold(
     probability: NDArray[np.float32], label: NDArray[np.bool_], config: RewardModelConfig
 ) -> float:
-    """The middle of the thresholds with the best balanced accuracy."""
+    """The middle of the thresholds with the best balanced accuracy, as far as so few frames can tell (within
+    its standard error)."""
     candidates = np.linspace(config.threshold_low, config.threshold_high, 56)
     if not label.any() or label.all():
         return float(np.clip(0.7, config.threshold_low, config.threshold_high))
     scores = np.array([
         0.5 * (probability[label] >= t).mean() + 0.5 * (probability[~label] < t).mean() for t in candidates
     ])  # fmt: skip
-    best = np.flatnonzero(scores >= scores.max() - 1e-9)
+    highest = float(scores.max())
+    error = 0.5 * np.sqrt(highest * (1.0 - highest) * (1.0 / label.sum() + 1.0 / (~label).sum()))
+    best = np.flatnonzero(scores >= highest - error - 1e-9)
     return float(candidates[best[len(best) // 2]])
