@@ -69,6 +69,7 @@ def test_segments_are_used_from_their_step_on_whatever_comes_first(tmp_path: Pat
     assert [p.sha256 for p in early.published] == [p.sha256 for p in late.published]
 
 
+@pytest.mark.alone
 def test_a_dead_world_model_costs_its_patience_and_nothing_else(tmp_path: Path) -> None:
     harness, alone = Imagining(tmp_path / "a", 0.5), Harness(tmp_path / "b")
     for each in (alone, harness):
