@@ -13,7 +13,7 @@ import pytest
 from worldsample_bringup.history import read_history
 from worldsample_bringup.run_folder import RunFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 def start(folder: RunFolder, method: str, domain: str) -> subprocess.Popen[str]:

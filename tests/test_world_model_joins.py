@@ -26,7 +26,7 @@ from worldsample_core.qos import SYNTHETIC
 from worldsample_msgs.msg import LearnerStatus, SyntheticBatch, WorldModelStatus
 from worldsample_msgs.srv import Imagine
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 LAG = 24
 WORLD: dict[str, Any] = {
