@@ -28,18 +28,15 @@ def test_labels_leave_out_the_frame_nobody_knows(episodes: list[Episode]) -> Non
     frames = labelled_frames(episodes[:1], hold=2, near=3, unsure=1)
     assert len(frames.label) == 12 and frames.label.sum() == 2
     assert frames.near.sum() == 3 and not (frames.near & frames.label).any()
-    assert not labelled_frames(episodes[2:3], 2, 3).label.any()
+    assert not labelled_frames(episodes[2:3], 2, 3, 1).label.any()
 
 
 def test_the_simulator_knows_every_frame(episodes: list[Episode]) -> None:
     """The last failure before a success is where imagined successes and failures are told apart."""
     frames = labelled_frames(episodes[:1], hold=2, near=3, unsure=0)
     assert len(frames.label) == len(episodes[0]) + 1 and frames.label.sum() == 2
-    assert frames.label.tolist()[-3:] == [False, True, True] and frames.near.tolist()[-3:] == [
-        True,
-        False,
-        False,
-    ]
+    assert frames.label.tolist()[-3:] == [False, True, True]
+    assert frames.near.tolist()[-3:] == [True, False, False]
 
 
 def test_millimetres_decide() -> None:

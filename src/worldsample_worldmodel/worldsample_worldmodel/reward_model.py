@@ -24,6 +24,10 @@ from worldsample_worldmodel.world_model import to_float
 GATED = slice(0, 7)
 """Proprioception that the gate looks at: position, rotation, gripper."""
 
+POSE_FEATURES = 64
+FINEST_POSE = 0.002
+"""m, rad: the finest spread of known successes in whose units the pose is seen."""
+
 
 @dataclass(frozen=True)
 class LabelledFrames:
@@ -36,7 +40,7 @@ class LabelledFrames:
     near: NDArray[np.bool_]
 
 
-def labelled_frames(episodes: Sequence[Episode], hold: int, near: int, unsure: int = 1) -> LabelledFrames:
+def labelled_frames(episodes: Sequence[Episode], hold: int, near: int, unsure: int) -> LabelledFrames:
     """Frames of episodes with their labels. Of a success the last ``hold`` frames are positive, ``unsure``
     ones before them are left out, and so many as ``near`` before those are near."""
     images, proprio, label, close = [], [], [], []
@@ -97,9 +101,9 @@ class RewardModel(nn.Module):
             nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
         # Seen twice: over the whole workspace, and finely around known successes, where millimetres decide.
-        self.pose = nn.Sequential(nn.Linear(2 * PROPRIO_DIM, 64), nn.ReLU())
+        self.pose = nn.Sequential(nn.Linear(2 * PROPRIO_DIM, POSE_FEATURES), nn.ReLU())
         self.head = nn.Sequential(
-            nn.Linear(2 * width * side**2 + 64, config.hidden), nn.Dropout(config.dropout),
+            nn.Linear(2 * width * side**2 + POSE_FEATURES, config.hidden), nn.Dropout(config.dropout),
             nn.LayerNorm(config.hidden), nn.ReLU(), nn.Linear(config.hidden, 1),
         )  # fmt: skip
         self.register_buffer("gate_low", torch.full((PROPRIO_DIM,), -torch.inf)[GATED])
@@ -245,7 +249,7 @@ def _fit_statistics(model: RewardModel, frames: LabelledFrames) -> None:
     model.proprio_scale.copy_(proprio.std(0).clamp_min(0.01))
     known = proprio[torch.from_numpy(frames.label)]
     model.success_mean.copy_(known.mean(0))
-    model.success_scale.copy_(known.std(0, unbiased=False).clamp_min(0.002))
+    model.success_scale.copy_(known.std(0, unbiased=False).clamp_min(FINEST_POSE))
     known = known[:, GATED]
     model.gate_low.copy_(known.amin(0) - model.config.margin)
     model.gate_high.copy_(known.amax(0) + model.config.margin)
