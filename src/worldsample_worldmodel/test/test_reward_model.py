@@ -85,6 +85,25 @@ def test_learns_success_and_gates_by_pose(episodes: list[Episode]) -> None:
     assert model.probability(last, elsewhere)[0] == 0.0
 
 
+def test_the_gate_lets_a_success_a_little_beyond_the_known_ones_through() -> None:
+    """Ten successes spread evenly over 90 mm: no episode kept aside narrows the gate, and the eleventh may be
+    one spacing further; far beyond it is shut."""
+    rng = np.random.default_rng(0)
+    episodes = []
+    for place in np.linspace(0.0, 0.09, 10):
+        images = rng.integers(0, 40, (10, 2, 32, 32, 3), np.uint8)
+        images[-2:] += 200
+        proprio = rng.normal(0.0, 0.001, (10, 10)).astype(np.float32)
+        proprio[:, 1] = place
+        episodes.append(Episode(images, proprio, np.zeros((9, 7), np.float32), True))
+    model = RewardModel(CONFIG)
+    fit_reward_model(model, episodes)
+    image, pose = episodes[0].images[-1:], episodes[0].proprio[-1:].copy()
+    for place, open_ in ((0.0, True), (0.09, True), (0.10, True), (-0.01, True), (0.12, False), (-0.03, False)):
+        pose[0, 1] = place
+        assert (model.probability(image, pose)[0] > 0.0) == open_, place
+
+
 def test_needs_successes_and_failures(episodes: list[Episode]) -> None:
     with pytest.raises(ValueError, match="successful"):
         fit_reward_model(RewardModel(CONFIG), [episodes[2]])

@@ -212,6 +212,9 @@ def fit_reward_model(
     if not train.label.any() or train.label.all():
         raise ValueError("the reward model needs frames of successes and of failures")
     _fit_statistics(model, train)
+    known = np.concatenate([frames.proprio[frames.label] for frames in (train, validate)])
+    by_hand = 0 if recorded is None else int(np.diff(recorded.label.astype(np.int8), prepend=0).clip(0).sum())
+    _fit_gate(model, known, len(successes) + by_hand)
     _fit_weights(model, train, rng, progress)
     raw = model.probability(validate.images, validate.proprio)
     threshold = choose_threshold(raw, validate.label, config)
@@ -250,9 +253,18 @@ def _fit_statistics(model: RewardModel, frames: LabelledFrames) -> None:
     known = proprio[torch.from_numpy(frames.label)]
     model.success_mean.copy_(known.mean(0))
     model.success_scale.copy_(known.std(0, unbiased=False).clamp_min(FINEST_POSE))
-    known = known[:, GATED]
-    model.gate_low.copy_(known.amin(0) - model.config.margin)
-    model.gate_high.copy_(known.amax(0) + model.config.margin)
+
+
+@torch.no_grad()
+def _fit_gate(model: RewardModel, poses: NDArray[np.float32], successes: int) -> None:
+    """Around the poses (N, 10) of all known successes, those kept aside included. The next of n successes lies
+    outside the range of the others in 2 of n + 1 cases; where they are spread evenly, they lie range / (n - 1)
+    apart: so much is added to the margin on either side."""
+    known = torch.from_numpy(poses)[:, GATED]
+    low, high = known.amin(0), known.amax(0)
+    beyond = model.config.margin + (high - low) / max(1, successes - 1)
+    model.gate_low.copy_(low - beyond)
+    model.gate_high.copy_(high + beyond)
 
 
 def _fit_weights(
