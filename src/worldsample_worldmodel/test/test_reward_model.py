@@ -99,7 +99,14 @@ def test_the_gate_lets_a_success_a_little_beyond_the_known_ones_through() -> Non
     model = RewardModel(CONFIG)
     fit_reward_model(model, episodes)
     image, pose = episodes[0].images[-1:], episodes[0].proprio[-1:].copy()
-    for place, open_ in ((0.0, True), (0.09, True), (0.10, True), (-0.01, True), (0.12, False), (-0.03, False)):
+    for place, open_ in (
+        (0.0, True),
+        (0.09, True),
+        (0.10, True),
+        (-0.01, True),
+        (0.12, False),
+        (-0.03, False),
+    ):
         pose[0, 1] = place
         assert (model.probability(image, pose)[0] > 0.0) == open_, place
 

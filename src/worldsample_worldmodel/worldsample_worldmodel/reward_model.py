@@ -257,9 +257,9 @@ def _fit_statistics(model: RewardModel, frames: LabelledFrames) -> None:
 
 @torch.no_grad()
 def _fit_gate(model: RewardModel, poses: NDArray[np.float32], successes: int) -> None:
-    """Around the poses (N, 10) of all known successes, those kept aside included. The next of n successes lies
-    outside the range of the others in 2 of n + 1 cases; where they are spread evenly, they lie range / (n - 1)
-    apart: so much is added to the margin on either side."""
+    """Around the poses (N, 10) of all known successes, those kept aside included. The next of n successes is
+    outside the range of the others in 2 of n + 1 cases; spread evenly, they are range / (n - 1) apart: so
+    much is added to the margin on either side."""
     known = torch.from_numpy(poses)[:, GATED]
     low, high = known.amin(0), known.amax(0)
     beyond = model.config.margin + (high - low) / max(1, successes - 1)
