@@ -213,8 +213,8 @@ def fit_reward_model(
         raise ValueError("the reward model needs frames of successes and of failures")
     _fit_statistics(model, train)
     known = np.concatenate([frames.proprio[frames.label] for frames in (train, validate)])
-    by_hand = 0 if recorded is None else int(np.diff(recorded.label.astype(np.int8), prepend=0).clip(0).sum())
-    _fit_gate(model, known, len(successes) + by_hand)
+    shown = 0 if recorded is None else _begun(recorded.label)
+    _fit_gate(model, known, len(successes) + shown)
     _fit_weights(model, train, rng, progress)
     raw = model.probability(validate.images, validate.proprio)
     threshold = choose_threshold(raw, validate.label, config)
@@ -253,6 +253,11 @@ def _fit_statistics(model: RewardModel, frames: LabelledFrames) -> None:
     known = proprio[torch.from_numpy(frames.label)]
     model.success_mean.copy_(known.mean(0))
     model.success_scale.copy_(known.std(0, unbiased=False).clamp_min(FINEST_POSE))
+
+
+def _begun(label: NDArray[np.bool_]) -> int:
+    """Successes that begin in consecutive frames ``(N,)``."""
+    return int(np.count_nonzero(np.diff(label, prepend=False) & label))
 
 
 @torch.no_grad()
