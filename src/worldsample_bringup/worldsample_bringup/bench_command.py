@@ -53,7 +53,7 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     worldmodel.add_argument(
         "--minutes",
         type=float,
-        default=12.0,
+        default=20.0,
         metavar="M",
         help="training stops then in any case (default: %(default)g)",
     )

@@ -12,7 +12,7 @@ from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.dynamics import Dynamics
 from worldsample_worldmodel.episodes import Episode, segments
 from worldsample_worldmodel.frame_bank import ALL, FrameBank, own_frames
-from worldsample_worldmodel.training import DivergedTraining, Trainer
+from worldsample_worldmodel.training import DivergedTraining, Trainer, variance_loss
 from worldsample_worldmodel.warping import warp
 from worldsample_worldmodel.world_model import to_float, to_uint8
 
@@ -72,6 +72,34 @@ def test_shapes_and_determinism(tiny: WorldModelConfig, episodes: list[Episode],
     drawn = [trainer.averaged.imagine(*given, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(drawn[0].proprio, drawn[1].proprio)
     assert not np.array_equal(drawn[0].proprio, drawn[2].proprio)  # stochastic
+
+
+@pytest.mark.parametrize("logit", [-5000.0, 5000.0])
+def test_uncertainty_is_an_error_of_pixels_however_sure_the_network_is(
+    tiny: WorldModelConfig, episodes: list[Episode], logit: float
+) -> None:
+    """An overflow would refuse good segments as not finite."""
+    model = Trainer(tiny).averaged
+    with torch.no_grad():
+        for decoder in model.decoders:
+            decoder.get_parameter("out.bias")[-1] = logit
+    batch = segments(episodes, [(0, 0)], tiny.horizon)
+    uncertainty = model.imagine(
+        batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0], batch.actions
+    ).uncertainty
+    assert np.isfinite(uncertainty).all() and (uncertainty >= 0.0).all()
+
+
+def test_expected_error_becomes_the_error_that_is_made() -> None:
+    """The gradient of the loss is 0 at the mean square error, and never larger than 1: an outlier among sure
+    pixels cannot outweigh an update."""
+    error = torch.tensor([0.0, 0.02, 0.1])
+    logit = torch.logit(error.mean()).expand(3).clone().requires_grad_()
+    variance_loss(logit, error).backward()
+    assert logit.grad is not None and abs(logit.grad.sum().item()) < 1e-6
+    sure = torch.full((1,), -12.0, requires_grad=True)
+    variance_loss(sure, torch.ones(1)).backward()
+    assert sure.grad is not None and abs(sure.grad.item()) <= 1.0
 
 
 def test_training_learns_to_follow_actions(tiny: WorldModelConfig, episodes: list[Episode]) -> None:

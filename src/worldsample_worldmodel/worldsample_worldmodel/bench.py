@@ -39,7 +39,7 @@ Progress = Callable[[str], None]
 def measure(
     task: str = "pushing",
     updates: int = 4000,
-    minutes: float = 12.0,
+    minutes: float = 20.0,
     demos: int = 20,
     online: int = 80,
     held_out: int = 16,
@@ -91,8 +91,8 @@ def measure(
         adaptation.train(max(1, round(share * updates)), share * minutes * 60.0, anneal=last)
         evaluation = adaptation.release()
         if evaluation is not None:
-            updates = adaptation.trainer.updates
-            say(f"{part[-1] + 1} online episodes, {updates} updates: {evaluation.model.psnr:.2f} dB")
+            done = adaptation.trainer.updates
+            say(f"{part[-1] + 1} online episodes, {done} updates: {evaluation.model.psnr:.2f} dB")
     report = adaptation.fit_reward_model()
     after = _evaluated(adaptation, unseen, gate)
     result: dict[str, Any] = {
@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--task", default="pushing")
     parser.add_argument("--updates", type=int, default=4000, help="of training (default: %(default)s)")
     parser.add_argument(
-        "--minutes", type=float, default=12.0, help="training stops then in any case (default: %(default)s)"
+        "--minutes", type=float, default=20.0, help="training stops then in any case (default: %(default)s)"
     )
     parser.add_argument("--online", type=int, default=80, help="online episodes (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

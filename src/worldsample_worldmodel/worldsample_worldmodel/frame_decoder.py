@@ -29,16 +29,17 @@ from worldsample_worldmodel.warping import double, enlarge, warp
 
 
 class Frames(NamedTuple):
-    """N decoded frames of one view: image ``(N, 3, S, S)`` in [-0.5, 0.5], and the logarithm of the expected
-    square error of each pixel ``(N, 1, S, S)``."""
+    """N decoded frames of one view: image ``(N, 3, S, S)`` in [-0.5, 0.5], and the logit of the square error
+    that is expected of each pixel, ``(N, 1, S, S)``."""
 
     image: Tensor
-    log_variance: Tensor
+    error_logit: Tensor
 
+    @property
+    def variance(self) -> Tensor:
+        """The square error that is expected of each pixel, ``(N, 1, S, S)`` in [0, 1] whatever the logit."""
+        return self.error_logit.float().sigmoid()
 
-ROUNDING = -12.5
-"""Logarithm of the square error of rounding to 256 levels: no pixel is surer than that. Without a floor one
-wrong pixel among very sure ones outweighs a whole training."""
 
 SOURCES = FRAMES + 1
 DIRECTIONS = 3
@@ -157,10 +158,10 @@ class ViewDecoder(nn.Module):
 
         sources = self._warped(torch.cat([context.frames, exemplar[:, None]], 1), flow)
         pixels = F.pixel_shuffle(self.out(x), self.patch).float()
-        masks, new, log_variance = pixels.split([SOURCES + 1, 3, 1], 1)
+        masks, new, error_logit = pixels.split([SOURCES + 1, 3, 1], 1)
         masks = masks.softmax(1)[:, :, None]
         image = (masks[:, :SOURCES] * sources).sum(1) + masks[:, SOURCES] * new
-        return Frames(image, (log_variance - 5.0).clamp_min(ROUNDING))
+        return Frames(image, error_logit - 5.0)
 
     def _lit_alike(self, exemplar: Tensor, current: Tensor) -> Tensor:
         """The exemplar in the light of the current frame: gain and offset per colour, from coarse pictures of

@@ -37,11 +37,11 @@ def world_model_loss(
     All members predict the proprioception of every step (Gaussian likelihood). Of each segment, some steps
     are decoded, with the hidden state of one member drawn at random:
 
-        L = E[w |x - x^|] + sum_s E|P_s x - P_s x^| + 0.005 NLL(x; x^, sigma^2) + 0.1 (E|p - p^| + 0.1
-        NLL(p)),  w = 1 + moving_weight [x moves]
+        L = E[w |x - x^|] + sum_s E|P_s x - P_s x^| + BCE(v; (x - x^)^2) + 0.1 (E|p - p^| + 0.1 NLL(p)),
+        w = 1 + moving_weight [x moves]
 
-    P_s averages over s x s pixels, s = 4, 8: what lies a few pixels off pulls the flow, too. The pixels'
-    likelihood teaches the variance only.
+    P_s averages over s x s pixels, s = 4, 8: what lies a few pixels off pulls the flow, too. v is the
+    square error that the model expects (:func:`variance_loss`).
     """
     config = model.config
     device = model.proprio_mean.device
@@ -67,12 +67,11 @@ def world_model_loss(
     moving = (target - current[rows]).abs().amax(2, keepdim=True) > MOVING / 255.0
     weight = 1.0 + config.moving_weight * moving
     image = torch.stack([view.image for view in views], 1)
-    log_variance = torch.stack([view.log_variance for view in views], 1)
+    error_logit = torch.stack([view.error_logit for view in views], 1)
     error = (image - target).abs()
     image_loss = (weight * error).mean() + coarse_error(image.flatten(0, 1), target.flatten(0, 1))
     expected = error.detach().square().mean(2, keepdim=True)
-    variance_loss = (expected * (-log_variance).exp() + log_variance).mean()
-    loss = image_loss + 0.005 * variance_loss + 0.1 * proprio_loss
+    loss = image_loss + variance_loss(error_logit, expected) + 0.1 * proprio_loss
     mse = expected.mean((2, 3, 4)).clamp_min(1e-6)
     return loss, {
         "loss": loss.item(),
@@ -108,6 +107,16 @@ def motion_loss(model: WorldModel, motions: Motions) -> Tensor:
             nothing, proprio[:, 0], first, actions, targets=model.targets(motions.targets)
         )
         return dynamics_loss(model, rollout, proprio, torch.from_numpy(motions.valid).to(device))
+
+
+def variance_loss(error_logit: Tensor, error: Tensor) -> Tensor:
+    """BCE(v; e) of the square error that the model expects, v = sigmoid(error_logit), and the one that it
+    made, e; both of the same shape.
+
+    A proper score of the mean (Gneiting & Raftery, 2007), with the gradient v - e. A Gaussian likelihood's is
+    (v - e) / v: one wrong pixel among very sure ones then outweighs all else in an update.
+    """
+    return F.binary_cross_entropy_with_logits(error_logit, error.clamp_max(1.0))
 
 
 def coarse_error(image: Tensor, target: Tensor) -> Tensor:

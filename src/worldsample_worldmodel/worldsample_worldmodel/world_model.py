@@ -267,7 +267,7 @@ class WorldModel(nn.Module):
                     )
                     index = where.cpu().numpy(), when.cpu().numpy()
                     images[index] = to_uint8(torch.stack([view.image for view in views], 1))
-                    errors = [view.log_variance.float().exp().mean((1, 2, 3)) for view in views]
+                    errors = [view.variance.mean((1, 2, 3)) for view in views]
                     variance[where, when] = torch.stack(errors).mean(0)
 
             seen, felt, at = current, proprio, proprio
