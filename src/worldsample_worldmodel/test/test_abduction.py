@@ -24,19 +24,20 @@ TASK = TaskConfig(
 
 def test_weights_by_hand() -> None:
     known = torch.zeros(1, 3, INPUTS)
-    known[0, 1, 0] = 1.0  # one unit of 8 mm off in place
+    known[0, 1, 0] = 1.0  # one unit of REACH off in place
     known[0, 2, 17] = 50.0  # asked to go elsewhere
-    residual = torch.zeros(1, 3, 10)
-    residual[0, :, 0] = torch.tensor([1.0, 4.0, 100.0])
-    evidence = Evidence(known, residual, torch.ones(1, 3, dtype=torch.bool), torch.full((3,), REACH))
-    kappa, mean = evidence.weigh(torch.zeros(1, INPUTS))
+    errors = torch.zeros(2, 1, 3, 10)
+    errors[1, 0, :, 0] = torch.tensor([1.0, 4.0, 100.0])
+    evidence = Evidence(known, errors, torch.ones(1, 3, dtype=torch.bool), torch.full((3,), REACH))
+    added = evidence.correction(torch.zeros(1, INPUTS), member=1)
     off = float(np.exp(-0.5))
-    assert kappa.item() == pytest.approx((1 + off) / (1 + off + DOUBT))
-    assert mean[0, 0].item() == pytest.approx((1 + 4 * off) / (1 + off))
-    far, _ = evidence.weigh(torch.full((1, INPUTS), -9.0))
-    assert far.item() == pytest.approx(0.0, abs=1e-6)
-    hidden, _ = evidence._replace(usable=torch.zeros(1, 3, dtype=torch.bool)).weigh(torch.zeros(1, INPUTS))
-    assert hidden.item() == 0.0
+    kappa = (1 + off) / (1 + off + DOUBT)
+    assert added[0, 0].item() == pytest.approx(kappa * (1 + 4 * off) / (1 + off))
+    assert not evidence.correction(torch.zeros(1, INPUTS), member=0).any(), "each member has its own errors"
+    far = evidence.correction(torch.full((1, INPUTS), -9.0), member=1)
+    assert far.abs().max().item() == pytest.approx(0.0, abs=1e-6)
+    unknown = evidence._replace(usable=torch.zeros(1, 3, dtype=torch.bool))
+    assert not unknown.correction(torch.zeros(1, INPUTS), member=1).any()
 
 
 def held_by_a_wall(number: int, wall: float, steps: int = 12) -> Episode:
@@ -73,3 +74,27 @@ def test_a_wall_that_only_this_episode_met_holds_in_its_counterfactuals(tiny: Wo
     assert predicted < 0.299 and known < 0.299  # four real steps against the wall
     free = model.abduce([met], batch.episode, np.array([0]))  # nothing of it is known yet
     assert model.imagine(*given, commanded=batch.commanded, evidence=free).proprio[0, -1, 0] > 0.305
+
+
+def test_what_really_happened_is_what_is_imagined_again(tiny: WorldModelConfig) -> None:
+    """Of a wrong model too: its errors along the episode are known, and the real actions repeat it. Each
+    member corrects its own; an episode that is shorter than the other one of its batch does not disturb."""
+    law = CommandLaw(TASK)
+    episodes = [held_by_a_wall(i, 9.9, steps).traced(law) for i, steps in enumerate((6, 12))]
+    trainer = Trainer(tiny, law)
+    trainer.fit_statistics(episodes)
+    model = trainer.averaged
+    with torch.no_grad():
+        for member in model.dynamics.members:
+            member.linear.bias[:3] = 0.1  # up to 4 mm in every step
+    batch = segments(episodes, [(1, 4), (0, 0), (0, 2), (1, 0)], 4)
+    given = (batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0], batch.actions)
+
+    def off(evidence: Evidence | None, seed: int) -> float:
+        rng = np.random.default_rng(seed)  # draws the members
+        imagined = model.imagine(*given, rng, commanded=batch.commanded, evidence=evidence)
+        return float(np.abs(imagined.proprio - batch.proprio[:, 1:])[..., :3].max())
+
+    for seed in range(3):
+        assert off(None, seed) > 0.004
+        assert off(model.abduce(episodes, batch.episode, ALL), seed) < 0.0015

@@ -157,3 +157,18 @@ def test_noise_is_not_fed_back() -> None:
     torch.testing.assert_close(certain.sample, certain.mean)
     spread = drawn.log_deviation.exp() * noise[None, :, None]
     torch.testing.assert_close(drawn.sample, drawn.mean + spread)
+
+
+def test_a_policy_acts_in_its_own_precision(tiny: WorldModelConfig, episodes: list[Episode]) -> None:
+    """As on the robot: bfloat16 would change its actions, and NumPy does not know it."""
+    trainer = Trainer(replace(tiny, autocast=True))
+    trainer.remember(episodes)
+    batch = segments(episodes, [(0, 0), (1, 4)], 4)
+    head = torch.nn.Linear(10, 7)
+
+    def act(images: np.ndarray, proprio: np.ndarray) -> np.ndarray:
+        return head(torch.from_numpy(proprio)).detach().tanh().numpy()
+
+    given = (batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0])
+    imagined = trainer.averaged.imagine(*given, act)
+    np.testing.assert_array_equal(imagined.actions[:, 0], act(batch.current, batch.proprio[:, 0]))

@@ -76,6 +76,18 @@ class Member(nn.Module):
 
     step: Tensor
 
+    def begin(self, summary: Tensor, proprio: Tensor, first_proprio: Tensor) -> Tensor:
+        """Hidden state (B, L) where a segment starts."""
+        return self.start(torch.cat([summary, proprio, first_proprio], 1))
+
+    def advance(self, hidden: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One step with inputs ``known`` (B, 23): hidden; change of proprioception and log deviation, (B,
+        10)."""
+        hidden = self.cell(known, hidden)
+        change, log_deviation = self.change(torch.cat([hidden, known], 1)).chunk(2, 1)
+        log_deviation = self.step.log() - 1.0 + 2.5 * torch.tanh(log_deviation / 2.5)
+        return hidden, self.linear(known) + self.step * change, log_deviation
+
     def forward(
         self,
         summary: Tensor,
@@ -85,12 +97,13 @@ class Member(nn.Module):
         noise: Tensor | None,
         targets: Tensor | None = None,
         evidence: Evidence | None = None,
+        number: int = 0,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """summary (B, 2 * 256), proprio and first_proprio (B, 10) standardised, actions (B, H, 7), noise
         (B, 10), z, or None for the mean, targets (B, H + 1, 3), standardised, or
-        None, evidence of the segments' own episodes, or None: hidden, mean, log
-        deviation, sample, each (B, H, ...)."""
-        hidden = self.start(torch.cat([summary, proprio, first_proprio], 1))
+        None, evidence of the segments' own episodes, or None, with the number of this member: hidden, mean,
+        log deviation, sample, each (B, H, ...)."""
+        hidden = self.begin(summary, proprio, first_proprio)
         steps = []
         for step in range(actions.shape[1]):
             action = actions[:, step]
@@ -100,14 +113,10 @@ class Member(nn.Module):
                 None if targets is None else targets[:, step],
                 None if targets is None else targets[:, step + 1],
             )
-            hidden = self.cell(known, hidden)
-            change, log_deviation = self.change(torch.cat([hidden, known], 1)).chunk(2, 1)
-            change = self.step * change
+            hidden, change, log_deviation = self.advance(hidden, known)
+            mean = proprio + change
             if evidence is not None:
-                kappa, shown = evidence.weigh(known)
-                change = (1.0 - kappa) * change + kappa * shown
-            mean = proprio + self.linear(known) + change
-            log_deviation = self.step.log() - 1.0 + 2.5 * torch.tanh(log_deviation / 2.5)
+                mean = mean + evidence.correction(known, number)
             sample = mean if noise is None else mean + log_deviation.exp() * noise
             proprio = mean
             steps.append((hidden, mean, log_deviation, sample))
@@ -148,11 +157,24 @@ class Dynamics(nn.Module):
             member.step.copy_(change.std(0).clamp_min(1e-3))
 
     @torch.no_grad()
-    def unexplained(self, proprio: Tensor, following: Tensor, known: Tensor) -> Tensor:
-        """What the linear law leaves of real steps: proprio, following (..., 10), known (..., 23)."""
-        member = self.members[0]
-        assert isinstance(member, Member)
-        return following - proprio - member.linear(known)
+    def errors(
+        self, summary: Tensor, proprio: Tensor, first_proprio: Tensor, known: Tensor, following: Tensor
+    ) -> Tensor:
+        """How much further N real segments of H steps went than each member says that follows them: (M, N, H,
+        10).
+
+        summary (N, 2 * 256) and proprio (N, 10) of their starts, first_proprio (N, 10); known (N, H, 23) and
+        following (N, H, 10), what each real step began with and led to, both from real proprioception.
+        """
+        errors = []
+        for member in self.members:
+            assert isinstance(member, Member)
+            hidden, own = member.begin(summary, proprio, first_proprio), []
+            for step in range(known.shape[1]):
+                hidden, change, _ = member.advance(hidden, known[:, step])
+                own.append(following[:, step] - known[:, step, :PROPRIO_DIM] - change)
+            errors.append(torch.stack(own, 1))
+        return torch.stack(errors)
 
     @property
     def step(self) -> Tensor:
@@ -173,7 +195,7 @@ class Dynamics(nn.Module):
     ) -> Rollout:
         """Roll all members out; arguments as of :meth:`Member.forward`."""
         outs = [
-            member(summary, proprio, first_proprio, actions, noise, targets, evidence)
-            for member in self.members
+            member(summary, proprio, first_proprio, actions, noise, targets, evidence, number)
+            for number, member in enumerate(self.members)
         ]
         return Rollout(*(torch.stack(part) for part in zip(*outs, strict=True)))

@@ -27,6 +27,10 @@ GATED = slice(0, 7)
 POSE_FEATURES = 64
 FINEST_POSE = 0.002
 """m, rad: the finest spread of known successes in whose units the pose is seen."""
+EDGE = 0.05
+"""Share of the known successes beyond either edge of where successes begin."""
+FINEST_EDGE = 0.0003
+"""m, rad: how finely the distance to an edge is seen."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class RewardModel(nn.Module):
     proprio_scale: Tensor
     success_mean: Tensor
     success_scale: Tensor
+    edge_low: Tensor
+    edge_high: Tensor
     threshold: Tensor
     version: Tensor
 
@@ -100,8 +106,10 @@ class RewardModel(nn.Module):
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.ReLU(),
             nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
-        # Seen twice: over the whole workspace, and finely around known successes, where millimetres decide.
-        self.pose = nn.Sequential(nn.Linear(2 * PROPRIO_DIM, POSE_FEATURES), nn.ReLU())
+        # Seen three times: over the whole workspace, finely around known successes, where millimetres decide,
+        # and at their edges, where tenths do: success is often a value that is passed (a depth, an opening).
+        gated = len(range(PROPRIO_DIM)[GATED])
+        self.pose = nn.Sequential(nn.Linear(2 * PROPRIO_DIM + 2 * gated, POSE_FEATURES), nn.ReLU())
         self.head = nn.Sequential(
             nn.Linear(2 * width * side**2 + POSE_FEATURES, config.hidden), nn.Dropout(config.dropout),
             nn.LayerNorm(config.hidden), nn.ReLU(), nn.Linear(config.hidden, 1),
@@ -112,6 +120,8 @@ class RewardModel(nn.Module):
         self.register_buffer("proprio_scale", torch.ones(PROPRIO_DIM))
         self.register_buffer("success_mean", torch.zeros(PROPRIO_DIM))
         self.register_buffer("success_scale", torch.ones(PROPRIO_DIM))
+        self.register_buffer("edge_low", torch.zeros(gated))
+        self.register_buffer("edge_high", torch.zeros(gated))
         self.register_buffer("threshold", torch.tensor(0.5))
         self.register_buffer("version", torch.tensor(0))
 
@@ -120,7 +130,8 @@ class RewardModel(nn.Module):
         features = self.image(images.flatten(1, 2))
         whole = (proprio - self.proprio_mean) / self.proprio_scale
         near = (proprio - self.success_mean) / self.success_scale
-        pose = self.pose(torch.cat([whole, near], 1).clamp(-5.0, 5.0))
+        edges = [(proprio[:, GATED] - edge) / FINEST_EDGE for edge in (self.edge_low, self.edge_high)]
+        pose = self.pose(torch.cat([whole, near, *edges], 1).clamp(-5.0, 5.0))
         return self.head(torch.cat([features, pose], 1))[:, 0]
 
     @torch.no_grad()
@@ -253,6 +264,8 @@ def _fit_statistics(model: RewardModel, frames: LabelledFrames) -> None:
     known = proprio[torch.from_numpy(frames.label)]
     model.success_mean.copy_(known.mean(0))
     model.success_scale.copy_(known.std(0, unbiased=False).clamp_min(FINEST_POSE))
+    model.edge_low.copy_(known[:, GATED].quantile(EDGE, 0))
+    model.edge_high.copy_(known[:, GATED].quantile(1.0 - EDGE, 0))
 
 
 def _begun(label: NDArray[np.bool_]) -> int:

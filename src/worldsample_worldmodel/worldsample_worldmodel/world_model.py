@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -109,24 +110,42 @@ class WorldModel(nn.Module):
         if self.law is None:
             return None
         device = self.proprio_mean.device
-        limit = np.broadcast_to(np.asarray(until), index.shape)
-        longest = max(len(episodes[i]) for i in index)
-        known = torch.zeros(len(index), longest, INPUTS, device=device)
-        residual = torch.zeros(len(index), longest, PROPRIO_DIM, device=device)
-        usable = torch.zeros(len(index), longest, dtype=torch.bool, device=device)
-        for row, i in enumerate(index):
-            episode = episodes[int(i)]
-            length = min(len(episode), int(limit[row]))
-            trace = None if episode.commanded is None else episode.commanded.position.astype(np.float32)
-            asked = self.targets(trace)
-            assert asked is not None
-            proprio = self.standardise(torch.from_numpy(episode.proprio).to(device))
-            actions = torch.from_numpy(episode.actions).to(device)
-            inputs = known_inputs(proprio[:-1], actions, asked[:-1], asked[1:])
-            known[row, : len(episode)] = inputs
-            residual[row, : len(episode)] = self.dynamics.unexplained(proprio[:-1], proprio[1:], inputs)
-            usable[row, :length] = True
-        return Evidence(known, residual, usable, self.proprio_scale[:POSITION])
+        limit = torch.from_numpy(np.broadcast_to(np.asarray(until), index.shape).copy()).to(device)
+        chosen, row = np.unique(index, return_inverse=True)
+        shown = [self._shown(episodes[int(i)]) for i in chosen]
+        longest = max(known.shape[0] for known, _ in shown)
+        known = torch.stack([F.pad(part, (0, 0, 0, longest - len(part))) for part, _ in shown])
+        errors = torch.stack([F.pad(part, (0, 0, 0, longest - part.shape[1])) for _, part in shown], 1)
+        lengths = torch.tensor([len(part) for part, _ in shown], device=device)[row]
+        usable = torch.arange(longest, device=device) < torch.minimum(lengths, limit)[:, None]
+        return Evidence(known[row], errors[:, row], usable, self.proprio_scale[:POSITION])
+
+    def _shown(self, episode: Episode) -> tuple[Tensor, Tensor]:
+        """Of an episode of T steps: the dynamics' inputs (T, 23), and by how much its steps went further than
+        each member says (M, T, 10). The members follow it for a horizon at a time, as they were trained."""
+        device, steps, horizon = self.proprio_mean.device, len(episode), self.config.horizon
+        trace = None if episode.commanded is None else episode.commanded.position.astype(np.float32)
+        asked = self.targets(trace)
+        assert asked is not None
+        proprio = self.standardise(torch.from_numpy(episode.proprio).to(device))
+        actions = torch.from_numpy(episode.actions).to(device)
+        known = known_inputs(proprio[:-1], actions, asked[:-1], asked[1:])
+        starts = np.arange(0, steps, horizon)
+        current = to_float(torch.from_numpy(episode.images[starts]).to(device))
+        first = to_float(torch.from_numpy(episode.images[:1]).to(device)).expand_as(current)
+        with self.autocast():
+            summary = self.summarise(self.encode(first, current))
+        padded = F.pad(torch.cat([known, proprio[1:]], 1), (0, 0, 0, len(starts) * horizon - steps))
+        parts = padded.reshape(len(starts), horizon, -1)
+        with torch.autocast(device.type, enabled=False):
+            errors = self.dynamics.errors(
+                summary,
+                proprio[starts],
+                proprio[:1].expand(len(starts), -1),
+                parts[..., :INPUTS],
+                parts[..., INPUTS:],
+            )
+        return known, errors.flatten(1, 2)[:, :steps]
 
     @torch.no_grad()
     def fit_statistics(self, proprio: Tensor) -> None:
@@ -145,6 +164,11 @@ class WorldModel(nn.Module):
         frames = torch.stack([current, first], 2)
         return [encoder(frames[:, view]) for view, encoder in enumerate(self.encoders)]
 
+    @staticmethod
+    def summarise(context: list[ViewContext]) -> Tensor:
+        """What the dynamics know of both views, (B, 2 * 256)."""
+        return torch.cat([view.summary for view in context], 1).float()
+
     def roll_out(
         self,
         context: list[ViewContext],
@@ -157,7 +181,7 @@ class WorldModel(nn.Module):
     ) -> Rollout:
         """What happens over the actions ``(B, H, 7)``, before and after which ``targets`` (B, H + 1, 3) are
         commanded; proprioception ``(B, 10)``; both standardised."""
-        summary = torch.cat([view.summary for view in context], 1).float()
+        summary = self.summarise(context)
         with torch.autocast(summary.device.type, enabled=False):  # small matrices: casting them costs more
             return self.dynamics(summary, proprio, first_proprio, actions, noise, targets, evidence)
 
@@ -278,7 +302,8 @@ class WorldModel(nn.Module):
                 asked[:, 0] = commanded.position
             for step in range(horizon):
                 if policy is not None:
-                    acted[:, step] = policy(seen, felt)
+                    with torch.autocast(device.type, enabled=False):  # it acts as on the robot
+                        acted[:, step] = policy(seen, felt)
                 if self.law is not None:
                     assert commanded is not None
                     commanded = self.law.next(commanded, at[:, :POSITION], acted[:, step])
