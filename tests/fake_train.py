@@ -1,6 +1,7 @@
 """In place of ``worldsample train`` in tests of the grid: leaves what a run leaves, in no time.
 
-FOLDER STEPS start|resume [--die-at=STEPS] [--seconds=S]; it dies only when it starts, not when it resumes.
+FOLDER STEPS start|resume [--die-at=STEPS] [--seconds=S] [--imagined=TRANSITIONS]; it dies only when
+it starts, not when it resumes.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ summary = {
     "eval_success_rate": 0.95,
     "eval_history": [[steps // 2, 20, 0.9], [steps, 20, 0.95], [steps, 50, 0.95]],
     "intervention_rate": 0.1,
+    "synthetic_transitions": int(said["imagined"]) if "imagined" in said else None,
 }
 (folder / "summary.json").write_text(json.dumps(summary))
 (folder / "span").write_text(f"{began} {time.time()}")

@@ -89,6 +89,19 @@ def test_a_failed_run_leaves_its_cell_empty(asked: Table, monkeypatch: pytest.Mo
     assert result["cells"]["pushing"]["hil_serl"]["success"] is None
 
 
+@pytest.mark.parametrize("imagined", [0, 7])
+def test_a_run_whose_world_model_taught_nothing_is_told(
+    asked: Table, monkeypatch: pytest.MonkeyPatch, imagined: int
+) -> None:
+    """It died, or never passed its gate: what stands in the cell is then not the method's."""
+    with_scripts(monkeypatch, f"--imagined={imagined}")
+    _, text, _ = measure(asked, Console(io.StringIO()))
+    told = "pushing, VLAW: nothing imagined was learned from"
+    for shown in (text, asked.results_file.with_suffix(".md").read_text()):
+        assert (told in shown) == (imagined == 0)
+        assert "HiL-SERL: nothing" not in shown
+
+
 def cell(*curves: list[list[float]]) -> dict[str, Any]:
     return {
         "success": curves[0][-1][1] if curves else None,

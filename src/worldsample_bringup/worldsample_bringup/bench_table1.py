@@ -201,6 +201,7 @@ def figures(cells: Sequence[Cell]) -> dict[str, Any]:
             {
                 "success": s.get("eval_success_rate"),
                 "real_steps": s.get("real_steps"),
+                "imagined_transitions": s.get("synthetic_transitions"),
                 "budget": read_yaml(cell.folder.config).get("task", {}).get("max_real_steps"),
                 "git_revision": read_yaml(cell.folder.config).get("run", {}).get("git_revision"),
                 "run_dir": os.path.relpath(cell.folder.path),

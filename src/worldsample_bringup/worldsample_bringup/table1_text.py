@@ -77,6 +77,17 @@ def ratio_lines(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def warnings(result: Mapping[str, Any]) -> list[str]:
+    """Runs with a world model that were none: nothing that it imagined was ever learned from."""
+    return [
+        f"{task}, {NAMES[method]}: nothing imagined was learned from: {seed['run_dir']}/logs/worldmodel.log"
+        for task, row in result["cells"].items()
+        for method, cell in row.items()
+        for seed in cell["seeds"]
+        if method != "hil_serl" and seed.get("imagined_transitions") == 0
+    ]
+
+
 def table(result: Mapping[str, Any]) -> str:
     """For a terminal."""
     blocks = []
@@ -84,7 +95,8 @@ def table(result: Mapping[str, Any]) -> str:
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
         text = ["   ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         blocks.append("\n".join([title, *text]))
-    return "\n\n".join([*blocks, *(["\n".join(ratio_lines(result))] if ratio_lines(result) else [])])
+    notes = [ratio_lines(result), warnings(result)]
+    return "\n\n".join([*blocks, *("\n".join(lines) for lines in notes if lines)])
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -98,5 +110,6 @@ def markdown(result: Mapping[str, Any]) -> str:
     for title, (head, *lines) in rows(result).items():
         body = [f"| {' | '.join(line)} |" for line in (head, ("---",) * len(head), *lines)]
         parts.append("\n".join([f"**{title}**", "", *body]))
-    parts += ["\n".join(f"- {line}" for line in ratio_lines(result))] if ratio_lines(result) else []
+    notes = [*ratio_lines(result), *warnings(result)]
+    parts += ["\n".join(f"- {line}" for line in notes)] if notes else []
     return "\n\n".join([*parts, "![Curves](table1.png)"]) + "\n"
