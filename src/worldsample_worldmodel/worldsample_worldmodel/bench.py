@@ -1,6 +1,4 @@
-"""What the world model is worth, in one process with the simulator.
-
-    python -m worldsample_worldmodel.bench --task pushing --json
+"""What the world model is worth, in one process with the simulator (``worldsample bench worldmodel``).
 
 Demonstrations -> adaptation -> three rounds of online episodes (rollouts from nearly expert to nearly
 random), each followed by refinement -> figures on other episodes of the same kind, never trained on. Then the
@@ -10,13 +8,8 @@ state.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +30,9 @@ Progress = Callable[[str], None]
 
 
 def measure(
-    task: str = "pushing",
-    updates: int = 4000,
-    minutes: float = 20.0,
+    task: str,
+    updates: int,
+    minutes: float,
     demos: int = 20,
     online: int = 80,
     held_out: int = 16,
@@ -224,39 +217,3 @@ def generation_speed(adaptation: Adaptation, batch: int = 32, repetitions: int =
         "threads": threads,
         "rejected": dict(adaptation.imagination.rejected),
     }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--task", default="pushing")
-    parser.add_argument("--updates", type=int, default=4000, help="of training (default: %(default)s)")
-    parser.add_argument(
-        "--minutes", type=float, default=20.0, help="training stops then in any case (default: %(default)s)"
-    )
-    parser.add_argument("--online", type=int, default=80, help="online episodes (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--horizon", type=int, default=WorldModelConfig.horizon)
-    parser.add_argument("--save", type=Path, help="write the checkpoint there")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON only")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    result = measure(
-        arguments.task,
-        arguments.updates,
-        arguments.minutes,
-        online=arguments.online,
-        config=replace(WorldModelConfig(), horizon=arguments.horizon),
-        save=arguments.save,
-        progress=lambda text: print(text, file=sys.stderr, flush=True),
-    )
-    if arguments.json:
-        print(json.dumps(result))
-    else:
-        for key, value in result.items():
-            print(f"{key}: {value}")
-
-
-if __name__ == "__main__":
-    main()
