@@ -1,4 +1,5 @@
-"""WMPO and VLAW as a person starts them: every node for real, what is imagined reaches the learner."""
+"""WMPO and VLAW as a person starts them: every node for real, what is imagined reaches the learner. One
+task has a gripper, which the policy commands in the imagination, too."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ from worldsample_bringup.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
+TASKS = {"wmpo": "pushing", "vlaw": "pick_place"}
+
 
 def start(folder: RunFolder, method: str, domain: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
-            *("--quick", "--method", method, "--machine", "cpu", "--steps", "100"),
+            *("--quick", "--task", TASKS[method], "--method", method, "--machine", "cpu", "--steps", "100"),
             *("run.eval_every=0", "run.demos=2", "run.final_eval_episodes=1", "worldmodel.patience=30.0"),
             *("learner.imitation_updates=20", "worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
         ],
@@ -33,7 +36,7 @@ def start(folder: RunFolder, method: str, domain: str) -> subprocess.Popen[str]:
 
 
 def test_quick_runs_side_by_side(tmp_path: Path) -> None:
-    folders = {method: RunFolder(tmp_path / method) for method in ("wmpo", "vlaw")}
+    folders = {method: RunFolder(tmp_path / method) for method in TASKS}
     runs = {
         method: start(folder, method, domain)
         for (method, folder), domain in zip(folders.items(), ("98", "99"), strict=True)
