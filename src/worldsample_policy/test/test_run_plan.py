@@ -40,6 +40,27 @@ def simulate(run: RunConfig, successes: bool = True, steps: int = 5) -> list[tup
     return order
 
 
+def test_a_last_evaluation_has_the_scenes_of_any_other() -> None:
+    """So ``worldsample eval`` repeats it from a checkpoint, however many evaluations the run had before."""
+
+    def scenes(run: RunConfig, before: int, real_steps: int) -> list[int]:
+        plan = RunPlan(run, dataclasses.replace(TASK, max_real_steps=52))
+        summary = dataclasses.replace(EPISODE, kind="eval", real_steps=40)
+        evaluations = [Evaluation(summary, False)] * before
+        seeds = []
+        while (episode := plan.next([], evaluations, 0, real_steps)) is not None:
+            seeds.append(episode.seed)
+            done = dataclasses.replace(summary, real_steps=real_steps)
+            evaluations = [*evaluations, Evaluation(done, episode.final)]
+        return seeds
+
+    trained = scenes(dataclasses.replace(RUN, demos=0, stop_when_solved=0), 4, 52)
+    again = scenes(dataclasses.replace(RUN, mode="eval"), 0, 0)
+    assert trained == again and len(set(trained)) == 3
+    assert scenes(dataclasses.replace(RUN, mode="eval", seed=1), 0, 0) != again
+    assert not set(trained) & {episode_seed(RUN.seed, "eval", i) for i in range(1000)}
+
+
 def test_a_training_run_has_demonstrations_training_evaluations_and_a_last_evaluation() -> None:
     order = simulate(RUN)
     assert [kind for kind, _, _ in order[:2]] == ["demo", "demo"]

@@ -18,6 +18,9 @@ from worldsample_core.settings import RunConfig
 from worldsample_core.transition import EpisodeKind, EpisodeSummary
 
 EVALUATIONS = "evaluations.jsonl"
+FINAL = 1_000_000
+"""Index of the first scene of a last evaluation: the same scenes whenever it is, so that ``worldsample eval``
+repeats it from a checkpoint."""
 MAX_DEMO_FAILURES = 3
 """Failed demonstrations per wanted one (and ten) after which recording gives up."""
 MAX_UNLABELLED = 20
@@ -80,8 +83,8 @@ class NextEpisode:
 
     Attributes:
         kind: train, demo, eval or label.
-        index: of the seed: within training and demonstrations, or within evaluations.
-        seed: of the reset.
+        index: within training and demonstrations, or within evaluations.
+        seed: of the reset, drawn from the index, or from the position in a last evaluation.
         number, of: position in its phase, from 0, and how many the phase has (0: not limited).
         max_steps: control steps until it is truncated.
         final: of the last evaluation.
@@ -127,7 +130,7 @@ class RunPlan:
         def episode(
             kind: EpisodeKind, index: int, number: int, of: int, max_steps: int, final: bool = False
         ) -> NextEpisode:
-            seed = episode_seed(run.seed, kind, index, attempt)
+            seed = episode_seed(run.seed, kind, FINAL + number if final else index, attempt)
             return NextEpisode(kind, index, seed, number, of, max_steps, final)
 
         if run.mode in ("train", "demos"):
@@ -170,13 +173,6 @@ class RunPlan:
             of = run.final_eval_episodes
             return episode("eval", len(evaluations), done, of, self.task.horizon, final=True)
         return None
-
-    def _episode(
-        self, kind: EpisodeKind, index: int, number: int, of: int, max_steps: int, final: bool = False
-    ) -> NextEpisode:
-        return NextEpisode(
-            kind, index, episode_seed(self.run.seed, kind, index), number, of, max_steps, final
-        )
 
     def solved(self, evaluations: Sequence[Evaluation]) -> bool:
         """Whether the last ``stop_when_solved`` complete evaluations all reached ``solved_success``."""
