@@ -26,8 +26,8 @@ def test_weights_by_hand() -> None:
     known = torch.zeros(1, 3, INPUTS)
     known[0, 1, 0] = 1.0  # one unit of REACH off in place
     known[0, 2, 17] = 50.0  # asked to go elsewhere
-    errors = torch.zeros(2, 1, 3, 10)
-    errors[1, 0, :, 0] = torch.tensor([1.0, 4.0, 100.0])
+    errors = torch.zeros(1, 3, 2, 10)
+    errors[0, :, 1, 0] = torch.tensor([1.0, 4.0, 100.0])
     evidence = Evidence(known, errors, torch.ones(1, 3, dtype=torch.bool), torch.full((3,), REACH))
     added = evidence.correction(torch.zeros(1, INPUTS), member=1)
     off = float(np.exp(-0.5))

@@ -37,7 +37,7 @@ class Evidence(NamedTuple):
     """Real steps of B segments' own episodes, at most K each.
 
     Attributes:
-        known: ``(B, K, 23)``, inputs of the dynamics. errors: ``(M, B, K, 10)``, of each member,
+        known: ``(B, K, 23)``, inputs of the dynamics. errors: ``(B, K, M, 10)``, of each member,
             standardised. usable: ``(B, K) bool``. unit: ``(3,)`` m, of standardised positions.
     """
 
@@ -53,7 +53,7 @@ class Evidence(NamedTuple):
         weight = torch.exp(-0.5 * difference.square().sum(-1)) * self.usable
         total = weight.sum(1, keepdim=True)
         # kappa times the weighted mean: the sum of the weights cancels
-        return (weight[..., None] * self.errors[member]).sum(1) / (total + DOUBT)
+        return (weight[..., None] * self.errors[:, :, member]).sum(1) / (total + DOUBT)
 
 
 def _compared(known: Tensor) -> Tensor:

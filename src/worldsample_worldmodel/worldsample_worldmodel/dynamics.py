@@ -160,7 +160,7 @@ class Dynamics(nn.Module):
     def errors(
         self, summary: Tensor, proprio: Tensor, first_proprio: Tensor, known: Tensor, following: Tensor
     ) -> Tensor:
-        """How much further N real segments of H steps went than each member says that follows them: (M, N, H,
+        """How much further N real segments of H steps went than each member says that follows them: (N, H, M,
         10).
 
         summary (N, 2 * 256) and proprio (N, 10) of their starts, first_proprio (N, 10); known (N, H, 23) and
@@ -174,7 +174,7 @@ class Dynamics(nn.Module):
                 hidden, change, _ = member.advance(hidden, known[:, step])
                 own.append(following[:, step] - known[:, step, :PROPRIO_DIM] - change)
             errors.append(torch.stack(own, 1))
-        return torch.stack(errors)
+        return torch.stack(errors, 2)
 
     @property
     def step(self) -> Tensor:

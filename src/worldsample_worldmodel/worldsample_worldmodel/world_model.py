@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from worldsample_core.command_law import Commanded, CommandLaw
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
@@ -112,40 +112,43 @@ class WorldModel(nn.Module):
         device = self.proprio_mean.device
         limit = torch.from_numpy(np.broadcast_to(np.asarray(until), index.shape).copy()).to(device)
         chosen, row = np.unique(index, return_inverse=True)
-        shown = [self._shown(episodes[int(i)]) for i in chosen]
-        longest = max(known.shape[0] for known, _ in shown)
-        known = torch.stack([F.pad(part, (0, 0, 0, longest - len(part))) for part, _ in shown])
-        errors = torch.stack([F.pad(part, (0, 0, 0, longest - part.shape[1])) for _, part in shown], 1)
+        shown = self._shown([episodes[int(i)] for i in chosen])
+        known, errors = (pad_sequence(list(part), batch_first=True) for part in zip(*shown, strict=True))
         lengths = torch.tensor([len(part) for part, _ in shown], device=device)[row]
-        usable = torch.arange(longest, device=device) < torch.minimum(lengths, limit)[:, None]
-        return Evidence(known[row], errors[:, row], usable, self.proprio_scale[:POSITION])
+        usable = torch.arange(known.shape[1], device=device) < torch.minimum(lengths, limit)[:, None]
+        return Evidence(known[row], errors[row], usable, self.proprio_scale[:POSITION])
 
-    def _shown(self, episode: Episode) -> tuple[Tensor, Tensor]:
-        """Of an episode of T steps: the dynamics' inputs (T, 23), and by how much its steps went further than
-        each member says (M, T, 10). The members follow it for a horizon at a time, as they were trained."""
-        device, steps, horizon = self.proprio_mean.device, len(episode), self.config.horizon
-        trace = None if episode.commanded is None else episode.commanded.position.astype(np.float32)
-        asked = self.targets(trace)
-        assert asked is not None
-        proprio = self.standardise(torch.from_numpy(episode.proprio).to(device))
-        actions = torch.from_numpy(episode.actions).to(device)
-        known = known_inputs(proprio[:-1], actions, asked[:-1], asked[1:])
-        starts = np.arange(0, steps, horizon)
-        current = to_float(torch.from_numpy(episode.images[starts]).to(device))
-        first = to_float(torch.from_numpy(episode.images[:1]).to(device)).expand_as(current)
+    def _shown(self, episodes: Sequence[Episode]) -> list[tuple[Tensor, Tensor]]:
+        """Of each episode of T steps: the dynamics' inputs (T, 23), and by how much its steps went further
+        than each member says (T, M, 10). The members follow it for a horizon at a time, as they were
+        trained."""
+        device, horizon = self.proprio_mean.device, self.config.horizon
+        taken, images, proprio, origin, parts = [], [], [], [], []
+        for episode in episodes:
+            trace = None if episode.commanded is None else episode.commanded.position.astype(np.float32)
+            asked = self.targets(trace)
+            assert asked is not None
+            felt = self.standardise(torch.from_numpy(episode.proprio).to(device))
+            actions = torch.from_numpy(episode.actions).to(device)
+            taken.append(known_inputs(felt[:-1], actions, asked[:-1], asked[1:]))
+            starts = np.arange(0, len(episode), horizon)
+            images.append(np.stack([episode.images[np.zeros_like(starts)], episode.images[starts]]))
+            proprio.append(felt[starts])
+            origin.append(felt[:1].expand(len(starts), -1))
+            parts.extend(torch.cat([taken[-1], felt[1:]], 1).split(horizon))
+        first, current = to_float(torch.from_numpy(np.concatenate(images, 1)).to(device))
+        steps = pad_sequence(parts, batch_first=True)
         with self.autocast():
             summary = self.summarise(self.encode(first, current))
-        padded = F.pad(torch.cat([known, proprio[1:]], 1), (0, 0, 0, len(starts) * horizon - steps))
-        parts = padded.reshape(len(starts), horizon, -1)
         with torch.autocast(device.type, enabled=False):
             errors = self.dynamics.errors(
-                summary,
-                proprio[starts],
-                proprio[:1].expand(len(starts), -1),
-                parts[..., :INPUTS],
-                parts[..., INPUTS:],
+                summary, torch.cat(proprio), torch.cat(origin), steps[..., :INPUTS], steps[..., INPUTS:]
             )
-        return known, errors.flatten(1, 2)[:, :steps]
+        lengths = [-(-len(episode) // horizon) for episode in episodes]
+        by_episode = errors.split(lengths)
+        return [
+            (known, part.flatten(0, 1)[: len(known)]) for known, part in zip(taken, by_episode, strict=True)
+        ]
 
     @torch.no_grad()
     def fit_statistics(self, proprio: Tensor) -> None:
