@@ -170,4 +170,4 @@ def test_progress_is_read_from_a_file_that_is_being_written(tmp_path: Path) -> N
     each.folder.metrics.write_text("\n".join([*lines, json.dumps(evaluation), '{"kind": "poli']))
     assert os.path.getsize(each.folder.metrics) > 262_144
     progress = progress_of(each)
-    assert (progress.steps, progress.seconds, progress.success) == (8999, 8999.0, 1.0)
+    assert (progress.steps, progress.seconds, progress.success, progress.episodes) == (8999, 8999.0, 1.0, 1)

@@ -195,7 +195,6 @@ def figures(cells: Sequence[Cell]) -> dict[str, Any]:
         "real_steps": _mean(summaries, "real_steps"),
         "interventions": _mean(summaries, "intervention_rate"),
         "wall_seconds": _mean(summaries, "wall_seconds"),
-        "imagined_transitions": _mean(summaries, "synthetic_transitions"),
         "seeds_finished": len(finished),
         "seeds": [
             {

@@ -74,11 +74,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a cell is. ``seconds``: wall time of the run, ``success``: of its newest evaluation."""
+    """How far a cell is. ``seconds``: wall time of the run; ``success``: of its newest evaluation, over the
+    ``episodes`` that it has so far."""
 
     steps: int = 0
     seconds: float = 0.0
     success: float | None = None
+    episodes: int = 0
 
 
 def progress_of(cell: Cell) -> Progress:
@@ -86,13 +88,13 @@ def progress_of(cell: Cell) -> Progress:
     summary = cell.folder.read_summary()
     if summary.get("finished"):
         steps, seconds = int(summary.get("real_steps") or 0), float(summary.get("wall_seconds") or 0.0)
-        return Progress(steps, seconds, summary.get("eval_success_rate"))
+        return Progress(steps, seconds, summary.get("eval_success_rate"), summary.get("eval_episodes") or 0)
     history = History()
     for record in read_tail(cell.folder.metrics):
         history.add(record)
     evaluations = history.evaluations(0)
-    success = evaluations[-1].success_rate if evaluations else None
-    return Progress(history.real_steps, history.wall_seconds, success)
+    newest = (evaluations[-1].success_rate, evaluations[-1].episodes) if evaluations else (None, 0)
+    return Progress(history.real_steps, history.wall_seconds, *newest)
 
 
 @dataclass
@@ -175,7 +177,7 @@ class Grid:
         for cell in self._cells:
             if cell.name in self._running:
                 now = progress[cell.name]
-                success = "" if now.success is None else f", eval {now.success:.2f}"
+                success = "" if now.success is None else f", eval {now.success:.2f} of {now.episodes}"
                 parts.append(f"{cell.name} {now.steps:,}/{cell.steps:,} real steps{success}")
         if self._outcome.failed:
             parts.append(f"{len(self._outcome.failed)} failed")
