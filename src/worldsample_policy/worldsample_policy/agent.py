@@ -11,12 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from worldsample_core.observation import PROPRIO_FLOOR
 from worldsample_policy.config import LearnerConfig
 from worldsample_policy.encoder import make_encoder
 from worldsample_policy.sac import SAC
-
-PROPRIO_FLOOR = (0.01,) * 3 + (0.05,) * 3 + (0.1,) + (0.02,) * 3
-"""Smallest deviations that proprioception is divided by: m, rad, opening, m/s."""
 
 
 class Agent(nn.Module):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.config import TaskConfig
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.episodes import Episode
 
@@ -26,6 +27,16 @@ def tiny() -> WorldModelConfig:
     return WorldModelConfig(
         image_size=32, width=8, latent=16, members=2, flow_modes=2, keypoints=2, horizon=4, batch=4,
         frames_per_segment=2, warmup=1, autocast=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def free_task() -> TaskConfig:
+    """Three translations."""
+    return TaskConfig(
+        name="free", horizon=12, gamma=0.9, active=(True, True, True) + (False,) * 4,
+        action_scale=(0.012,) * 7, box_low=(0.19, -0.15, 0.165), box_high=(0.41, 0.15, 0.28),
+        reset_joints=(0.0, 1.7326, -1.4204, 1.2586, 0.0, 0.0), reset_gripper=0.0, max_real_steps=100,
     )  # fmt: skip
 
 

@@ -15,12 +15,6 @@ from worldsample_worldmodel.episodes import Episode, segments
 from worldsample_worldmodel.frame_bank import ALL
 from worldsample_worldmodel.training import Trainer
 
-TASK = TaskConfig(
-    name="wall", horizon=12, gamma=0.9, active=(True, True, True) + (False,) * 4, action_scale=(0.012,) * 7,
-    box_low=(0.19, -0.15, 0.165), box_high=(0.41, 0.15, 0.28),
-    reset_joints=(0.0, 1.7326, -1.4204, 1.2586, 0.0, 0.0), reset_gripper=0.0, max_real_steps=100,
-)  # fmt: skip
-
 
 def test_weights_by_hand() -> None:
     known = torch.zeros(1, 3, INPUTS)
@@ -51,8 +45,10 @@ def held_by_a_wall(number: int, wall: float, steps: int = 12) -> Episode:
     return Episode(images, proprio, actions, False, number)
 
 
-def test_a_wall_that_only_this_episode_met_holds_in_its_counterfactuals(tiny: WorldModelConfig) -> None:
-    law = CommandLaw(TASK)
+def test_a_wall_that_only_this_episode_met_holds_in_its_counterfactuals(
+    tiny: WorldModelConfig, free_task: TaskConfig
+) -> None:
+    law = CommandLaw(free_task)
     episodes = [held_by_a_wall(i, 9.9, 8).traced(law) for i in range(6)]
     met = held_by_a_wall(9, 0.29).traced(law)
     trainer = Trainer(tiny, law)
@@ -76,10 +72,12 @@ def test_a_wall_that_only_this_episode_met_holds_in_its_counterfactuals(tiny: Wo
     assert model.imagine(*given, commanded=batch.commanded, evidence=free).proprio[0, -1, 0] > 0.305
 
 
-def test_what_really_happened_is_what_is_imagined_again(tiny: WorldModelConfig) -> None:
+def test_what_really_happened_is_what_is_imagined_again(
+    tiny: WorldModelConfig, free_task: TaskConfig
+) -> None:
     """Of a wrong model too: its errors along the episode are known, and the real actions repeat it. Each
     member corrects its own; an episode that is shorter than the other one of its batch does not disturb."""
-    law = CommandLaw(TASK)
+    law = CommandLaw(free_task)
     episodes = [held_by_a_wall(i, 9.9, steps).traced(law) for i, steps in enumerate((6, 12))]
     trainer = Trainer(tiny, law)
     trainer.fit_statistics(episodes)

@@ -53,6 +53,10 @@ def known_inputs(proprio: Tensor, action: Tensor, before: Tensor | None, after: 
 INPUTS = PROPRIO_DIM + ACTION_DIM + 2 * POSITION
 
 
+LEAST_STEP = 0.02
+"""Of the unit in which changes are learned, in standardised proprioception."""
+
+
 class Member(nn.Module):
     """One recurrent network: (hidden, proprio, action) -> hidden, and the proprioception that follows."""
 
@@ -137,24 +141,32 @@ class Dynamics(nn.Module):
         proprio: Tensor,
         actions: Tensor,
         following: Tensor,
+        varied: Tensor,
         before: Tensor | None = None,
         after: Tensor | None = None,
     ) -> None:
         """Linear system identification: the least-squares change of proprioception (N, 10, standardised) from
         proprioception, action (N, 7) and commanded positions (N, 3). The networks learn what it leaves, in
         units of one step's motion: already two frames of the simulator whose arm is 1 mm apart are only 30 dB
-        alike."""
+        alike.
+
+        A straight line through what hardly varied tells nothing and leads far away where it varies more: it
+        goes through the proprioception that ``varied`` (10,), and not through the motion that was not done.
+        """
         change = following - proprio
         inputs = torch.cat(
             [known_inputs(proprio, actions, before, after), torch.ones_like(proprio[:, :1])], 1
         ).double()
+        told = torch.ones(inputs.shape[1], dtype=torch.bool, device=inputs.device)
+        told[:PROPRIO_DIM], told[INPUTS - POSITION : INPUTS] = varied, False
+        inputs = inputs * told
         ridge = 1e-4 * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.double, device=inputs.device)
         solution = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ change.double()).float()
         for member in self.members:
             assert isinstance(member, Member)
             member.linear.weight.copy_(solution[:-1].T)
             member.linear.bias.copy_(solution[-1])
-            member.step.copy_(change.std(0).clamp_min(1e-3))
+            member.step.copy_(change.std(0).clamp_min(LEAST_STEP))
 
     @torch.no_grad()
     def errors(

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worldsample_core.observation import PROPRIO_DIM, VIEWS
+from worldsample_core.observation import PROPRIO_DIM, PROPRIO_FLOOR, VIEWS
 from worldsample_core.transition import Transition
 from worldsample_worldmodel.episodes import Episode
 from worldsample_worldmodel.node_config import RewardModelConfig
@@ -260,7 +260,7 @@ def _part(frames: LabelledFrames, part: slice) -> LabelledFrames:
 def _fit_statistics(model: RewardModel, frames: LabelledFrames) -> None:
     proprio = torch.from_numpy(frames.proprio)
     model.proprio_mean.copy_(proprio.mean(0))
-    model.proprio_scale.copy_(proprio.std(0).clamp_min(0.01))
+    model.proprio_scale.copy_(torch.maximum(proprio.std(0), torch.tensor(PROPRIO_FLOOR)))
     known = proprio[torch.from_numpy(frames.label)]
     model.success_mean.copy_(known.mean(0))
     model.success_scale.copy_(known.std(0, unbiased=False).clamp_min(FINEST_POSE))

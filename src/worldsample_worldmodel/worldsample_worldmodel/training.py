@@ -179,11 +179,12 @@ class Trainer:
             before = np.concatenate([trace.position[:-1] for trace in traces]).astype(np.float32)
             after = np.concatenate([trace.position[1:] for trace in traces]).astype(np.float32)
         for model in (self.model, self.averaged):
-            model.fit_statistics(proprio.to(self.config.device))
+            varied = model.fit_statistics(proprio.to(self.config.device))
             model.dynamics.identify(
                 model.standardise(now),
                 actions,
                 model.standardise(following),
+                varied,
                 model.targets(before),
                 model.targets(after),
             )

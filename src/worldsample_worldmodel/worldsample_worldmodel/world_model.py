@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from worldsample_core.command_law import Commanded, CommandLaw
-from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
+from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, PROPRIO_FLOOR, VIEWS
 from worldsample_worldmodel.abduction import Evidence
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.context_encoder import SUMMARY, ViewContext, ViewEncoder
@@ -151,11 +151,14 @@ class WorldModel(nn.Module):
         ]
 
     @torch.no_grad()
-    def fit_statistics(self, proprio: Tensor) -> None:
-        """Remember mean and deviation of proprioception ``(N, 10)``; what never varies counts as 1 cm (or
-        0.01)."""
+    def fit_statistics(self, proprio: Tensor) -> Tensor:
+        """Remember mean and deviation, at least :data:`PROPRIO_FLOOR
+        <worldsample_core.observation.PROPRIO_FLOOR>`, of proprioception ``(N, 10)``. Returns what deviates
+        more than that, ``(10,) bool``."""
+        deviation, floor = proprio.std(0), torch.tensor(PROPRIO_FLOOR, device=proprio.device)
         self.proprio_mean.copy_(proprio.mean(0))
-        self.proprio_scale.copy_(proprio.std(0).clamp_min(0.01))
+        self.proprio_scale.copy_(torch.maximum(deviation, floor))
+        return deviation >= floor
 
     def autocast(self) -> AbstractContextManager[None]:
         """bfloat16 where the configuration wants it."""
