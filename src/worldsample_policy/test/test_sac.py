@@ -161,6 +161,36 @@ def test_critic_loss_is_the_weighted_square_error() -> None:
     assert set(logs) == {"critic_loss", "gripper_loss", "q_mean", "q_target"}
 
 
+def test_gripper_margin_asks_for_the_demonstrated_command_only() -> None:
+    sac = make_sac()
+    sac.config.gripper_margin = 0.1
+    commands = torch.tensor([[0.5, 0.2, 0.1], [0.5, 0.45, 0.1], [0.1, 0.2, 0.9], [0.0, 5.0, 0.0]])
+    command, demonstration = torch.tensor([[0], [0], [1], [0]]), torch.tensor([1.0, 1.0, 1.0, 0.0])
+    missing = sac.missing_margin(commands, command, demonstration)
+    assert missing.item() == pytest.approx((0.0 + 0.05 + 0.8) / 3)
+
+
+def test_gripper_margin_is_learned_from_real_demonstrations_only() -> None:
+    """Nothing is asked of imagined (weighted) data, nor by default; a critic that follows it commands what
+    was demonstrated."""
+    sac, batch, noise = make_sac(), make_batch(), torch.zeros(6, 2)
+    assert sac.gripper is not None
+    plain, _ = sac.critic_loss(batch, sac.features(batch), noise)
+    sac.config.gripper_margin = 0.1
+    more, logs = sac.critic_loss(batch, sac.features(batch), noise)
+    assert more.item() == pytest.approx(plain.item() + logs["gripper_margin"].item())
+    weighted, logs = sac.critic_loss(batch, sac.features(batch), noise, torch.ones(6))
+    assert weighted.item() == pytest.approx(plain.item()) and "gripper_margin" not in logs
+    shown = batch.demonstration.bool()
+    optimizer = torch.optim.Adam(sac.gripper.parameters(), 1e-2)
+    for _ in range(200):
+        optimizer.zero_grad()
+        sac.critic_loss(batch, sac.features(batch).detach(), noise)[0].backward()
+        optimizer.step()
+    said = sac.gripper(sac.features(batch)).argmax(1)
+    assert torch.equal(said[shown], gripper_index(batch.action[:, 6])[shown])
+
+
 def test_actor_loss_uses_the_critics_mean_and_leaves_heads_alone() -> None:
     sac, batch, noise = make_sac(), make_batch(), torch.randn(6, 2)
     features = sac.features(batch).detach()

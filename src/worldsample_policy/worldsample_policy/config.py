@@ -185,6 +185,10 @@ class LearnerConfig:
     0.9]."""
     gripper_epsilon: float = 0.0
     """Chance of a random gripper command when exploring (0 in [HiL-SERL]: interventions explore)."""
+    gripper_margin: float = 0.0
+    """By how much the command of demonstrations and interventions shall be worth more than any other command
+    to the gripper critic, a large-margin loss beside the temporal-difference error [DQfD: Hester et al.,
+    2018]; 0: no such loss, as in [HiL-SERL]."""
 
     # --- replay ---------------------------------------------------------------------------------------------
     replay_capacity: int = 200_000

@@ -3,6 +3,7 @@
 critic        y = r + gamma (1 - terminated) min_e Q'_e(s', a'),  a' ~ pi(s')    no entropy in the backup
               L = E_real[sum_e (Q_e(s, a) - y)^2] + rho E_syn[w sum_e (Q_e(s, a) - y)^2]
 gripper       y = r + penalty [switch] + gamma (1 - terminated) G'(s', argmax_g G(s', g))    double DQN
+              (+ a large margin on demonstrations)
 actor         L = E[alpha log pi(a|s) - mean_e Q_e(s, a)],  a ~ pi(s)    (+ behaviour cloning)
 temperature   L = E[alpha (-log pi(a|s) - target entropy)]
 target        theta' <- (1 - tau) theta' + tau theta
@@ -142,7 +143,8 @@ class SAC(nn.Module):
     def critic_loss(
         self, batch: Batch, features: Tensor, noise: Tensor, weight: Tensor | None = None
     ) -> tuple[Tensor, Logs]:
-        """E[w sum_e (Q_e - y)^2] plus the gripper critic's E[w (G - y)^2].
+        """E[w sum_e (Q_e - y)^2] plus the gripper critic's E[w (G - y)^2], and on real data (no weight) its
+        missing margin on demonstrations.
 
         features (B, F) of the observations; noise (B, A) standard normal, of the next actions; weight (B,), 1
         if None.
@@ -157,15 +159,28 @@ class SAC(nn.Module):
             "q_target": target.mean(),
         }
         if self.gripper is not None:
-            chosen = (
-                self.gripper(features)
-                .gather(1, gripper_index(batch.action[:, GRIPPER]).unsqueeze(1))
-                .squeeze(1)
-            )
+            commands = self.gripper(features)
+            command = gripper_index(batch.action[:, GRIPPER]).unsqueeze(1)
+            chosen = commands.gather(1, command).squeeze(1)
             gripper_error = (chosen - self.gripper_target(batch, next_features)).square()
             logs["gripper_loss"] = gripper_error.detach().mean()
             error = error + gripper_error
+            if self.config.gripper_margin > 0.0 and weight is None:
+                missing = self.missing_margin(commands, command, batch.demonstration)
+                logs["gripper_margin"] = missing.detach()
+                return error.mean() + missing, logs
         return (error if weight is None else error * weight).mean(), logs
+
+    def missing_margin(self, commands: Tensor, command: Tensor, demonstration: Tensor) -> Tensor:
+        """E_demo[max_c (G(s, c) + m [c != c_demo]) - G(s, c_demo)], a scalar: 0 once the demonstrated command
+        is worth m more than any other (DQfD).
+
+        commands (B, 3), the gripper critic's values; command (B, 1) int64, what was commanded; demonstration
+        (B,), 1 where a person did.
+        """
+        margin = torch.full_like(commands, self.config.gripper_margin).scatter(1, command, 0.0)
+        missing = (commands + margin).amax(1) - commands.gather(1, command).squeeze(1)
+        return (demonstration * missing).sum() / demonstration.sum().clamp_min(1.0)
 
     def actor_loss(
         self, batch: Batch, features: Tensor, noise: Tensor, bc_weight: float = 0.0
