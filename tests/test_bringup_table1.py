@@ -78,8 +78,9 @@ def test_finished_cells_are_kept_and_only_what_is_asked_is_run(
     result, _, _ = measure(asked, Console(io.StringIO()))
     calls = [path.read_text().split() for path in Path(asked.out).glob("*/calls")]
     assert calls == [["start"]] * 2
-    shown, _, code = measure(replace(asked, methods="wmpo", show=True))
+    shown, text, code = measure(replace(asked, methods="wmpo", show=True, command="table1 --show --seeds 1"))
     assert code == 0 and shown["cells"] == result["cells"], "--show runs nothing, and hides nothing"
+    assert "go on with: table1 --seeds 1" in text, "what it advises runs something"
 
 
 def test_a_failed_run_leaves_its_cell_empty(asked: Table, monkeypatch: pytest.MonkeyPatch) -> None:

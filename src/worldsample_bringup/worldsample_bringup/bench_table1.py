@@ -141,7 +141,8 @@ def measure(asked: Table, console: Console | None = None) -> tuple[dict[str, Any
     notes = [f"failed: {name}: {last}" for name, last in failed.items()]
     left = sum(not grid.cells[key].finished for key in grid.asked)
     if left:
-        notes.append(f"{left} of {len(grid.asked)} runs are not finished; go on with: {asked.command}")
+        going_on = asked.command.replace(" --show", "")
+        notes.append(f"{left} of {len(grid.asked)} runs are not finished; go on with: {going_on}")
     notes.append(f"result: {asked.results_file}, .md and .png")
     return result, "\n".join([table(result), *notes]), 128 + stopped if stopped else int(bool(failed))
 
