@@ -226,6 +226,7 @@ def test_full_updates_alternate_and_heads_belong_to_the_critic() -> None:
         {"head": "spatial_embedding"},
         {"encoder": "autoencoder"},
         {"bc_weight": 0.1},
+        {"gripper_margin": 0.1},
     ],
 )
 def test_every_variant_updates(changes: dict[str, object]) -> None:
@@ -236,7 +237,8 @@ def test_every_variant_updates(changes: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"encoder": "resnet"}, {"head": "x"}, {"batch_size": 0}, {"image_size": 65}]
+    "changes",
+    [{"encoder": "resnet"}, {"head": "x"}, {"batch_size": 0}, {"image_size": 65}, {"gripper_margin": -0.1}],
 )
 def test_bad_settings_are_named(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="learner"):

@@ -248,6 +248,8 @@ class LearnerConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"learner.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.gripper_margin < 0.0:
+            raise ValueError(f"learner.gripper_margin is {self.gripper_margin}; it must not be negative")
         if self.image_size % self.latent_size:
             raise ValueError(
                 f"learner.image_size ({self.image_size}) must be a multiple of learner.latent_size "
