@@ -73,7 +73,7 @@ def test_a_killed_run_resumes_and_misses_at_most_the_unfinished_step(loop_graph:
     policy.wait()
     time.sleep(0.3)
     sent = [seq for _, seq in heard.transitions]
-    assert sent == list(range(sent[0], sent[-1] + 1)), "who listens from the middle hears every step, once"
+    assert sent == list(range(len(sent)))
     assert list((config.parent / "episodes").glob("*.journal"))
     heard.forget()
 
@@ -87,7 +87,7 @@ def test_a_killed_run_resumes_and_misses_at_most_the_unfinished_step(loop_graph:
     assert [t.seq for t in steps] == list(range(len(steps)))
     assert sum(t.source == "policy" for t in steps) == 60
     resumed_from = heard.transitions[0][1]
-    assert sent[-1] + 1 <= resumed_from <= sent[-1] + 2  # sent after it was on disk
+    assert len(sent) <= resumed_from <= len(sent) + 1  # sent after it was on disk
     assert not list((config.parent / "episodes").glob("*.journal"))
     graph.until(lambda: heard.learner and heard.learner.state == LearnerStatus.DONE, "the learner's end")
     assert heard.learner is not None
