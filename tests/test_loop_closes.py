@@ -64,9 +64,10 @@ def test_the_loop_closes_though_the_learner_is_killed(loop_graph: Graph) -> None
 def test_a_killed_run_resumes_and_misses_at_most_the_unfinished_step(loop_graph: Graph) -> None:
     graph, heard = loop_graph, loop_graph.heard
     config = graph.configure(run={"final_eval_episodes": 1}, task={"max_real_steps": 60})
+    policy = graph.start("policy", config)
+    graph.until(lambda: heard.count_publishers("transitions"), "the policy")  # it waits for its cell
     for name in ("cell", "learner"):
         graph.start(name, config)
-    policy = graph.start("policy", config)
     graph.until(lambda: graph.real_steps >= 25, "training")
     for process in graph.processes:
         process.signal(signal.SIGKILL)
