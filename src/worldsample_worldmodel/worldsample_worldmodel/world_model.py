@@ -144,8 +144,7 @@ class WorldModel(nn.Module):
             errors = self.dynamics.errors(
                 summary, torch.cat(proprio), torch.cat(origin), steps[..., :INPUTS], steps[..., INPUTS:]
             )
-        lengths = [-(-len(episode) // horizon) for episode in episodes]
-        by_episode = errors.split(lengths)
+        by_episode = errors.split([len(part) for part in origin])
         return [
             (known, part.flatten(0, 1)[: len(known)]) for known, part in zip(taken, by_episode, strict=True)
         ]
