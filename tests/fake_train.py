@@ -36,7 +36,7 @@ began = time.time()
 with (folder / "calls").open("a") as calls:
     calls.write(how + "\n")
 (folder / "domain").write_text(os.environ.get("ROS_DOMAIN_ID", "none"))
-(folder / "config.yaml").write_text("run: {git_revision: abc}\n")
+(folder / "config.yaml").write_text(f"run: {{git_revision: abc}}\ntask: {{max_real_steps: {steps}}}\n")
 (folder / "pid").write_text(str(os.getpid()))
 if how == "start" and "die-at" in said:
     if int(said["die-at"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from worldsample_bringup import bench_table1
+from worldsample_bringup import bench_table1, configuration, prepare
 from worldsample_bringup.bench_table1 import Table, cells_of, figures, measure, ratios, wilson
 from worldsample_bringup.configuration import layers, make_settings
 from worldsample_bringup.console import Console
 from worldsample_bringup.grid import Cell
+from worldsample_bringup.options import Request
 from worldsample_bringup.table1_text import PAPER
 from worldsample_bringup.variants import METHODS, TASKS
-from worldsample_core.config import ConfigError
+from worldsample_core.config import ConfigError, from_mapping
+from worldsample_policy.config import LearnerConfig
+from worldsample_policy.learner import Learner
 
 TRAIN = Path(__file__).with_name("fake_train.py")
 
@@ -131,8 +135,59 @@ def test_steps_to_the_same_success() -> None:
     assert ratios({**row, "hil_serl": cell([[100, 0.0]])})["methods"] == {}, "nothing to reach"
 
 
-def test_nothing_finished_is_nothing_known(asked: Table) -> None:
-    assert figures([next(iter(cells_of(asked).cells.values()))])["success"] is None
+def test_nothing_finished_is_nothing_known() -> None:
+    assert figures([])["success"] is None and figures([])["real_steps"] is None
+
+
+def test_a_cell_of_several_seeds_counts_every_episode() -> None:
+    """45 of 50 and 5 of 10 are 50 of 60, not the mean of the two rates."""
+    run = {"real_steps": 100, "interventions": None, "wall_seconds": 1.0}
+    both = figures([{**run, "success": 0.9, "episodes": 50}, {**run, "success": 0.5, "episodes": 10}])
+    assert (both["success"], both["episodes"], both["seeds_finished"]) == (0.8333, 60, 2)
+    assert both["interventions"] is None
+
+
+def with_policies(asked: Table) -> None:
+    """A trained policy in the folder of every finished run."""
+    for cell in cells_of(asked).cells.values():
+        if cell.finished:
+            settings = prepare.plan(
+                Request("train", task="pushing", machine="cpu"), cell.folder.path
+            ).settings
+            configuration.write_config(cell.folder.config, settings)
+            text = cell.folder.config.read_text()
+            cell.folder.config.write_text(text.replace("max_real_steps: 6000", "max_real_steps: 100"))
+            learner = Learner(from_mapping(LearnerConfig, settings.learner, "learner"), settings.task)
+            learner.save(cell.folder.checkpoints / "step_100")
+
+
+def test_a_published_cell_outlives_its_run_folder(
+    asked: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What took hours stays in the table, with the policy that eval evaluates again, on a machine that has
+    not a single run; a run there takes its place."""
+    with_scripts(monkeypatch)
+    asked = replace(asked, methods="hil_serl", results=str(tmp_path / "results/table1.json"))
+    measure(asked, Console(io.StringIO()))
+    with_policies(asked)
+    before, _, _ = measure(replace(asked, show=True))
+    shutil.rmtree(asked.out)
+    after, text, _ = measure(replace(asked, show=True))
+    assert after["cells"] == before["cells"] and before["cells"]["pushing"]["hil_serl"]["success"] == 0.95
+    assert "1 cells are not of the runs in" in text
+    policy = tmp_path / "results" / after["cells"]["pushing"]["hil_serl"]["seeds"][0]["policy"]
+    planned = prepare.plan(Request("eval", run_dir=str(policy)), tmp_path)
+    assert planned.settings.run.checkpoint == str(policy / "checkpoints/step_100")
+    assert str(tmp_path) not in (policy / "config.yaml").read_text()
+    other = measure(replace(asked, show=True, budget="pushing=200"))[0]
+    assert other["cells"]["pushing"]["hil_serl"]["success"] is None, "another budget is another table"
+
+
+def test_a_results_file_that_is_none_is_told(asked: Table, tmp_path: Path) -> None:
+    (tmp_path / "table1.json").write_text("[]")
+    with pytest.raises(ConfigError, match="is not a result of bench table1"):
+        measure(replace(asked, results=str(tmp_path / "table1.json"), show=True))
+    assert (tmp_path / "table1.json").read_text() == "[]"
 
 
 def test_budgets_are_the_tasks_own_unless_named(asked: Table) -> None:

@@ -1,14 +1,18 @@
 """``worldsample bench table1``: the paper's table, in simulation. Every task with every method, as real
 training runs on the same budget; figures beside the paper's.
 
-What is asked for is run or resumed, and finished cells are kept; the table shows all cells that are there,
-and nothing in place of those that are not.
+What is asked for is run or resumed, and finished cells are kept, also without their run folders: what stands
+in the results file, with the same budget, stays there until a run here takes its place, and beside the file
+lies the policy of each cell (:mod:`worldsample_bringup.export`), which ``eval`` evaluates again. Cells that
+are nowhere are empty.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +25,10 @@ from worldsample_bringup.comparison import Steps, median_steps, ratio, steps_to_
 from worldsample_bringup.configuration import git_revision
 from worldsample_bringup.console import Console
 from worldsample_bringup.curve_image import curves
+from worldsample_bringup.export import export_run
 from worldsample_bringup.grid import Cell, Grid, write_json
 from worldsample_bringup.history import WINDOW, intervention_rate, read_history
+from worldsample_bringup.run_folder import RunFolder
 from worldsample_bringup.selftest import find_checkout
 from worldsample_bringup.table1_text import markdown, table
 from worldsample_bringup.variants import BASELINE, METHODS, OURS, TASKS, method_variants, task_names
@@ -33,6 +39,15 @@ QUICK_RUNS = Path("runs/bench/table1-quick")
 EVAL_EVERY, QUICK_EVAL_EVERY = 500, 60
 SOLVED = 0.95
 """A run ends when two evaluations in a row reach this success: the paper's best."""
+_EVERY_RESULT = {
+    "seed",
+    "success",
+    "episodes",
+    "real_steps",
+    "interventions",
+    "wall_seconds",
+    "success_curve",
+}
 Z = 1.959964
 """Of 95 % confidence."""
 
@@ -82,6 +97,12 @@ class Table:
                 pass
         return self.root / "table1.json"
 
+    @property
+    def policies(self) -> Path | None:
+        """Where the policies of finished cells go; None where the result lies among its run folders."""
+        file = self.results_file
+        return None if file.parent.absolute() == self.root.absolute() else file.with_suffix("")
+
     def budgets(self) -> dict[str, int | None]:
         """Of each task; None: its own. Raises :class:`ConfigError`."""
         result: dict[str, int | None] = dict.fromkeys(TASKS)
@@ -110,12 +131,16 @@ class Table:
         )
 
 
+Key = tuple[str, str, int]
+"""(task, method, seed)."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """All cells of the table: (task, method, seed) -> run; the budgets; those that are asked for."""
+    """All cells of the table and their runs; those that are asked for."""
 
-    cells: dict[tuple[str, str, int], Cell] = field(default_factory=dict)
-    asked: list[tuple[str, str, int]] = field(default_factory=list)
+    cells: dict[Key, Cell] = field(default_factory=dict)
+    asked: list[Key] = field(default_factory=list)
 
 
 def measure(asked: Table, console: Console | None = None) -> tuple[dict[str, Any], str, int]:
@@ -136,9 +161,13 @@ def measure(asked: Table, console: Console | None = None) -> tuple[dict[str, Any
             [grid.cells[key] for key in grid.asked], asked.jobs, console or Console(sys.stderr)
         ).run()
         failed, stopped = outcome.failed, outcome.stopped
-    result = {**result_of(grid.cells, asked), "failed": failed}
-    write(asked.results_file, result)
     notes = [f"failed: {name}: {last}" for name, last in failed.items()]
+    kept = published(asked, {key: cell.steps for key, cell in grid.cells.items()})
+    notes += export_policies(grid.cells, asked)
+    result = {**result_of(grid.cells, kept, asked), "failed": failed}
+    write(asked.results_file, result)
+    if others := sum(not cell.finished and key in kept for key, cell in grid.cells.items()):
+        notes.append(f"{others} cells are not of the runs in {asked.root}: they stood in the result already")
     left = sum(not grid.cells[key].finished for key in grid.asked)
     if left:
         going_on = asked.command.replace(" --show", "")
@@ -153,20 +182,23 @@ def cells_of(asked: Table) -> Plan:
     wanted = [variant.name for variant in method_variants(asked.methods or ",".join(METHODS))]
     if extra := [name for name in wanted if name not in METHODS]:
         raise ConfigError(f"the table has the methods {', '.join(METHODS)}, not {extra[0]}")
+    comparisons = {task: asked.comparison(task) for task in TASKS}
+    settings = {
+        (task, variant.name): resolve(comparison, variant)
+        for task, comparison in comparisons.items()
+        for number, variant in enumerate(comparison.variants)
+        if number == 0 or (task in tasks and variant.name in wanted)
+    }
     grid = Plan()
     for seed in range(asked.seeds):
-        for task in TASKS:
-            comparison = asked.comparison(task)
+        for task, comparison in comparisons.items():
+            budget = settings[task, comparison.variants[0].name].task.max_real_steps  # the same for all
             for variant in comparison.variants:
                 key = (task, variant.name, seed)
+                grid.cells[key] = cell_of(comparison, variant, seed, budget)
                 if task in tasks and variant.name in wanted:
-                    settings = resolve(comparison, variant)
-                    cell = cell_of(comparison, variant, seed, settings.task.max_real_steps)
-                    check_same(cell, comparison.overrides(variant), settings)
+                    check_same(grid.cells[key], comparison.overrides(variant), settings[task, variant.name])
                     grid.asked.append(key)
-                else:
-                    cell = cell_of(comparison, variant, seed, comparison.steps or 0)
-                grid.cells[key] = cell
     return grid
 
 
@@ -181,45 +213,47 @@ def wilson(successes: float, episodes: int) -> tuple[float, float]:
     return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)
 
 
-def figures(cells: Sequence[Cell]) -> dict[str, Any]:
-    """One cell of the table, over its seeds; null figures where no run is finished. ``success`` and ``ci``
-    are over all episodes of the last evaluations together."""
-    finished = [cell for cell in cells if cell.finished]
-    summaries = [cell.folder.read_summary() for cell in finished]
-    told = [s for s in summaries if s.get("eval_success_rate") is not None]
-    episodes = sum(_episodes(s) for s in told)
-    successes = sum(float(s["eval_success_rate"]) * _episodes(s) for s in told)
+def figures(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One cell of the table, over its seeds (as :func:`run_figures` gives them); null figures without any.
+    ``success`` and ``ci`` are over all episodes of the last evaluations together."""
+    told = [run for run in runs if run["success"] is not None]
+    episodes = sum(int(run["episodes"]) for run in told)
+    successes = sum(float(run["success"]) * int(run["episodes"]) for run in told)
     return {
         "success": round(successes / episodes, 4) if episodes else None,
         "ci": list(wilson(successes, episodes)) if episodes else None,
         "episodes": episodes,
-        "real_steps": _mean(summaries, "real_steps"),
-        "interventions": _mean(summaries, "intervention_rate"),
-        "wall_seconds": _mean(summaries, "wall_seconds"),
-        "seeds_finished": len(finished),
-        "seeds": [
-            {
-                "success": s.get("eval_success_rate"),
-                "real_steps": s.get("real_steps"),
-                "imagined_transitions": s.get("synthetic_transitions"),
-                "budget": read_yaml(cell.folder.config).get("task", {}).get("max_real_steps"),
-                "git_revision": read_yaml(cell.folder.config).get("run", {}).get("git_revision"),
-                "run_dir": os.path.relpath(cell.folder.path),
-                "success_curve": [[steps, rate] for steps, _, rate in s["eval_history"]],
-                "intervention_curve": _interventions(cell),
-            }
-            for cell, s in zip(finished, summaries, strict=True)
-        ],
+        "real_steps": _mean(runs, "real_steps"),
+        "interventions": _mean(runs, "interventions"),
+        "wall_seconds": _mean(runs, "wall_seconds"),
+        "seeds_finished": len(runs),
+        "seeds": list(runs),
     }
 
 
-def _episodes(summary: Mapping[str, Any]) -> int:
-    """Of the last evaluation."""
-    return int(summary.get("eval_episodes") or summary["eval_history"][-1][1])
+def run_figures(cell: Cell, seed: int, policies: Path | None) -> dict[str, Any]:
+    """Of a finished run: its result, its curves, and where it and its policy are."""
+    summary, config = cell.folder.read_summary(), read_yaml(cell.folder.config)
+    policy = None if policies is None else policies / cell.name
+    return {
+        "seed": seed,
+        "success": summary.get("eval_success_rate"),
+        "episodes": int(summary.get("eval_episodes") or summary["eval_history"][-1][1]),
+        "real_steps": summary.get("real_steps"),
+        "interventions": summary.get("intervention_rate"),
+        "wall_seconds": summary.get("wall_seconds"),
+        "imagined_transitions": summary.get("synthetic_transitions"),
+        "budget": config.get("task", {}).get("max_real_steps"),
+        "git_revision": config.get("run", {}).get("git_revision"),
+        "run_dir": os.path.relpath(cell.folder.path),
+        "policy": str(policy.relative_to(policy.parents[1])) if policy and policy.is_dir() else None,
+        "success_curve": [[steps, rate] for steps, _, rate in summary["eval_history"]],
+        "intervention_curve": _interventions(cell),
+    }
 
 
-def _mean(summaries: Sequence[Mapping[str, Any]], key: str) -> float | None:
-    there = [float(s[key]) for s in summaries if s.get(key) is not None]
+def _mean(runs: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    there = [float(run[key]) for run in runs if run.get(key) is not None]
     return round(mean(there), 4) if there else None
 
 
@@ -258,10 +292,65 @@ def _steps_to(success: float, seeds: Sequence[Mapping[str, Any]]) -> Steps:
     return result
 
 
-def result_of(cells: Mapping[tuple[str, str, int], Cell], asked: Table) -> dict[str, Any]:
-    """The table as JSON-able values; a run that is not finished counts for nothing."""
+def published(asked: Table, budgets: Mapping[Key, int]) -> dict[Key, dict[str, Any]]:
+    """The runs that stand in the results file and had the same budget; their folders may be elsewhere.
+
+    Raises:
+        ConfigError: the file is no result of this command.
+    """
+    try:
+        result = json.loads(asked.results_file.read_text())
+        if result["quick"] != asked.quick or result["settings"] != list(asked.settings):
+            return {}
+        return {
+            (task, method, run["seed"]): run
+            for task, row in result["cells"].items()
+            for method, cell in row.items()
+            for run in cell["seeds"]
+            if run.keys() >= _EVERY_RESULT and budgets.get((task, method, run["seed"])) == run["budget"]
+        }
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise ConfigError(
+            f"{asked.results_file} is not a result of bench table1 ({type(problem).__name__}: {problem}).\n"
+            "  Move it away, or give another place for the result: --results FILE"
+        ) from problem
+
+
+def export_policies(cells: Mapping[Key, Cell], asked: Table) -> list[str]:
+    """The policies of finished runs, beside the result. Returns what went wrong, for people."""
+    if asked.policies is None:
+        return []
+    problems = []
+    for cell in (cell for cell in cells.values() if cell.finished):
+        there = RunFolder(asked.policies / cell.name)
+        if there.read_summary().items() >= _without_checkpoint(cell.folder.read_summary()).items():
+            continue
+        try:
+            shutil.rmtree(there.path, ignore_errors=True)
+            export_run(cell.folder, str(there.path))
+        except (ConfigError, OSError) as problem:
+            problems.append(f"no policy of {cell.name} beside the result: {problem}")
+    return problems
+
+
+def _without_checkpoint(summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in summary.items() if key != "checkpoint"}
+
+
+def result_of(cells: Mapping[Key, Cell], kept: Mapping[Key, dict[str, Any]], asked: Table) -> dict[str, Any]:
+    """The table as JSON-able values; a run that is not finished counts for nothing, and where ``kept`` has
+    one of its place, that one stands there."""
+    runs = {
+        key: run_figures(cell, key[2], asked.policies) if cell.finished else kept.get(key)
+        for key, cell in cells.items()
+    }
     rows = {
-        task: {m: figures([cells[task, m, seed] for seed in range(asked.seeds)]) for m in METHODS}
+        task: {
+            method: figures([run for seed in range(asked.seeds) if (run := runs[task, method, seed])])
+            for method in METHODS
+        }
         for task in TASKS
     }
     steps = {task: ratios(row) for task, row in rows.items()}

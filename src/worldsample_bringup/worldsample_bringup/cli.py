@@ -1,4 +1,4 @@
-"""The command line: ``worldsample train | eval | demos | label | bench | report | test | check``.
+"""The command line: ``worldsample train | eval | demos | label | export | bench | report | test | check``.
 
 Only the standard library is imported before a command is known, so that help needs no set-up.
 """
@@ -29,6 +29,9 @@ DESCRIPTIONS = {
     "The operator drives, and holds the success button while the task is solved; every other frame\n"
     "is a failure. Failure (or reset) ends an episode and keeps it, abort throws it away.\n"
     "At the end a classifier is fitted.",
+    "export": "Write a trained policy as a small folder, to keep, to share, to act with.\n"
+    "It holds the settings, the result and the weights that act (1 MB); eval --run-dir takes it on any\n"
+    "machine. No episodes, no optimizer: training goes on in the run folder only.",
     "bench": "Measure: the control loop, the learner, the world model, and the methods against each other.",
     "report": "Build summary.json and report.html of a run folder again from what stands in it.",
     "test": "Check (ruff, mypy) and test everything; the last line is pytest's.",
@@ -53,6 +56,20 @@ def make_parser() -> argparse.ArgumentParser:
         command = _add(commands, mode, _run, SETTINGS_HELP)
         _add_options(command, mode)
     add_benches(_add(commands, "bench"))
+    export = _add(commands, "export", _export)
+    export.add_argument(
+        "--run-dir", default="", metavar="DIR", help="the training run (default: the newest in runs/)"
+    )
+    export.add_argument(
+        "--checkpoint",
+        default="",
+        metavar="STEP",
+        help="a checkpoint folder, or its step number (default: the newest)",
+    )
+    export.add_argument(
+        "--out", default="", metavar="DIR", help="the folder to make (default: the run's, -policy added)"
+    )
+    _add_json(export)
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_json(report)
@@ -160,6 +177,18 @@ def _run(options: argparse.Namespace) -> int:
         summary = prepared.folder.read_summary()
         print(json.dumps({**summary, "run_dir": str(prepared.folder.path), "exit_code": outcome.code}))
     return outcome.code
+
+
+def _export(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.export import export_run
+    from worldsample_bringup.prepare import trained_run
+
+    exported = export_run(trained_run(options.run_dir, Path("runs")), options.out, options.checkpoint)
+    print(f"{exported.path}\nevaluate it: ./worldsample eval --run-dir {exported.path}")
+    if options.json:
+        print(json.dumps({**exported.read_summary(), "run_dir": str(exported.path)}))
+    return 0
 
 
 def _report(options: argparse.Namespace) -> int:

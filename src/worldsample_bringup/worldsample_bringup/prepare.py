@@ -184,6 +184,11 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
         merge(to_mapping(settings), {"run": run, "task": task_values}, said)
     )
     summary = folder.read_summary()
+    if summary.get("exported"):
+        raise ConfigError(
+            f"{folder.path} is an exported policy, which acts and does not learn: resume the run that it was "
+            "exported from"
+        )
     if request.mode == "label":
         there = min(int(summary.get(name) or 0) for name in ("label_successes", "label_failures"))
         if summary.get("finished") and resumed.run.labels <= there:
@@ -218,7 +223,9 @@ def _run_to_resume(request: Request, runs: Path) -> RunFolder:
             and request.method in ("", run.method)
             and request.seed in (None, run.seed)
         )
-        if run.mode == request.mode and fits and not folder.read_summary().get("finished"):
+        summary = folder.read_summary()
+        over = summary.get("finished") or summary.get("exported")
+        if run.mode == request.mode and fits and not over:
             return folder
     raise ConfigError(
         f"there is no unfinished run in {runs} to resume: name one with --resume RUN, or start a new one"
@@ -236,7 +243,7 @@ def existing_run(text: str, runs: Path) -> RunFolder:
 
 def _plan_eval(request: Request, runs: Path) -> Plan:
     """An evaluation, in a folder of its own inside the training run's."""
-    trained = existing_run(request.run_dir, runs) if request.run_dir else _newest_trained(runs)
+    trained = trained_run(request.run_dir, runs)
     settings = trained.settings()
     checkpoint = trained.checkpoint(request.checkpoint)
     episodes = 50 if request.episodes is None else request.episodes
@@ -268,7 +275,10 @@ def _plan_eval(request: Request, runs: Path) -> Plan:
     return Plan(folder, configuration.make_settings(merge(values, said)))
 
 
-def _newest_trained(runs: Path) -> RunFolder:
+def trained_run(text: str, runs: Path) -> RunFolder:
+    """A run folder by its path or name, or the newest in ``runs`` that has a checkpoint."""
+    if text:
+        return existing_run(text, runs)
     for folder in newest_runs(runs):
         if folder.checkpoint_steps():
             return folder

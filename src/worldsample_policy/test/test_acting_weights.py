@@ -14,6 +14,7 @@ from worldsample_policy.acting_weights import ActingWeights
 from worldsample_policy.checkpoint import CheckpointError
 from worldsample_policy.config import LearnerConfig
 from worldsample_policy.learner import Learner
+from worldsample_policy.policy_export import export_policy
 from worldsample_policy.tick_timing import TickTiming
 from worldsample_policy.weights_switch import WeightsSwitch
 
@@ -137,6 +138,29 @@ def test_acting_on_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "step_1/model.safetensors").write_bytes(b"rotten")
     with pytest.raises(CheckpointError, match="damaged"):
         policy.load_checkpoint(tmp_path / "step_1")
+
+
+def test_an_exported_policy_acts_the_same_and_is_not_trained_on(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, seed=3)
+    learner = Learner(config, TASK)
+    learner.save(tmp_path / "step_1")
+    export_policy(tmp_path / "step_1", tmp_path / "exported")
+    export_policy(tmp_path / "exported", tmp_path / "again")
+    for folder in ("exported", "again"):
+        policy = acting(lockstep=True)
+        policy.load_checkpoint(tmp_path / folder)
+        np.testing.assert_array_equal(policy.act(OBSERVATION, True)[0], action_of(3))
+        assert policy.switch.version == 1
+    before = learner.actor_state()
+    with pytest.raises(CheckpointError, match="resume the run that it was exported from"):
+        learner.load(tmp_path / "exported")
+    assert all(np.array_equal(value, before[name]) for name, value in learner.actor_state().items())
+    (tmp_path / "exported/policy.safetensors").write_bytes(b"rotten")
+    with pytest.raises(CheckpointError, match="damaged"):
+        acting(lockstep=True).load_checkpoint(tmp_path / "exported")
+    with pytest.raises(CheckpointError, match="damaged"):
+        export_policy(tmp_path / "exported", tmp_path / "third")
+    assert not (tmp_path / "third").exists()
 
 
 def test_rate_and_jitter() -> None:

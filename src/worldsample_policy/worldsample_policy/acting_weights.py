@@ -19,6 +19,7 @@ from worldsample_policy import checkpoint
 from worldsample_policy.actor import Actor
 from worldsample_policy.checkpoint import CheckpointError
 from worldsample_policy.config import LearnerConfig
+from worldsample_policy.policy_export import POLICY
 from worldsample_policy.weights_switch import ReadyWeights, WeightsSwitch
 
 
@@ -120,7 +121,7 @@ class ActingWeights:
             actor.seed(actor.config.seed)
 
     def load_checkpoint(self, directory: Path) -> None:
-        """Act on a checkpoint's weights from now on.
+        """Act on the weights of a checkpoint, or of an exported policy, from now on.
 
         Raises:
             CheckpointError: it is damaged, or of another network.
@@ -132,8 +133,11 @@ class ActingWeights:
                 f"configuration describes ({self._architecture}): evaluate it with the config.yaml of its run"
             )
         try:
-            self._actor.agent.load_state_dict(files["model"])
-        except (KeyError, RuntimeError) as error:
+            if POLICY in files:
+                self._actor.load({name: value.numpy() for name, value in files[POLICY].items()})
+            else:
+                self._actor.agent.load_state_dict(files["model"])
+        except (KeyError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"checkpoint {directory} does not fit: {error}") from error
         self.switch.newest = self.switch.version = 1
         self.switch.updates = int(counters["updates"])

@@ -16,6 +16,17 @@ from worldsample_policy.config import LearnerConfig
 from worldsample_policy.encoder import make_encoder
 from worldsample_policy.sac import SAC
 
+_ACTS = ("encoder.", "proprio_", "sac.projection.", "sac.actor.", "sac.gripper.")
+
+
+def actor_tensors(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of all of a learner's networks (`Agent.state_dict`) those that acting needs."""
+    return {
+        name: value
+        for name, value in model.items()
+        if name.startswith(_ACTS) and not name.startswith("encoder.decoders.")
+    }
+
 
 class Agent(nn.Module):
     """encoder (frozen) -> sac (projection, actor, critics). `active`: (7,) the task's action dimensions."""
@@ -65,12 +76,7 @@ class Agent(nn.Module):
         return ((proprio - self.proprio_mean) * self.proprio_scale).clamp(-10.0, 10.0)
 
     def _actor_tensors(self) -> dict[str, Tensor]:
-        names = ("encoder.", "proprio_", "sac.projection.", "sac.actor.", "sac.gripper.")
-        return {
-            name: value
-            for name, value in self.state_dict().items()
-            if name.startswith(names) and not name.startswith("encoder.decoders.")
-        }
+        return actor_tensors(self.state_dict())
 
     def actor_state(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of all that acting needs, as arrays. Raises FloatingPointError if any value is not

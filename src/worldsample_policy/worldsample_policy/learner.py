@@ -26,6 +26,7 @@ from worldsample_policy.config import LearnerConfig
 from worldsample_policy.encoder import Frames, random_shift, shifted_copies
 from worldsample_policy.flat import FlatParameters
 from worldsample_policy.mixer import DataMixer, RealData
+from worldsample_policy.policy_export import POLICY
 from worldsample_policy.policy_paced_learning import PacingReport, PolicyPacedMixer
 from worldsample_policy.replay import Batch, FrameStore, Replay
 from worldsample_policy.synthetic_replay import Provenance, SyntheticReplay
@@ -483,6 +484,11 @@ class Learner:
             raise CheckpointError(
                 f"checkpoint {directory} is of other networks ({counters.get('architecture')}) than the "
                 f"configuration describes ({self.architecture()}): use the run's own config.yaml"
+            )
+        if POLICY in files:
+            raise CheckpointError(
+                f"checkpoint {directory} is an exported policy, which acts and does not learn: resume the "
+                "run that it was exported from"
             )
         try:
             self.agent.load_state_dict(files["model"])
