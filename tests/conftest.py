@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +11,22 @@ import pytest
 if TYPE_CHECKING:
     from tests.loop_graph import Graph
 
-_domains = itertools.cycle(range(10, 60))
+from tests.ros_domain import own_domain
 
 
 @pytest.fixture
-def loop_graph(tmp_path: Path) -> Iterator[Graph]:
+def ros_domain() -> Iterator[int]:
+    """A ROS domain that is this test's own."""
+    with own_domain() as domain:
+        yield domain
+
+
+@pytest.fixture
+def loop_graph(tmp_path: Path, ros_domain: int) -> Iterator[Graph]:
     """Cell, policy and learner as processes, on a ROS domain of their own; nothing of them is left."""
     pytest.importorskip("worldsample_msgs")
     from tests.loop_graph import Graph
 
-    domain = 10 + (os.getpid() + next(_domains)) % 50
-    graph = Graph(tmp_path, domain)
+    graph = Graph(tmp_path, ros_domain)
     yield graph
     graph.close()

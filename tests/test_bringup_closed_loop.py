@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rosbags.highlevel import AnyReader
 
+from tests.ros_domain import own_domain
 from worldsample_bringup.history import read_history
 from worldsample_bringup.run_folder import RunFolder
 from worldsample_core.episode_bag import read_transitions
@@ -21,7 +22,6 @@ from worldsample_core.episode_store import find_bags
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
-DOMAIN = "93"
 BUDGET = 130
 QUICK = (
     "--method",
@@ -40,8 +40,8 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "worldsample_bringup.cli", *arguments]
 
 
-def run(folder: Path, *arguments: str) -> tuple[int, str]:
-    environment = {**os.environ, "ROS_DOMAIN_ID": DOMAIN}
+def run(folder: Path, domain: int, *arguments: str) -> tuple[int, str]:
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
     result = subprocess.run(
         command(*arguments),
         cwd=folder,
@@ -75,11 +75,17 @@ def wait_until(condition: Callable[[], Any], seconds: float) -> bool:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def domain() -> Iterator[int]:
+    with own_domain() as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, domain: int) -> tuple[Path, str]:
     """A run that was killed with SIGKILL after its first training episode, and resumed to its end."""
     work = tmp_path_factory.mktemp("work")
     folder = RunFolder(work / "runs" / "mine")
-    environment = {**os.environ, "ROS_DOMAIN_ID": DOMAIN}
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
     first = subprocess.Popen(
         command("train", "--name", "mine", *QUICK), cwd=work, env=environment, stdout=subprocess.DEVNULL
     )
@@ -88,7 +94,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     first.kill()
     first.wait()
     assert wait_until(lambda: not nodes_of(folder.path), 5), "nodes outlived their runner"
-    code, output = run(work, "train", "--resume", "--json")
+    code, output = run(work, domain, "train", "--resume", "--json")
     assert code == 0, output
     return work, output
 
@@ -127,8 +133,8 @@ def test_episodes_are_rosbags(finished: tuple[Path, str]) -> None:
         assert reader.message_count > 5
 
 
-def test_its_checkpoint_can_be_evaluated(finished: tuple[Path, str]) -> None:
-    code, output = run(finished[0], "eval", "--episodes", "2", "--json")
+def test_its_checkpoint_can_be_evaluated(finished: tuple[Path, str], domain: int) -> None:
+    code, output = run(finished[0], domain, "eval", "--episodes", "2", "--json")
     result = json.loads(output.splitlines()[-1])
     assert code == 0 and result["eval_episodes"] == 2 and result["real_steps"] == BUDGET
     assert Path(result["run_dir"]).parent == finished[0] / "runs" / "mine" / "eval"

@@ -38,7 +38,6 @@ from worldsample_msgs.srv import Imagine
 
 pytestmark = pytest.mark.alone  # real processes, in real time
 
-DOMAIN = 94
 RUN = "pushing-hil_serl-seed0"
 
 
@@ -150,9 +149,10 @@ def plan(tmp_path: Path) -> prepare.Plan:
 
 
 @pytest.fixture
-def cell() -> Iterator[Cell]:
+def cell(monkeypatch: pytest.MonkeyPatch, ros_domain: int) -> Iterator[Cell]:
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))  # of the dashboards that the test starts
     context = Context()
-    rclpy.init(args=[], context=context, domain_id=DOMAIN)
+    rclpy.init(args=[], context=context, domain_id=ros_domain)
     node = Cell(context)
     yield node
     node.destroy_node()
@@ -161,7 +161,7 @@ def cell() -> Iterator[Cell]:
 
 def start(plan: prepare.Plan, **environment: str) -> subprocess.Popen[str]:
     spec = process_for(dashboard({"config": str(plan.folder.config)}))
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "PYTHONUNBUFFERED": "1", **environment}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
     return subprocess.Popen(list(spec.command), env=environment, stdout=subprocess.PIPE, text=True)
 
 

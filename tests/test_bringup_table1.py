@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -19,11 +20,15 @@ from worldsample_bringup.configuration import layers, make_settings
 from worldsample_bringup.console import Console
 from worldsample_bringup.grid import Cell
 from worldsample_bringup.options import Request
+from worldsample_bringup.run_folder import RunFolder
 from worldsample_bringup.table1_text import PAPER
 from worldsample_bringup.variants import METHODS, TASKS
 from worldsample_core.config import ConfigError, from_mapping
+from worldsample_core.observation import Observation
+from worldsample_policy.acting_weights import ActingWeights
 from worldsample_policy.config import LearnerConfig
 from worldsample_policy.learner import Learner
+from worldsample_policy.weights_switch import WeightsSwitch
 
 TRAIN = Path(__file__).with_name("fake_train.py")
 
@@ -218,3 +223,23 @@ def test_every_method_has_settings_for_every_task(method: str, quick: bool) -> N
         assert settings.learner["algorithm"] == {"wmpo": "wmpo", "vlaw": "vlaw"}.get(method, "sac")
         assert bool(settings.worldmodel["enabled"]) == (method != "hil_serl")
         assert settings.run.demos == (3 if quick else 20)
+
+
+PUBLISHED = Path(__file__).parent.parent / "benchmarks/results/table1.json"
+
+
+def test_the_published_policies_still_act() -> None:
+    """A change of the networks, or of a setting, that leaves them behind is found here, not by whoever wants
+    to repeat a cell."""
+    rows = json.loads(PUBLISHED.read_text())["cells"].values()
+    policies = [s["policy"] for row in rows for cell in row.values() for s in cell["seeds"] if s["policy"]]
+    assert policies
+    for policy in policies:
+        folder = RunFolder(PUBLISHED.parent / policy)
+        settings = folder.settings()
+        learner = from_mapping(LearnerConfig, settings.learner, "learner")
+        acting = ActingWeights(learner, settings.task, WeightsSwitch(True, 1, 1))
+        acting.load_checkpoint(folder.checkpoint())
+        size = settings.run.image_size
+        seen = Observation(np.zeros((2, size, size, 3), np.uint8), np.zeros(10, np.float32))
+        assert np.isfinite(acting.act(seen, deterministic=True)[0]).all()

@@ -16,9 +16,9 @@ pytest.importorskip("rclpy")
 
 
 @pytest.fixture(autouse=True)
-def empty_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ros_domain: int) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROS_DOMAIN_ID", "99")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 

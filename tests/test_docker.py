@@ -213,9 +213,9 @@ def test_a_debian_root_gets_what_the_images_get() -> None:
     assert all(Path(word).name in script for word in copied)
 
 
-def test_nobody_speaking_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_speaking_is_unhealthy(monkeypatch: pytest.MonkeyPatch, ros_domain: int) -> None:
     pytest.importorskip("worldsample_msgs.msg")
     code = "import runpy, sys; sys.exit(runpy.run_path(sys.argv[1])['main']('robot', 0.5))"
-    monkeypatch.setenv("ROS_DOMAIN_ID", "98")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))
     command = [sys.executable, "-c", code, str(DOCKER / "health.py")]
     assert subprocess.run(command, check=False, timeout=60).returncode == 1

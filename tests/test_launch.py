@@ -26,7 +26,6 @@ from worldsample_core.settings import load_settings
 pytestmark = pytest.mark.alone  # real processes, in real time
 
 LAUNCH_FILES = Path(__file__).parent.parent / "src" / "worldsample_bringup" / "launch"
-DOMAIN = "95"
 HAS_LAUNCH = importlib.util.find_spec("launch_ros") is not None
 needs_launch = pytest.mark.skipif(not HAS_LAUNCH, reason="launch_ros is not installed")
 
@@ -67,10 +66,10 @@ def stand_ins() -> dict[str, ModuleType]:
 
 
 @pytest.fixture
-def launching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+def launching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ros_domain: int) -> Iterator[Any]:
     """``worldsample_bringup.launching`` on stand-ins, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROS_DOMAIN_ID", DOMAIN)
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))
     for name, module in stand_ins().items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "worldsample_bringup.launching", raising=False)
@@ -148,9 +147,9 @@ def test_wrong_launch_arguments_are_said(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_second_launch_on_the_domain_is_refused(launching: Any, tmp_path: Path) -> None:
+def test_a_second_launch_on_the_domain_is_refused(launching: Any, tmp_path: Path, ros_domain: int) -> None:
     started("train", machine="cpu")
-    with pytest.raises(RuntimeError, match="ROS domain 95 is in use"):
+    with pytest.raises(RuntimeError, match=f"ROS domain {ros_domain} is in use"):
         started("train", machine="cpu")
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
@@ -200,10 +199,10 @@ SCRIPTS = {"sim_node": SLEEP, "operator_node": SLEEP, "policy_node": SLEEP, "lea
 
 
 @pytest.fixture
-def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ros_domain: int) -> Path:
     """An ament prefix in which scripts stand for the nodes of the packages."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROS_DOMAIN_ID", DOMAIN)
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     prefix = tmp_path / "prefix"
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ros_domain import own_domain
 from worldsample_bringup.history import read_history
 from worldsample_bringup.run_folder import RunFolder
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
 TASKS = {"wmpo": "pushing", "vlaw": "pick_place"}
 
 
-def start(folder: RunFolder, method: str, domain: str) -> subprocess.Popen[str]:
+def start(folder: RunFolder, method: str, domain: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
@@ -28,7 +29,7 @@ def start(folder: RunFolder, method: str, domain: str) -> subprocess.Popen[str]:
             *("learner.imitation_updates=20", "worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
         ],
         cwd=folder.path.parent,
-        env={**os.environ, "ROS_DOMAIN_ID": domain},
+        env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -37,11 +38,10 @@ def start(folder: RunFolder, method: str, domain: str) -> subprocess.Popen[str]:
 
 def test_quick_runs_side_by_side(tmp_path: Path) -> None:
     folders = {method: RunFolder(tmp_path / method) for method in TASKS}
-    runs = {
-        method: start(folder, method, domain)
-        for (method, folder), domain in zip(folders.items(), ("98", "99"), strict=True)
-    }
-    outputs = {method: run.communicate(timeout=240)[0] for method, run in runs.items()}
+    with own_domain() as first, own_domain() as second:
+        domains = dict(zip(folders, (first, second), strict=True))
+        runs = {method: start(folder, method, domains[method]) for method, folder in folders.items()}
+        outputs = {method: run.communicate(timeout=240)[0] for method, run in runs.items()}
     for method, said, each_step in (("wmpo", "groups", 1), ("vlaw", "rollouts", 2)):
         folder = folders[method]
         assert runs[method].returncode == 0, outputs[method]

@@ -32,12 +32,12 @@ SETTINGS = (
 )
 
 
-def test_the_real_cell_trains_against_stand_ins(tmp_path: Path) -> None:
+def test_the_real_cell_trains_against_stand_ins(tmp_path: Path, ros_domain: int) -> None:
     command = [sys.executable, "-m", "worldsample_bringup.cli", "train", "--real", "--quick", "--json"]
     result = subprocess.run(
         [*command, "--machine", "cpu", "--steps", "25", "--name", "real", *SETTINGS],
         cwd=tmp_path,
-        env={**os.environ, "ROS_DOMAIN_ID": "94", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

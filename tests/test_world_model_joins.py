@@ -216,11 +216,11 @@ def node_of(folder: Path, name: str) -> int | None:
     return None
 
 
-def test_the_command_with_a_killed_world_model(tmp_path: Path) -> None:
+def test_the_command_with_a_killed_world_model(tmp_path: Path, ros_domain: int) -> None:
     folder = tmp_path / "mine"
     quick = ("--quick", "--method", "worldsample", "--machine", "cpu", "--steps", "120", "run.eval_every=0")
     command = [sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder), *quick]
-    environment = {**os.environ, "ROS_DOMAIN_ID": "97"}
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(ros_domain)}
     with (tmp_path / "output").open("wb") as output:
         run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
 
