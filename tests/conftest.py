@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 from tests.ros_domain import own_domain
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first: side by side, none is left for the end, when the other worker has nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def ros_domain() -> Iterator[int]:
     """A ROS domain that is this test's own."""

@@ -18,8 +18,6 @@ from worldsample_bringup.options import OPTIONS, options_of
 from worldsample_bringup.process import ProcessSpec
 from worldsample_bringup.run_folder import RunFolder
 
-pytestmark = pytest.mark.alone  # real processes, in real time
-
 BRINGUP = Path(__file__).parent.parent / "src" / "worldsample_bringup"
 COMMANDS = ("train", "eval", "demos", "label", "bench", "export", "report", "test", "check")
 

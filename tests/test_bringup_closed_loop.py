@@ -20,7 +20,7 @@ from worldsample_bringup.run_folder import RunFolder
 from worldsample_core.episode_bag import read_transitions
 from worldsample_core.episode_store import find_bags
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 BUDGET = 130
 QUICK = (

@@ -15,7 +15,7 @@ from tests.loop_graph import Graph
 from worldsample_core.episode_bag import read_transitions
 from worldsample_core.episode_store import EpisodeStore, find_bags
 
-pytestmark = pytest.mark.alone  # real processes, in real time
+pytestmark = pytest.mark.slow
 
 
 def last_line(graph: Graph, name: str, config: Path, *parameters: str) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from worldsample_core.episode_bag import read_metadata, read_transitions
 from worldsample_core.episode_store import find_bags
 from worldsample_msgs.msg import LearnerStatus, PolicyStatus
 
-pytestmark = pytest.mark.alone  # real processes, in real time
+pytestmark = pytest.mark.slow
 
 
 def test_the_loop_closes_though_the_learner_is_killed(loop_graph: Graph) -> None:

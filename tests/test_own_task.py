@@ -16,8 +16,6 @@ from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.settings import load_settings
 from worldsample_core.task_path import VARIABLE
 
-pytestmark = pytest.mark.alone  # real processes, in real time
-
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "adding-a-task.md"
 
 

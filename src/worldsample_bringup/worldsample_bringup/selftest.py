@@ -14,9 +14,10 @@ from xml.etree import ElementTree
 
 from worldsample_core.config import ConfigError
 
-# What keeps processors busy shares them; real graphs in real time, which others would disturb, run alone.
-# A file's tests stay together: they use one ROS domain.
-SIDE_BY_SIDE = ("-m", "not alone", "-n", "2", "--dist", "loadfile")
+# What keeps processors busy shares them, graphs in lockstep too; what is in real time, which others would
+# disturb, runs alone. A file's tests stay together: they share what is costly to make. The slow files come
+# first (tests/conftest.py), so that both workers end at about the same time.
+SIDE_BY_SIDE = ("-m", "not alone", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 ALONE = ("-m", "alone")
 
 
