@@ -28,7 +28,7 @@ class WorldModelUse:
     nodes: int = 1
     lag: int = 0
     patience: float = 5.0
-    start_patience: float = 30.0
+    start_patience: float = 60.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= 64:

@@ -88,6 +88,8 @@ class WorldModelFollowing:
             known = _Followed(report, now, Arrivals(report.segments))
             self._followed[report.publisher] = known
         elif report != known.report:
+            if report.completed_steps > known.report.completed_steps:
+                known.given_up = False  # it has finished another episode: it can be waited for
             known.report, known.changed_at = report, now
         if not known.gates or known.gates[-1][0] != report.completed_steps:
             known.gates = [*known.gates[-MAX_GATES:], (report.completed_steps, report.gate_open)]
