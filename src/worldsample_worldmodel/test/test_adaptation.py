@@ -83,6 +83,17 @@ def test_the_whole_life(adaptation: Adaptation, episodes: list[Episode], tmp_pat
         restored.load(path)
 
 
+def test_it_is_never_silent_for_long_while_it_fits_the_reward_model(adaptation: Adaptation) -> None:
+    """Whoever waits for it in lockstep gives it up when it says nothing new for a while."""
+    adaptation.train(5)
+    adaptation.release()
+    said: list[str] = []
+    adaptation.fit_reward_model(40, said.append)  # 40 from anywhere, 40 at the ends of successes
+    known = [f"imagining frames with known labels, {done} of 80 segments" for done in range(0, 80, 16)]
+    fitting = [f"fitting the reward model, {done} of 20 updates" for done in (0, 10)]
+    assert said == [*known, *fitting]
+
+
 class Right:
     """A policy that goes right."""
 

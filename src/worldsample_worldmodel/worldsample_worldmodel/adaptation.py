@@ -35,6 +35,8 @@ from worldsample_worldmodel.reward_model import (
 )
 from worldsample_worldmodel.training import Logs, Trainer
 
+TWINS_AT_ONCE = 16
+"""Segments between two words of progress: whoever waits for the world model gives up a silent one."""
 TWIN_TOLERANCE = 0.004
 """m, by which an imagined arm may be off its real twin for the real label still to hold: a finger that far
 beside may press nothing."""
@@ -159,28 +161,29 @@ class Adaptation:
         real actions once there is a generator. Raises ValueError without a success or without a failure."""
         imagined = None
         if self.version and imagined_segments:
-            imagined = self._imagined_frames(imagined_segments)
+            imagined = self._imagined_frames(imagined_segments, progress)
         return fit_reward_model(self.reward_model, self.memory.training, imagined, progress, self.recorded)
 
-    def _imagined_frames(self, count: int) -> LabelledFrames | None:
+    def _imagined_frames(self, count: int, progress: Progress | None) -> LabelledFrames | None:
         """Generated frames of real actions near the ends of successes and from anywhere, with the real
         labels; None where no segment is long enough to have any."""
         episodes, horizon = self.memory.training, self.config.horizon
         config = self.reward_model.config
-        batch = random_segments(episodes, count, horizon, self._rng)
+        anywhere = random_segments(episodes, count, horizon, self._rng)
+        where = [(int(i), int(step)) for i, step in zip(anywhere.episode, anywhere.step, strict=True)]
         ends = [i for i, episode in enumerate(episodes) if episode.success and len(episode) >= horizon]
         if ends:
             chosen = self._rng.choice(ends, count)
             early = self._rng.integers(0, horizon // 2 + 1, count)
-            near = [
+            where = [
                 (int(i), max(0, len(episodes[i]) - horizon + int(e)))
                 for i, e in zip(chosen, early, strict=True)
-            ]
-            batches = [segments(episodes, near, horizon), batch]
-        else:
-            batches = [batch]
+            ] + where
         twins = []
-        for part in batches:
+        for start in range(0, len(where), TWINS_AT_ONCE):
+            if progress is not None:
+                progress(f"imagining frames with known labels, {start} of {len(where)} segments")
+            part = segments(episodes, where[start : start + TWINS_AT_ONCE], horizon)
             until = np.where(self._rng.random(len(part)) < 0.5, ALL, part.step)
             made = self.generator.imagine(
                 part.first,
