@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLI_MODULE = "worldsample_bringup.cli"
 
 # Known here too, so that a slip of the pen does not start a set-up.
-CLI_COMMANDS = ("train", "eval", "demos", "label", "bench", "report", "test", "check")
+CLI_COMMANDS = ("train", "eval", "demos", "label", "export", "bench", "report", "test", "check")
 OWN_COMMANDS = ("setup", "env", "shell")
 
 HELP = """\
@@ -54,6 +54,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   eval     evaluate a checkpoint
   demos    record demonstrations
   label    record frames of success and of failure for the reward model
+  export   write a trained policy as a small folder
   bench    measure the loop and the learner
   report   build a run's report again
   test     check and test everything
