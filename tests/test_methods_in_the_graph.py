@@ -18,13 +18,25 @@ from worldsample_bringup.run_folder import RunFolder
 pytestmark = pytest.mark.slow
 
 TASKS = {"wmpo": "pushing", "vlaw": "pick_place"}
+STEPS = 160
+"""More than the longest episode, 80, and the lag: the learner has to wait for what the first one is worth."""
 
 
 def start(folder: RunFolder, method: str, domain: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
-            *("--quick", "--task", TASKS[method], "--method", method, "--machine", "cpu", "--steps", "100"),
+            *(
+                "--quick",
+                "--task",
+                TASKS[method],
+                "--method",
+                method,
+                "--machine",
+                "cpu",
+                "--steps",
+                str(STEPS),
+            ),
             *("run.eval_every=0", "run.demos=2", "run.final_eval_episodes=1", "worldmodel.patience=30.0"),
             *("learner.imitation_updates=20", "worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
         ],
@@ -46,9 +58,9 @@ def test_quick_runs_side_by_side(tmp_path: Path) -> None:
         folder = folders[method]
         assert runs[method].returncode == 0, outputs[method]
         summary = json.loads(folder.summary.read_text())
-        assert summary["finished"] and summary["method"] == method and summary["real_steps"] == 100
-        assert summary["synthetic_transitions"] > 0 and summary["checkpoint"] == "checkpoints/step_100"
+        assert summary["finished"] and summary["method"] == method and summary["real_steps"] == STEPS
+        assert summary["synthetic_transitions"] > 0 and summary["checkpoint"] == f"checkpoints/step_{STEPS}"
         learner = read_history(folder.metrics).statuses["learner"]
         assert any(said in str(record["detail"]) for record in learner)
-        assert learner[-1]["updates"] == 20 + (100 - 19) * each_step
+        assert learner[-1]["updates"] == 20 + (STEPS - 19) * each_step
         assert learner[-1]["skipped_updates"] == 0
