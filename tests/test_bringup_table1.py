@@ -156,12 +156,9 @@ def with_policies(asked: Table) -> None:
     """A trained policy in the folder of every finished run."""
     for cell in cells_of(asked).cells.values():
         if cell.finished:
-            settings = prepare.plan(
-                Request("train", task="pushing", machine="cpu"), cell.folder.path
-            ).settings
+            request = Request("train", task="pushing", machine="cpu", steps=100)
+            settings = prepare.plan(request, cell.folder.path).settings
             configuration.write_config(cell.folder.config, settings)
-            text = cell.folder.config.read_text()
-            cell.folder.config.write_text(text.replace("max_real_steps: 6000", "max_real_steps: 100"))
             learner = Learner(from_mapping(LearnerConfig, settings.learner, "learner"), settings.task)
             learner.save(cell.folder.checkpoints / "step_100")
 

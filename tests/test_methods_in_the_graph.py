@@ -26,17 +26,8 @@ def start(folder: RunFolder, method: str, domain: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
-            *(
-                "--quick",
-                "--task",
-                TASKS[method],
-                "--method",
-                method,
-                "--machine",
-                "cpu",
-                "--steps",
-                str(STEPS),
-            ),
+            *("--quick", "--task", TASKS[method], "--method", method, "--machine", "cpu"),
+            *("--steps", str(STEPS)),
             *("run.eval_every=0", "run.demos=2", "run.final_eval_episodes=1", "worldmodel.patience=30.0"),
             *("learner.imitation_updates=20", "worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
         ],

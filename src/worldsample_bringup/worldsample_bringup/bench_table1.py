@@ -151,9 +151,11 @@ def measure(asked: Table, console: Console | None = None) -> tuple[dict[str, Any
         run failed, 128 + n after signal n.
 
     Raises:
-        ConfigError: something asked for is unknown, or a run in the way was made with other settings.
+        ConfigError: something asked for is unknown, a run in the way was made with other settings, or a file
+            in the way of the result is none; before anything is started.
     """
     grid = cells_of(asked)
+    kept = published(asked, {key: cell.steps for key, cell in grid.cells.items()})
     failed: dict[str, str] = {}
     stopped = 0
     if not asked.show:
@@ -162,7 +164,6 @@ def measure(asked: Table, console: Console | None = None) -> tuple[dict[str, Any
         ).run()
         failed, stopped = outcome.failed, outcome.stopped
     notes = [f"failed: {name}: {last}" for name, last in failed.items()]
-    kept = published(asked, {key: cell.steps for key, cell in grid.cells.items()})
     notes += export_policies(grid.cells, asked)
     result = {**result_of(grid.cells, kept, asked), "failed": failed}
     write(asked.results_file, result)

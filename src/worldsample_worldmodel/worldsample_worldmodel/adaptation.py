@@ -21,7 +21,7 @@ from worldsample_core.config import TaskConfig
 from worldsample_worldmodel import checkpoint
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.counterfactual import CounterfactualConfig
-from worldsample_worldmodel.episodes import Episode, EpisodeMemory, random_segments, segments
+from worldsample_worldmodel.episodes import Episode, EpisodeMemory, random_starts, segments
 from worldsample_worldmodel.evaluation import Evaluation, Progress, evaluate
 from worldsample_worldmodel.frame_bank import ALL, own_frames
 from worldsample_worldmodel.imagination import Imagination
@@ -169,8 +169,7 @@ class Adaptation:
         labels; None where no segment is long enough to have any."""
         episodes, horizon = self.memory.training, self.config.horizon
         config = self.reward_model.config
-        anywhere = random_segments(episodes, count, horizon, self._rng)
-        where = [(int(i), int(step)) for i, step in zip(anywhere.episode, anywhere.step, strict=True)]
+        where = random_starts(episodes, count, self._rng)
         ends = [i for i, episode in enumerate(episodes) if episode.success and len(episode) >= horizon]
         if ends:
             chosen = self._rng.choice(ends, count)

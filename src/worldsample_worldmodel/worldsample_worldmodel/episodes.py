@@ -223,11 +223,16 @@ def random_segments(
     Raises:
         ValueError: no episodes.
     """
+    return segments(episodes, random_starts(episodes, count, rng), horizon)
+
+
+def random_starts(episodes: Sequence[Episode], count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Where such segments start, as :func:`segments` takes it. Raises ValueError: no episodes."""
     if not episodes:
         raise ValueError("there are no episodes to draw segments from")
     lengths = np.array([len(episode) for episode in episodes])
     index = rng.choice(len(episodes), count, p=lengths / lengths.sum())
-    return segments(episodes, [(int(i), int(rng.integers(lengths[i]))) for i in index], horizon)
+    return [(int(i), int(rng.integers(lengths[i]))) for i in index]
 
 
 class Motions(NamedTuple):
