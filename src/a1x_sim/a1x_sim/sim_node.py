@@ -22,6 +22,7 @@ from a1x_sim.graphics import NoRenderer, load_mujoco
 from a1x_sim.lockstep import LearnerPacing
 from a1x_sim.rotation import matrix_to_quaternion
 from a1x_sim.sim_config import SimConfig
+from worldsample_core.awake_clock import AwakeClock
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.conversions import image_to_message, stamp_ns
 from worldsample_core.observation import VIEWS, Observation
@@ -68,6 +69,7 @@ class SimNode(Node):
         self._observation: Observation = self._cell.reset(settings.run.seed)
         self._period_ns = round(self._task.control_period * 1e9)
         self._stamp_ns = FIRST_STAMP if self._lockstep else self.get_clock().now().nanoseconds
+        self._awake = AwakeClock()
         self._pacing = LearnerPacing(lag, self._sim.learner_patience)
         self._mode, self._episode, self._resets = "", 0, 0
         self._pending: Motion | None = None
@@ -162,7 +164,7 @@ class SimNode(Node):
     def _on_learner(self, message: LearnerStatus) -> None:
         finished = message.state in (LearnerStatus.FAILED, LearnerStatus.DONE)
         status = (message.state, message.detail, message.updates, message.completed_steps)
-        self._pacing.learner_reports(int(message.completed_steps), finished, status, time.monotonic())
+        self._pacing.learner_reports(int(message.completed_steps), finished, status, self._awake())
         if self._holding:
             self._publish_when_learner_follows()
 
@@ -195,7 +197,7 @@ class SimNode(Node):
         self.get_logger().warning(self._complaint, throttle_duration_sec=2.0)
 
     def _publish_when_learner_follows(self) -> None:
-        self._holding = not self._pacing.may_go_on(time.monotonic())
+        self._holding = not self._pacing.may_go_on(self._awake())
         if not self._holding:
             self._publish()
 

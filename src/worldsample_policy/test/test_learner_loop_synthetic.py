@@ -1,12 +1,12 @@
 """When the learner gets what world models imagine: at a fixed real step, in a fixed order, or never."""
 
 import dataclasses
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from worldsample_core.awake_clock import AwakeClock
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.world_model_use import WorldModelUse
 from worldsample_policy.world_model_following import WorldModelFollowing, WorldModelReport
@@ -24,6 +24,8 @@ class Imagining(Harness):
         super().__init__(folder, **run)  # type: ignore[arg-type]
         use = WorldModelUse(enabled=True, lag=LAG, patience=patience)
         self.loop.following = WorldModelFollowing(use, LAG)
+        self.seconds = 0.0
+        self.loop.awake = AwakeClock(clock=lambda: self.seconds)
         self.got: list[tuple[int, int]] = []
         self.loop.learner.add_synthetic = self.add_synthetic  # type: ignore[method-assign]
 
@@ -34,7 +36,7 @@ class Imagining(Harness):
     def say(self, completed: int, segments: int, progress: int = 0) -> None:
         assert self.loop.following is not None
         report = WorldModelReport("worldmodel", completed, segments, True, progress=progress)
-        self.loop.following.heard(report, time.monotonic())
+        self.loop.following.heard(report, self.loop.awake())
 
     def imagine(self, end: int, seqs: list[int]) -> None:
         for seq in seqs:
@@ -69,7 +71,6 @@ def test_segments_are_used_from_their_step_on_whatever_comes_first(tmp_path: Pat
     assert [p.sha256 for p in early.published] == [p.sha256 for p in late.published]
 
 
-@pytest.mark.alone
 def test_a_dead_world_model_costs_its_patience_and_nothing_else(tmp_path: Path) -> None:
     harness, alone = Imagining(tmp_path / "a", 0.5), Harness(tmp_path / "b")
     for each in (alone, harness):
@@ -77,8 +78,12 @@ def test_a_dead_world_model_costs_its_patience_and_nothing_else(tmp_path: Path) 
         each.work()
         harness.say(0, 0)
     assert "waiting for the world model" in harness.loop.detail
-    time.sleep(0.6)
+    harness.seconds += 3600.0  # a suspended laptop: the world model had no time either
     harness.work()
+    assert "waiting for the world model" in harness.loop.detail
+    for _ in range(2):
+        harness.seconds += 0.2
+        harness.work()
     assert harness.loop.completed_steps == STEPS and harness.loop.caught_up()
     assert "without the world model" in harness.loop.detail
     assert harness.loop.learner.updates == alone.loop.learner.updates

@@ -13,6 +13,7 @@ from collections import deque
 from pathlib import Path
 from typing import Literal, Protocol
 
+from worldsample_core.awake_clock import AwakeClock
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
@@ -59,6 +60,7 @@ class LearnerLoop:
             (-1: none).
         rejected: malformed transitions.
         logs: of the last updates.
+        awake: the clock of what world models are waited for.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class LearnerLoop:
         self.logs: dict[str, float] = {}
         self.policy_trains = False
         self.following, self.synthetic = following, SyntheticBuffer()
+        self.awake = AwakeClock()
         self._before: Transition | None = None
         self._demo_successes = 0
         self._rejected_steps = 0
@@ -216,7 +219,7 @@ class LearnerLoop:
         following = self.following
         if following is None:
             return True
-        if self.run.lockstep and not following.may_go_on(self._steps, time.monotonic()):
+        if self.run.lockstep and not following.may_go_on(self._steps, self.awake()):
             self.state, self.detail = "training", following.detail
             self.outputs.progressed()
             return False

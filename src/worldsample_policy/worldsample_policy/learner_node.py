@@ -255,7 +255,7 @@ class LearnerNode(Node):
                 detail=str(message.detail),
                 progress=int(message.train_updates),
             )
-            self.loop.following.heard(report, time.monotonic())
+            self.loop.following.heard(report, self.loop.awake())
 
     def _take_segments(self) -> None:
         if self._dropped_segments:

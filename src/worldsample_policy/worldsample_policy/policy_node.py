@@ -28,6 +28,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from worldsample_core.awake_clock import AwakeClock
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.conversions import stamp_ns, summary_to_message
 from worldsample_core.episode_store import EpisodeStore
@@ -172,7 +173,8 @@ class PolicyNode(Node):
         self._tick_waits: Tick | None = None
         self._answer: EndEffectorCommand | None = None
         self._seen_tick = False
-        self._alive_at = time.monotonic()
+        self._awake = AwakeClock()
+        self._alive_at = self._awake()
         self._types_checked_at = 0.0
         self._learner_progress: tuple[Any, ...] = ()
         self._calls: dict[str, float] = {}
@@ -221,12 +223,12 @@ class PolicyNode(Node):
         self.timing.pause()
         self._answer = self._tick_waits = None
         self._reset_waits = Reset.Request(seed=seed, mode=mode, episode=episode, run=self.settings.run.name)
-        self._calls["reset service"] = time.monotonic()
+        self._calls["reset service"] = self._awake()
         self._call_reset()
 
     def _call_reset(self) -> None:
         """Send the request, once the arm is known for so long that another run would be too."""
-        now = time.monotonic()
+        now = self._awake()
         if not self._reset_client.service_is_ready():
             self._arm_found = math.inf
             return
@@ -243,7 +245,7 @@ class PolicyNode(Node):
         if not self._checkpoint_client.service_is_ready():
             self.loop.on_checkpoint(False, 0)
             return
-        self._calls["checkpoint"] = time.monotonic()
+        self._calls["checkpoint"] = self._awake()
         self._checkpoint_client.call_async(Checkpoint.Request()).add_done_callback(self._on_checkpoint)
 
     def publish_transition(self, record: bytes) -> None:
@@ -267,7 +269,7 @@ class PolicyNode(Node):
         response: Reset.Response = future.result()
         if response.taken:
             raise self._second_run(str(response.message))
-        self._alive_at = time.monotonic()
+        self._alive_at = self._awake()
         if response.success:
             self.input.restart(stamp_ns(response.stamp))
         self.loop.on_reset(bool(response.success), str(response.message))
@@ -320,13 +322,13 @@ class PolicyNode(Node):
         self._step(tick)
 
     def _step(self, tick: Tick) -> None:
-        now = time.monotonic()
+        now = self._awake()
         self._seen_tick, self._alive_at = True, now
         self._tick_waits = tick if self.loop.must_wait(now) else None
         if self._tick_waits is not None:
             return
         if self._period is None:
-            self.timing.tick(now)
+            self.timing.tick(time.monotonic())
         action = self.loop.on_tick(tick)
         if action is not None:
             self._answer = self._command(tick, action)
@@ -361,7 +363,7 @@ class PolicyNode(Node):
 
     @fails_the_run
     def _on_housekeeping(self) -> None:
-        now = time.monotonic()
+        now = self._awake()
         self._hear_learner(now)
         self._check_calls(now)
         if self._tick_waits is not None:
@@ -376,9 +378,9 @@ class PolicyNode(Node):
             self._finish()
 
     def _advance(self) -> None:
-        self.loop.advance(time.monotonic())
+        self.loop.advance(self._awake())
         if self.loop.state == "done" and self._done_at is None:
-            self._done_at = time.monotonic()
+            self._done_at = self._awake()
             self.store.drain()
             self.store.check()
             self._publish_status()
@@ -439,7 +441,7 @@ class PolicyNode(Node):
 
     def _publish_status(self) -> None:
         loop, message = self.loop, PolicyStatus()
-        self._status_at = time.monotonic()
+        self._status_at = self._awake()
         message.header.stamp = self._now()
         message.run = self.settings.run.name
         if self.failure is not None:
