@@ -18,7 +18,7 @@ from worldsample_bringup import bench_table1, configuration, prepare
 from worldsample_bringup.bench_table1 import Table, cells_of, figures, measure, ratios, wilson
 from worldsample_bringup.configuration import layers, make_settings
 from worldsample_bringup.console import Console
-from worldsample_bringup.grid import Cell
+from worldsample_bringup.grid import Cell, Grid, Outcome
 from worldsample_bringup.options import Request
 from worldsample_bringup.run_folder import RunFolder
 from worldsample_bringup.table1_text import PAPER
@@ -183,6 +183,28 @@ def test_a_published_cell_outlives_its_run_folder(
     assert str(tmp_path) not in (policy / "config.yaml").read_text()
     other = measure(replace(asked, show=True, budget="pushing=200"))[0]
     assert other["cells"]["pushing"]["hil_serl"]["success"] is None, "another budget is another table"
+
+
+def test_two_commands_into_one_table_lose_nothing(
+    asked: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second command, with run folders of its own, ends while the first one runs."""
+    with_scripts(monkeypatch)
+    results = str(tmp_path / "results/table1.json")
+    first = replace(asked, methods="hil_serl", results=results)
+    second = replace(asked, methods="vlaw", results=results, out=str(tmp_path / "other"))
+    grids: list[Grid] = []
+
+    class Slow(Grid):
+        def run(self) -> Outcome:
+            grids.append(self)
+            if len(grids) == 1:
+                measure(second, Console(io.StringIO()))
+            return super().run()
+
+    monkeypatch.setattr(bench_table1, "Grid", Slow)
+    row = measure(first, Console(io.StringIO()))[0]["cells"]["pushing"]
+    assert len(grids) == 2 and row["hil_serl"]["seeds_finished"] == row["vlaw"]["seeds_finished"] == 1
 
 
 def test_a_results_file_that_is_none_is_told(asked: Table, tmp_path: Path) -> None:

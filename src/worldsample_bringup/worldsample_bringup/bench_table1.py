@@ -155,7 +155,8 @@ def measure(asked: Table, console: Console | None = None) -> tuple[dict[str, Any
             in the way of the result is none; before anything is started.
     """
     grid = cells_of(asked)
-    kept = published(asked, {key: cell.steps for key, cell in grid.cells.items()})
+    budgets = {key: cell.steps for key, cell in grid.cells.items()}
+    kept = published(asked, budgets)
     failed: dict[str, str] = {}
     stopped = 0
     if not asked.show:
@@ -163,6 +164,7 @@ def measure(asked: Table, console: Console | None = None) -> tuple[dict[str, Any
             [grid.cells[key] for key in grid.asked], asked.jobs, console or Console(sys.stderr)
         ).run()
         failed, stopped = outcome.failed, outcome.stopped
+        kept = published(asked, budgets)  # another command may have added to it meanwhile
     notes = [f"failed: {name}: {last}" for name, last in failed.items()]
     notes += export_policies(grid.cells, asked)
     result = {**result_of(grid.cells, kept, asked), "failed": failed}
