@@ -172,3 +172,6 @@ def test_a_policy_acts_in_its_own_precision(tiny: WorldModelConfig, episodes: li
     given = (batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0])
     imagined = trainer.averaged.imagine(*given, act)
     np.testing.assert_array_equal(imagined.actions[:, 0], act(batch.current, batch.proprio[:, 0]))
+    again = trainer.averaged.imagine(*given, imagined.actions)  # all frames decoded at once
+    np.testing.assert_allclose(imagined.proprio, again.proprio, atol=1e-5)
+    np.testing.assert_allclose(imagined.images.astype(float), again.images, atol=4.0)

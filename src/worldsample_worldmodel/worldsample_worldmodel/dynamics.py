@@ -22,9 +22,30 @@ from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
 from worldsample_worldmodel.abduction import Evidence
 
 
+class State(NamedTuple):
+    """Where M members are: hidden ``(M, B, L)``, proprio ``(M, B, 10)``, standardised."""
+
+    hidden: Tensor
+    proprio: Tensor
+
+
+class Step(NamedTuple):
+    """One step of M members: hidden ``(M, B, L)``; mean and log_deviation ``(M, B, 10)``, in standardised
+    proprioception; sample ``(M, B, 10)``, drawn from them."""
+
+    hidden: Tensor
+    mean: Tensor
+    log_deviation: Tensor
+    sample: Tensor
+
+    @property
+    def state(self) -> State:
+        """Where the next step begins."""
+        return State(self.hidden, self.mean)
+
+
 class Rollout(NamedTuple):
-    """H steps of M members: hidden ``(M, B, H, L)``; mean and log_deviation ``(M, B, H, 10)``, in
-    standardised proprioception; sample ``(M, B, H, 10)``, drawn from them."""
+    """H of them: hidden ``(M, B, H, L)``; mean, log_deviation and sample ``(M, B, H, 10)``."""
 
     hidden: Tensor
     mean: Tensor
@@ -91,41 +112,6 @@ class Member(nn.Module):
         change, log_deviation = self.change(torch.cat([hidden, known], 1)).chunk(2, 1)
         log_deviation = self.step.log() - 1.0 + 2.5 * torch.tanh(log_deviation / 2.5)
         return hidden, self.linear(known) + self.step * change, log_deviation
-
-    def forward(
-        self,
-        summary: Tensor,
-        proprio: Tensor,
-        first_proprio: Tensor,
-        actions: Tensor,
-        noise: Tensor | None,
-        targets: Tensor | None = None,
-        evidence: Evidence | None = None,
-        number: int = 0,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """summary (B, 2 * 256), proprio and first_proprio (B, 10) standardised, actions (B, H, 7), noise
-        (B, 10), z, or None for the mean, targets (B, H + 1, 3), standardised, or
-        None, evidence of the segments' own episodes, or None, with the number of this member: hidden, mean,
-        log deviation, sample, each (B, H, ...)."""
-        hidden = self.begin(summary, proprio, first_proprio)
-        steps = []
-        for step in range(actions.shape[1]):
-            action = actions[:, step]
-            known = known_inputs(
-                proprio,
-                action,
-                None if targets is None else targets[:, step],
-                None if targets is None else targets[:, step + 1],
-            )
-            hidden, change, log_deviation = self.advance(hidden, known)
-            mean = proprio + change
-            if evidence is not None:
-                mean = mean + evidence.correction(known, number)
-            sample = mean if noise is None else mean + log_deviation.exp() * noise
-            proprio = mean
-            steps.append((hidden, mean, log_deviation, sample))
-        hiddens, means, log_deviations, samples = zip(*steps, strict=True)
-        return tuple(torch.stack(part, 1) for part in (hiddens, means, log_deviations, samples))  # type: ignore[return-value]
 
 
 class Dynamics(nn.Module):
@@ -195,6 +181,37 @@ class Dynamics(nn.Module):
         assert isinstance(member, Member)
         return member.step
 
+    def begin(self, summary: Tensor, proprio: Tensor, first_proprio: Tensor) -> State:
+        """Where B segments start: summary (B, 2 * 256), proprio and first_proprio (B, 10), standardised."""
+        members = [member for member in self.members if isinstance(member, Member)]
+        hidden = [member.begin(summary, proprio, first_proprio) for member in members]
+        return State(torch.stack(hidden), proprio.expand(len(members), *proprio.shape))
+
+    def follow(
+        self,
+        state: State,
+        action: Tensor,
+        noise: Tensor | None = None,
+        before: Tensor | None = None,
+        after: Tensor | None = None,
+        evidence: Evidence | None = None,
+    ) -> Step:
+        """One step of all members: action (B, 7); noise (B, 10), z, or None for the mean; the positions (B,
+        3) that are commanded before and after the action, standardised, or None; evidence of the segments'
+        own episodes, or None."""
+        outs = []
+        for number, member in enumerate(self.members):
+            assert isinstance(member, Member)
+            proprio = state.proprio[number]
+            known = known_inputs(proprio, action, before, after)
+            hidden, change, log_deviation = member.advance(state.hidden[number], known)
+            mean = proprio + change
+            if evidence is not None:
+                mean = mean + evidence.correction(known, number)
+            sample = mean if noise is None else mean + log_deviation.exp() * noise
+            outs.append((hidden, mean, log_deviation, sample))
+        return Step(*(torch.stack(part) for part in zip(*outs, strict=True)))
+
     def forward(
         self,
         summary: Tensor,
@@ -205,9 +222,11 @@ class Dynamics(nn.Module):
         targets: Tensor | None = None,
         evidence: Evidence | None = None,
     ) -> Rollout:
-        """Roll all members out; arguments as of :meth:`Member.forward`."""
-        outs = [
-            member(summary, proprio, first_proprio, actions, noise, targets, evidence, number)
-            for number, member in enumerate(self.members)
-        ]
-        return Rollout(*(torch.stack(part) for part in zip(*outs, strict=True)))
+        """Follow the actions (B, H, 7) from the start, with targets (B, H + 1, 3), commanded before, between
+        and after them, or None; the rest as of :meth:`begin` and :meth:`follow`."""
+        state, steps = self.begin(summary, proprio, first_proprio), []
+        for number in range(actions.shape[1]):
+            before, after = (None, None) if targets is None else targets[:, number : number + 2].unbind(1)
+            steps.append(self.follow(state, actions[:, number], noise, before, after, evidence))
+            state = steps[-1].state
+        return Rollout(*(torch.stack(part, 2) for part in zip(*steps, strict=True)))

@@ -22,7 +22,7 @@ from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, PROPRIO_FLOOR,
 from worldsample_worldmodel.abduction import Evidence
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.context_encoder import SUMMARY, ViewContext, ViewEncoder
-from worldsample_worldmodel.dynamics import INPUTS, POSITION, Dynamics, Rollout, known_inputs
+from worldsample_worldmodel.dynamics import INPUTS, POSITION, Dynamics, Rollout, Step, known_inputs
 from worldsample_worldmodel.episodes import Episode
 from worldsample_worldmodel.frame_bank import FrameBank, OwnFrames
 from worldsample_worldmodel.frame_decoder import Frames, ViewDecoder
@@ -277,24 +277,26 @@ class WorldModel(nn.Module):
             now = to_float(tensor(current))
             context = self.encode(to_float(tensor(first)), now)
 
-            def decode(rollout: Rollout, steps: range) -> None:
-                """Decode these steps of all segments into `images` and `variance`."""
-                step = torch.tensor(list(steps), device=device).repeat(count)
+            def decode(steps: Sequence[Step], at: int) -> None:
+                """Decode these steps of all segments, the first of which is step ``at``, into `images` and
+                `variance`."""
+                hidden = torch.stack([step.hidden[member, rows] for step in steps], 1).flatten(0, 1)
+                poses = torch.stack([step.sample[member, rows] for step in steps], 1).float().flatten(0, 1)
                 segment = rows.repeat_interleave(len(steps))
+                step = torch.arange(at, at + len(steps), device=device).repeat(count)
                 for part in torch.arange(len(step), device=device).split(batch):
                     where, when = segment[part], step[part]
-                    poses = rollout.sample[member[where], where, when].float()
+                    index = where.cpu().numpy(), when.cpu().numpy()
                     views = self.decode(
                         context,
                         where,
-                        rollout.hidden[member[where], where, when],
-                        poses,
+                        hidden[part],
+                        poses[part],
                         start[where],
                         origin[where],
                         now,
-                        None if own is None else own.of(where.cpu().numpy()),
+                        None if own is None else own.of(index[0]),
                     )
-                    index = where.cpu().numpy(), when.cpu().numpy()
                     images[index] = to_uint8(torch.stack([view.image for view in views], 1))
                     errors = [view.variance.mean((1, 2, 3)) for view in views]
                     variance[where, when] = torch.stack(errors).mean(0)
@@ -302,34 +304,37 @@ class WorldModel(nn.Module):
             seen, felt, at = current, proprio, proprio
             if self.law is not None and commanded is None:
                 commanded = self.law.anchor(at[:, :POSITION])
-            asked = np.zeros((count, horizon + 1, POSITION), np.float32)
-            if commanded is not None:
-                asked[:, 0] = commanded.position
+            asked = None if commanded is None else self.targets(commanded.position.astype(np.float32))
+            summary = self.summarise(context)
+            steps: list[Step] = []
+            with torch.autocast(device.type, enabled=False):  # it acts, and the arm moves, as on the robot
+                state = self.dynamics.begin(summary, start, origin)
             for step in range(horizon):
                 if policy is not None:
-                    with torch.autocast(device.type, enabled=False):  # it acts as on the robot
+                    with torch.autocast(device.type, enabled=False):
                         acted[:, step] = policy(seen, felt)
+                before = asked
                 if self.law is not None:
                     assert commanded is not None
                     commanded = self.law.next(commanded, at[:, :POSITION], acted[:, step])
-                    asked[:, step + 1] = commanded.position
-                elif policy is None and step < horizon - 1:
-                    continue  # nothing depends on the steps in between
-                until = slice(step + 1)
-                targets = self.targets(asked[:, : step + 2])
-                rollout = self.roll_out(
-                    context, start, origin, tensor(acted[:, until]), noise, targets, evidence
-                )
-                at = self._physical(rollout.mean[member, rows, step])
+                    asked = self.targets(commanded.position.astype(np.float32))
+                with torch.autocast(device.type, enabled=False):
+                    steps.append(
+                        self.dynamics.follow(state, tensor(acted[:, step]), noise, before, asked, evidence)
+                    )
+                state = steps[-1].state
+                at = self._physical(steps[-1].mean[member, rows])
                 if policy is not None:
-                    decode(rollout, range(step, step + 1))
-                    seen, felt = images[:, step], self._physical(rollout.sample[member, rows, step])
+                    decode(steps[-1:], step)
+                    seen, felt = images[:, step], self._physical(steps[-1].sample[member, rows])
             if policy is None:
-                decode(rollout, range(horizon))
-        disagreement = rollout.mean.float().std(0, unbiased=False)[..., :3].square().mean(-1)  # (B, H)
+                decode(steps, 0)
+        mean = torch.stack([step.mean for step in steps], 2)
+        sample = torch.stack([step.sample[member, rows] for step in steps], 1)
+        disagreement = mean.float().std(0, unbiased=False)[..., :3].square().mean(-1)  # (B, H)
         return Imagined(
             images,
-            self._physical(rollout.sample[member, rows]),
+            self._physical(sample),
             acted,
             (variance * (1.0 + disagreement)).sqrt().cpu().numpy(),
         )

@@ -22,7 +22,7 @@ from torch import nn
 
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM
 from worldsample_worldmodel.backends.backend import BackendUnavailable
-from worldsample_worldmodel.dynamics import Member
+from worldsample_worldmodel.dynamics import Dynamics
 from worldsample_worldmodel.world_model import Imagined
 
 ADAPTER = "action_adapter.safetensors"
@@ -37,12 +37,12 @@ class ActionAdapter(nn.Module):
         self.embed = nn.Sequential(
             nn.Linear(ACTION_DIM + PROPRIO_DIM, hidden), nn.SiLU(), nn.Linear(hidden, embedding)
         )
-        self.dynamics = Member(128, 1)
+        self.dynamics = Dynamics(128, 1, members=1)
 
     def forward(self, proprio: torch.Tensor, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """proprio (B, 10), actions (B, H, 7): embeddings (B, H, E) and proprioception (B, H, 10)."""
         nothing = torch.zeros(len(proprio), 2, device=proprio.device)
-        _, following, _, _ = self.dynamics(nothing, proprio, proprio, actions, None)
+        following = self.dynamics(nothing, proprio, proprio, actions).mean[0]
         return self.embed(torch.cat([actions, following], -1)), following
 
 
