@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -344,6 +345,25 @@ def test_the_written_configuration_is_plain_yaml_with_every_section(tmp_path: Pa
     assert {"run", "task", "cameras", "learner", "operator", "sim"} <= set(values)
     assert values["learner"]["batch_size"] == 256  # also what no layer names
     assert values["run"]["git_revision"]
+
+
+def test_the_revision_says_what_the_code_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that the benchmark before wrote is no change of the code that makes the next one."""
+    monkeypatch.setenv("WORLDSAMPLE_ROOT", str(tmp_path))
+    assert configuration.git_revision() == "unknown"
+    code, result = tmp_path / "a.py", tmp_path / "benchmarks/results/table1.json"
+    result.parent.mkdir(parents=True)
+    for file in (code, result):
+        file.write_text("1")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        user = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", str(tmp_path), *user, *command], check=True)
+    revision = configuration.git_revision()
+    assert len(revision) == 12
+    result.write_text("2")
+    assert configuration.git_revision() == revision
+    code.write_text("2")
+    assert configuration.git_revision() == f"{revision}+changes"
 
 
 def test_free_path(tmp_path: Path) -> None:

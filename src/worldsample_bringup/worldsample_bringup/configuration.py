@@ -171,7 +171,8 @@ def detect_machine() -> str:
 
 
 def git_revision() -> str:
-    """Of the checkout that this file belongs to; "+changes" where it is not clean, "unknown" outside git."""
+    """Of the checkout that this file belongs to; "+changes" where it is not clean (results that a benchmark
+    wrote aside), "unknown" outside git."""
     root = os.environ.get("WORLDSAMPLE_ROOT") or str(Path(__file__).resolve().parent)
 
     def git(*arguments: str) -> str:
@@ -181,6 +182,7 @@ def git_revision() -> str:
         return result.stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD")[:12] + ("+changes" if git("status", "--porcelain", "-uno") else "")
+        changes = git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)benchmarks/results")
+        return git("rev-parse", "HEAD")[:12] + ("+changes" if changes else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
