@@ -103,6 +103,11 @@ class Table:
         file = self.results_file
         return None if file.parent.absolute() == self.root.absolute() else file.with_suffix("")
 
+    @property
+    def making(self) -> str:
+        """The command that makes what is shown."""
+        return self.command.replace(" --show", "")
+
     def budgets(self) -> dict[str, int | None]:
         """Of each task; None: its own. Raises :class:`ConfigError`."""
         result: dict[str, int | None] = dict.fromkeys(TASKS)
@@ -173,8 +178,7 @@ def measure(asked: Table, console: Console | None = None) -> tuple[dict[str, Any
         notes.append(f"{others} cells are not of the runs in {asked.root}: they stood in the result already")
     left = sum(not grid.cells[key].finished for key in grid.asked)
     if left:
-        going_on = asked.command.replace(" --show", "")
-        notes.append(f"{left} of {len(grid.asked)} runs are not finished; go on with: {going_on}")
+        notes.append(f"{left} of {len(grid.asked)} runs are not finished; go on with: {asked.making}")
     notes.append(f"result: {asked.results_file}, .md and .png")
     return result, "\n".join([table(result), *notes]), 128 + stopped if stopped else int(bool(failed))
 
@@ -384,7 +388,7 @@ def result_of(cells: Mapping[Key, Cell], kept: Mapping[Key, dict[str, Any]], ask
         "settings": list(asked.settings),
         "cores": os.cpu_count(),
         "git_revision": git_revision(),
-        "command": asked.command,
+        "command": asked.making,
     }
 
 
