@@ -121,6 +121,11 @@ class Dynamics(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(Member(latent, summary) for _ in range(members))
 
+    @property
+    def each(self) -> list[Member]:
+        """The members, by their type."""
+        return [member for member in self.members if isinstance(member, Member)]
+
     @torch.no_grad()
     def identify(
         self,
@@ -148,8 +153,7 @@ class Dynamics(nn.Module):
         inputs = inputs * told
         ridge = 1e-4 * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.double, device=inputs.device)
         solution = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ change.double()).float()
-        for member in self.members:
-            assert isinstance(member, Member)
+        for member in self.each:
             member.linear.weight.copy_(solution[:-1].T)
             member.linear.bias.copy_(solution[-1])
             member.step.copy_(change.std(0).clamp_min(LEAST_STEP))
@@ -165,8 +169,7 @@ class Dynamics(nn.Module):
         following (N, H, 10), what each real step began with and led to, both from real proprioception.
         """
         errors = []
-        for member in self.members:
-            assert isinstance(member, Member)
+        for member in self.each:
             hidden, own = member.begin(summary, proprio, first_proprio), []
             for step in range(known.shape[1]):
                 hidden, change, _ = member.advance(hidden, known[:, step])
@@ -177,15 +180,12 @@ class Dynamics(nn.Module):
     @property
     def step(self) -> Tensor:
         """One step's motion, (10,) in standardised proprioception."""
-        member = self.members[0]
-        assert isinstance(member, Member)
-        return member.step
+        return self.each[0].step
 
     def begin(self, summary: Tensor, proprio: Tensor, first_proprio: Tensor) -> State:
         """Where B segments start: summary (B, 2 * 256), proprio and first_proprio (B, 10), standardised."""
-        members = [member for member in self.members if isinstance(member, Member)]
-        hidden = [member.begin(summary, proprio, first_proprio) for member in members]
-        return State(torch.stack(hidden), proprio.expand(len(members), *proprio.shape))
+        hidden = [member.begin(summary, proprio, first_proprio) for member in self.each]
+        return State(torch.stack(hidden), proprio.expand(len(hidden), *proprio.shape))
 
     def follow(
         self,
@@ -200,8 +200,7 @@ class Dynamics(nn.Module):
         3) that are commanded before and after the action, standardised, or None; evidence of the segments'
         own episodes, or None."""
         outs = []
-        for number, member in enumerate(self.members):
-            assert isinstance(member, Member)
+        for number, member in enumerate(self.each):
             proprio = state.proprio[number]
             known = known_inputs(proprio, action, before, after)
             hidden, change, log_deviation = member.advance(state.hidden[number], known)

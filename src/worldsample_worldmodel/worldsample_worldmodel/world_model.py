@@ -276,17 +276,19 @@ class WorldModel(nn.Module):
         with self.autocast():
             now = to_float(tensor(current))
             context = self.encode(to_float(tensor(first)), now)
+            summary = self.summarise(context)
 
-            def decode(steps: Sequence[Step], at: int) -> None:
-                """Decode these steps of all segments, the first of which is step ``at``, into `images` and
-                `variance`."""
-                hidden = torch.stack([step.hidden[member, rows] for step in steps], 1).flatten(0, 1)
-                poses = torch.stack([step.sample[member, rows] for step in steps], 1).float().flatten(0, 1)
-                segment = rows.repeat_interleave(len(steps))
-                step = torch.arange(at, at + len(steps), device=device).repeat(count)
-                for part in torch.arange(len(step), device=device).split(batch):
-                    where, when = segment[part], step[part]
-                    index = where.cpu().numpy(), when.cpu().numpy()
+        def decode(steps: Sequence[Step], at: int) -> None:
+            """Decode these steps of all segments, the first of which is step ``at``, into `images` and
+            `variance`."""
+            hidden = torch.stack([step.hidden[member, rows] for step in steps], 1).flatten(0, 1)
+            poses = torch.stack([step.sample[member, rows] for step in steps], 1).float().flatten(0, 1)
+            segment = rows.repeat_interleave(len(steps))
+            step = torch.arange(at, at + len(steps), device=device).repeat(count)
+            for part in torch.arange(len(step), device=device).split(batch):
+                where, when = segment[part], step[part]
+                index = where.cpu().numpy(), when.cpu().numpy()
+                with self.autocast():
                     views = self.decode(
                         context,
                         where,
@@ -297,38 +299,34 @@ class WorldModel(nn.Module):
                         now,
                         None if own is None else own.of(index[0]),
                     )
-                    images[index] = to_uint8(torch.stack([view.image for view in views], 1))
-                    errors = [view.variance.mean((1, 2, 3)) for view in views]
-                    variance[where, when] = torch.stack(errors).mean(0)
+                images[index] = to_uint8(torch.stack([view.image for view in views], 1))
+                errors = [view.variance.mean((1, 2, 3)) for view in views]
+                variance[where, when] = torch.stack(errors).mean(0)
 
-            seen, felt, at = current, proprio, proprio
-            if self.law is not None and commanded is None:
-                commanded = self.law.anchor(at[:, :POSITION])
-            asked = None if commanded is None else self.targets(commanded.position.astype(np.float32))
-            summary = self.summarise(context)
-            steps: list[Step] = []
-            with torch.autocast(device.type, enabled=False):  # it acts, and the arm moves, as on the robot
-                state = self.dynamics.begin(summary, start, origin)
-            for step in range(horizon):
-                if policy is not None:
-                    with torch.autocast(device.type, enabled=False):
-                        acted[:, step] = policy(seen, felt)
-                before = asked
-                if self.law is not None:
-                    assert commanded is not None
-                    commanded = self.law.next(commanded, at[:, :POSITION], acted[:, step])
-                    asked = self.targets(commanded.position.astype(np.float32))
-                with torch.autocast(device.type, enabled=False):
-                    steps.append(
-                        self.dynamics.follow(state, tensor(acted[:, step]), noise, before, asked, evidence)
-                    )
-                state = steps[-1].state
+        # in float32: the policy acts as on the robot, and casting small matrices costs more than it saves
+        seen, felt, at = current, proprio, proprio
+        if self.law is not None and commanded is None:
+            commanded = self.law.anchor(at[:, :POSITION])
+        asked = None if commanded is None else self.targets(commanded.position.astype(np.float32))
+        steps: list[Step] = []
+        state = self.dynamics.begin(summary, start, origin)
+        for step in range(horizon):
+            if policy is not None:
+                acted[:, step] = policy(seen, felt)
+            before = asked
+            if self.law is not None:
+                assert commanded is not None
+                commanded = self.law.next(commanded, at[:, :POSITION], acted[:, step])
+                asked = self.targets(commanded.position.astype(np.float32))
+            steps.append(self.dynamics.follow(state, tensor(acted[:, step]), noise, before, asked, evidence))
+            state = steps[-1].state
+            if self.law is not None:
                 at = self._physical(steps[-1].mean[member, rows])
-                if policy is not None:
-                    decode(steps[-1:], step)
-                    seen, felt = images[:, step], self._physical(steps[-1].sample[member, rows])
-            if policy is None:
-                decode(steps, 0)
+            if policy is not None:
+                decode(steps[-1:], step)
+                seen, felt = images[:, step], self._physical(steps[-1].sample[member, rows])
+        if policy is None:
+            decode(steps, 0)
         mean = torch.stack([step.mean for step in steps], 2)
         sample = torch.stack([step.sample[member, rows] for step in steps], 1)
         disagreement = mean.float().std(0, unbiased=False)[..., :3].square().mean(-1)  # (B, H)
