@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worldsample_core.command_law import CommandLaw
+from worldsample_core.arm.command_law import CommandLaw
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.episodes import Episode, SegmentBatch, full_segments, random_segments
 from worldsample_worldmodel.frame_decoder import Modulation

@@ -21,10 +21,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
-from worldsample_core.conversions import image_to_message, stamp_ns
-from worldsample_core.qos import COMMAND, SENSOR, STATUS
+from worldsample_core.messages.conversions import image_to_message, stamp_ns
+from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS
+from worldsample_core.node.single_writer import SingleWriter
 from worldsample_core.settings import load_settings
-from worldsample_core.single_writer import SingleWriter
 from worldsample_msgs.msg import (
     EndEffectorCommand,
     GripperState,

@@ -19,7 +19,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from worldsample_core.qos import COMMAND, EPISODES, STATUS, SYNTHETIC, TRANSITIONS
+from worldsample_core.messages.qos import COMMAND, EPISODES, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_msgs.msg import (
     EndEffectorCommand,
     EpisodeSummary,

@@ -17,8 +17,8 @@ from rosbags.highlevel import AnyReader
 from tests.ros_domain import own_domain
 from worldsample_bringup.history import read_history
 from worldsample_bringup.run_folder import RunFolder
-from worldsample_core.episode_bag import read_transitions
-from worldsample_core.episode_store import find_bags
+from worldsample_core.episodes.episode_bag import read_transitions
+from worldsample_core.episodes.episode_store import find_bags
 
 pytestmark = pytest.mark.slow
 

@@ -28,8 +28,8 @@ from worldsample_bringup.history import read_history
 from worldsample_bringup.imagined import pictures
 from worldsample_bringup.options import Request
 from worldsample_bringup.process import process_for
-from worldsample_core.conversions import summary_to_message, synthetic_to_message
-from worldsample_core.qos import EPISODES, STATUS
+from worldsample_core.messages.conversions import summary_to_message, synthetic_to_message
+from worldsample_core.messages.qos import EPISODES, STATUS
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import EpisodeSummary
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg

@@ -16,7 +16,7 @@ from worldsample_bringup.imagination_watch import INTERVAL, PATIENCE, RETRY, Ima
 from worldsample_bringup.imagined import KEPT, Figures, Quality, compare, picture, pictures, store
 from worldsample_bringup.metrics import MetricsLog
 from worldsample_bringup.run_folder import RunFolder
-from worldsample_core.conversions import synthetic_to_message, to_time
+from worldsample_core.messages.conversions import synthetic_to_message, to_time
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_msgs.srv import Imagine
 

@@ -18,8 +18,8 @@ from worldsample_bringup.graph import build_graph
 from worldsample_bringup.options import NEWEST, Mode, Request
 from worldsample_bringup.runner import Outcome
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
-from worldsample_core.episode_bag import encode_transition
-from worldsample_core.episode_store import EpisodeStore
+from worldsample_core.episodes.episode_bag import encode_transition
+from worldsample_core.episodes.episode_store import EpisodeStore
 from worldsample_core.observation import Observation
 from worldsample_core.settings import load_settings
 from worldsample_core.transition import EpisodeKind, EpisodeSummary, Transition

@@ -23,7 +23,7 @@ from worldsample_bringup.options import Request
 from worldsample_bringup.progress import Pace, duration, live_line
 from worldsample_bringup.report import write_report
 from worldsample_bringup.run_folder import RunFolder
-from worldsample_core.episode_bag import encode_transition, write_bag
+from worldsample_core.episodes.episode_bag import encode_transition, write_bag
 from worldsample_core.observation import Observation
 from worldsample_core.transition import EpisodeSummary, Transition
 

@@ -18,7 +18,7 @@ from worldsample_bringup.console import LIVE_MARK, Console
 from worldsample_bringup.graph import OnExit
 from worldsample_bringup.process import ProcessSpec
 from worldsample_bringup.runner import Outcome, RestartPolicy, Runner
-from worldsample_core.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 
 pytestmark = pytest.mark.alone  # real processes, in real time
 

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("worldsample_msgs")
 from tests.loop_graph import Graph
-from worldsample_core.episode_bag import read_transitions
-from worldsample_core.episode_store import EpisodeStore, find_bags
+from worldsample_core.episodes.episode_bag import read_transitions
+from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("worldsample_msgs")
 from tests.loop_graph import Graph
-from worldsample_core.episode_bag import read_metadata, read_transitions
-from worldsample_core.episode_store import find_bags
+from worldsample_core.episodes.episode_bag import read_metadata, read_transitions
+from worldsample_core.episodes.episode_store import find_bags
 from worldsample_msgs.msg import LearnerStatus, PolicyStatus
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from worldsample_bringup.run_folder import RunFolder
-from worldsample_core.episode_bag import read_transitions
-from worldsample_core.episode_store import find_bags
+from worldsample_core.episodes.episode_bag import read_transitions
+from worldsample_core.episodes.episode_store import find_bags
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from worldsample_core.config import TaskConfig, from_mapping, read_yaml
-from worldsample_core.transition_intake import TransitionIntake
+from worldsample_core.episodes.transition_intake import TransitionIntake
 from worldsample_policy import checkpoint
 from worldsample_policy.checkpoint import CheckpointError
 from worldsample_policy.checkpoint_folder import CheckpointFolder

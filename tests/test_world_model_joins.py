@@ -19,10 +19,10 @@ import pytest
 
 pytest.importorskip("worldsample_msgs")
 from tests.loop_graph import Graph
-from worldsample_core.conversions import synthetic_from_message
-from worldsample_core.episode_bag import read_transitions
-from worldsample_core.episode_store import find_bags
-from worldsample_core.qos import SYNTHETIC
+from worldsample_core.episodes.episode_bag import read_transitions
+from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.messages.conversions import synthetic_from_message
+from worldsample_core.messages.qos import SYNTHETIC
 from worldsample_msgs.msg import LearnerStatus, SyntheticBatch, WorldModelStatus
 from worldsample_msgs.srv import Imagine
 

@@ -17,10 +17,10 @@ from a1x_driver.feedback import Feedback
 from a1x_driver.reset_path import Leg, NoSafePath, plan_reset
 from a1x_driver.target_stream import TargetStream
 from a1x_driver.workspace import Workspace
-from worldsample_core.a1x_kinematics import Array, forward_kinematics
+from worldsample_core.arm.a1x_kinematics import Array, forward_kinematics
+from worldsample_core.arm.motion_command import RejectedCommand
+from worldsample_core.arm.rotation import rotvec_to_matrix
 from worldsample_core.config import TaskConfig
-from worldsample_core.motion_command import RejectedCommand
-from worldsample_core.rotation import rotvec_to_matrix
 
 State = Literal["ok", "holding", "fault", "resetting"]
 MAX_DT = 0.02

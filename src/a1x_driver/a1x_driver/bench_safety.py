@@ -32,8 +32,8 @@ from a1x_driver.adversary import Verdict, attack
 from a1x_driver.config import DriverConfig
 from a1x_driver.node_process import come_first
 from worldsample_core.config import from_mapping
-from worldsample_core.conversions import to_time
-from worldsample_core.qos import COMMAND, STATUS
+from worldsample_core.messages.conversions import to_time
+from worldsample_core.messages.qos import COMMAND, STATUS
 from worldsample_core.settings import Settings, load_settings
 from worldsample_msgs.msg import EndEffectorCommand, PolicyStatus, RobotStatus
 

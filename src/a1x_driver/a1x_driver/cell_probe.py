@@ -19,8 +19,8 @@ from a1x_driver.cell_facts import CameraFacts, CellFacts, Endpoint, Heard
 from a1x_driver.config import DriverConfig, Topic
 from a1x_driver.node_process import qos_of
 from a1x_driver.teleop_config import TeleopConfig
+from worldsample_core.messages.qos import SENSOR
 from worldsample_core.observation import VIEWS
-from worldsample_core.qos import SENSOR
 
 OURS = ("a1x", "cell_probe")
 """Nodes that may send targets."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldsample_core.a1x_kinematics import Array
+from worldsample_core.arm.a1x_kinematics import Array
+from worldsample_core.arm.motion_command import Motion, RejectedCommand, check_command
 from worldsample_core.config import TaskConfig
-from worldsample_core.motion_command import Motion, RejectedCommand, check_command
 
 
 @dataclass(frozen=True)

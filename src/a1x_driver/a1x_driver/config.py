@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worldsample_core.command_law import DRIVER_MAX_LEAD
+from worldsample_core.arm.command_law import DRIVER_MAX_LEAD
 from worldsample_core.config import ConfigError, TaskConfig
 
 Six = tuple[float, float, float, float, float, float]

@@ -32,19 +32,19 @@ from a1x_driver.command_gate import Command
 from a1x_driver.config import DriverConfig
 from a1x_driver.node_process import come_first, config_path, qos_of
 from a1x_driver.reset_path import NoSafePath
-from worldsample_core.a1x_kinematics import (
+from worldsample_core.arm.a1x_kinematics import (
     ARM_JOINT_NAMES,
     BASE_FRAME,
     FINGER_JOINT_NAMES,
     FINGER_STROKE,
     forward_kinematics,
 )
+from worldsample_core.arm.rotation import matrix_to_quaternion
 from worldsample_core.config import from_mapping
-from worldsample_core.conversions import stamp_ns
-from worldsample_core.qos import COMMAND, SENSOR, STATUS
-from worldsample_core.rotation import matrix_to_quaternion
+from worldsample_core.messages.conversions import stamp_ns
+from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS
+from worldsample_core.node.spinning_node import run_node
 from worldsample_core.settings import load_settings
-from worldsample_core.spinning_node import run_node
 from worldsample_msgs.msg import EndEffectorCommand, GripperState, RobotStatus
 from worldsample_msgs.srv import Reset
 

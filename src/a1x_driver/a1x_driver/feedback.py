@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worldsample_core.a1x_kinematics import ARM_JOINTS, JOINT_HIGH, JOINT_LOW, forward_kinematics
+from worldsample_core.arm.a1x_kinematics import ARM_JOINTS, JOINT_HIGH, JOINT_LOW, forward_kinematics
 
 FASTEST = 20.0
 """rad/s; a reading that has moved faster since the last one is not believed."""

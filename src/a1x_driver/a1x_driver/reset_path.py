@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldsample_core.a1x_inverse_kinematics import solve_pose
-from worldsample_core.a1x_kinematics import JOINT_HIGH, JOINT_LOW, Array, forward_kinematics
+from worldsample_core.arm.a1x_inverse_kinematics import solve_pose
+from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, Array, forward_kinematics
 
 NEAR = 0.05
 """rad; from so near the arm goes straight to the reset pose."""

@@ -8,7 +8,7 @@ from a1x_driver.arm_driver import ArmDriver, Target
 from a1x_driver.command_gate import Command
 from a1x_driver.config import DriverConfig
 from a1x_driver.standin_arm import REST, Rules, StandInArm
-from worldsample_core.a1x_kinematics import Array
+from worldsample_core.arm.a1x_kinematics import Array
 from worldsample_core.config import TaskConfig
 
 EPOCH = 1_000_000_000_000

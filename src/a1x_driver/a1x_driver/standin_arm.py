@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worldsample_core.a1x_kinematics import JOINT_HIGH, JOINT_LOW, Array, forward_kinematics
+from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, Array, forward_kinematics
 
 REST: Array = np.array([0.0, 0.02, np.radians(1.5), 0.0, 0.0, 0.0])
 """Folded, as an unpowered arm lies; joint 3 reads +1.5 deg, outside its limit."""

@@ -27,10 +27,10 @@ from a1x_driver.arm_driver import MAX_DT
 from a1x_driver.config import DriverConfig, Topic
 from a1x_driver.node_process import come_first, config_path, qos_of
 from a1x_driver.standin_arm import REST, Rules, StandInArm
-from worldsample_core.a1x_kinematics import ARM_JOINT_NAMES
+from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES
 from worldsample_core.config import from_mapping
+from worldsample_core.node.spinning_node import run_node
 from worldsample_core.settings import load_settings
-from worldsample_core.spinning_node import run_node
 
 RATE = 200.0
 

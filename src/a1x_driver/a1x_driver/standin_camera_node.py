@@ -24,11 +24,11 @@ from std_msgs.msg import String
 from a1x_driver.config import DriverConfig
 from a1x_driver.node_process import config_path
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.conversions import image_to_message, to_time
+from worldsample_core.messages.conversions import image_to_message, to_time
+from worldsample_core.messages.qos import SENSOR
+from worldsample_core.node.spinning_node import run_node
 from worldsample_core.observation import VIEWS
-from worldsample_core.qos import SENSOR
 from worldsample_core.settings import load_settings
-from worldsample_core.spinning_node import run_node
 
 FAULTS = ("", "stall", "frozen", "wrong_size", "swapped", "black", "slow", "wrong_encoding", "wrong_type")
 

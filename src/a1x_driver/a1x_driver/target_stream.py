@@ -11,15 +11,15 @@ import numpy as np
 
 from a1x_driver.braking import approach, braking_velocity
 from a1x_driver.config import Limits
-from worldsample_core.a1x_inverse_kinematics import solve_pose
-from worldsample_core.a1x_kinematics import (
+from worldsample_core.arm.a1x_inverse_kinematics import solve_pose
+from worldsample_core.arm.a1x_kinematics import (
     JOINT_HIGH,
     JOINT_LOW,
     Array,
     forward_kinematics,
     pose_and_jacobian,
 )
-from worldsample_core.rotation import matrix_to_rotvec, rotvec_to_matrix
+from worldsample_core.arm.rotation import matrix_to_rotvec, rotvec_to_matrix
 
 REACH = 0.0005
 """What inverse kinematics may leave: m + 0.1 rad."""

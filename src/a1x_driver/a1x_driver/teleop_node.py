@@ -25,9 +25,9 @@ from a1x_driver.node_process import config_path
 from a1x_driver.operator_input import OperatorInput
 from a1x_driver.teleop_config import TeleopConfig
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.qos import SENSOR, STATUS
+from worldsample_core.messages.qos import SENSOR, STATUS
+from worldsample_core.node.spinning_node import run_node
 from worldsample_core.settings import load_settings
-from worldsample_core.spinning_node import run_node
 from worldsample_msgs.msg import Intervention
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldsample_core.a1x_kinematics import Array
-from worldsample_core.rotation import matrix_to_rotvec, rotvec_to_matrix
+from worldsample_core.arm.a1x_kinematics import Array
+from worldsample_core.arm.rotation import matrix_to_rotvec, rotvec_to_matrix
 
 
 def clip_tilt(rotation: Array, reference: Array, limit: float) -> tuple[Array, bool]:

@@ -8,7 +8,7 @@ import pytest
 from a1x_driver.config import DriverConfig, Limits, check_task
 from a1x_driver.reset_path import NoSafePath, plan_reset
 from a1x_driver.rig import Rig
-from worldsample_core.a1x_kinematics import forward_kinematics
+from worldsample_core.arm.a1x_kinematics import forward_kinematics
 from worldsample_core.config import ConfigError, TaskConfig
 
 STEP = (0.01, 0.0, 0.0)

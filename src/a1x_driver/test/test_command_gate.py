@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from a1x_driver.command_gate import Command, CommandGate
+from worldsample_core.arm.motion_command import RejectedCommand
 from worldsample_core.config import TaskConfig
-from worldsample_core.motion_command import RejectedCommand
 
 NOW = 10_000_000_000
 

@@ -31,8 +31,8 @@ from std_srvs.srv import Trigger  # noqa: E402
 import a1x_driver.driver_node as driver_node  # noqa: E402
 import a1x_driver.teleop_node as teleop_node  # noqa: E402
 from a1x_driver.standin_arm_node import StandInArmNode  # noqa: E402
-from worldsample_core.conversions import to_time  # noqa: E402
-from worldsample_core.qos import COMMAND, SENSOR, STATUS  # noqa: E402
+from worldsample_core.messages.conversions import to_time  # noqa: E402
+from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS  # noqa: E402
 from worldsample_msgs.msg import EndEffectorCommand, GripperState, Intervention, RobotStatus  # noqa: E402
 from worldsample_msgs.srv import Reset  # noqa: E402
 

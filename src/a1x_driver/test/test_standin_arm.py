@@ -6,7 +6,7 @@ import pytest
 from a1x_driver.adversary import ATTACKS, attack
 from a1x_driver.config import DriverConfig
 from a1x_driver.standin_arm import REST, Rules, StandInArm
-from worldsample_core.a1x_kinematics import JOINT_HIGH, forward_kinematics
+from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, forward_kinematics
 from worldsample_core.config import TaskConfig
 
 READY = np.array([0.0, 1.7326, -1.4204, 1.2586, 0.0, 0.0])

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from a1x_driver.config import Limits
 from a1x_driver.target_stream import TargetStream
-from worldsample_core.a1x_kinematics import JOINT_HIGH, JOINT_LOW, forward_kinematics
-from worldsample_core.rotation import rotvec_to_matrix
+from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, forward_kinematics
+from worldsample_core.arm.rotation import rotvec_to_matrix
 
 READY = np.array([0.0, 1.7326, -1.4204, 1.2586, 0.0, 0.0])
 LIMITS = Limits()

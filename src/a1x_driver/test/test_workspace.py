@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a1x_driver.workspace import Workspace, clip_tilt
-from worldsample_core.rotation import matrix_to_rotvec, rotvec_to_matrix
+from worldsample_core.arm.rotation import matrix_to_rotvec, rotvec_to_matrix
 
 ANGLES = st.tuples(*[st.floats(-1.7, 1.7)] * 3).map(np.array)
 LOW, HIGH = np.array([0.2, -0.1, 0.1]), np.array([0.4, 0.1, 0.3])

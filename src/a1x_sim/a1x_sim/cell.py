@@ -13,7 +13,7 @@ from a1x_sim.rotation import matrix_to_rotvec, rotvec_to_matrix
 from a1x_sim.scene import TIMESTEP, build_model
 from a1x_sim.tasks import make_task
 from a1x_sim.tasks.base import State, Task
-from worldsample_core.command_law import MAX_LEAD, REACH_TOLERANCE
+from worldsample_core.arm.command_law import MAX_LEAD, REACH_TOLERANCE
 from worldsample_core.config import TaskConfig
 from worldsample_core.observation import GRIPPER, Observation, clean_action
 

@@ -1,10 +1,10 @@
-"""Published kinematics of the Galaxea A1X: those of :mod:`worldsample_core.a1x_kinematics`, and what only the
+"""Published kinematics of the Galaxea A1X: those of :mod:`worldsample_core.arm.a1x_kinematics`, and what only the
 simulator needs.
 """
 
 from __future__ import annotations
 
-from worldsample_core.a1x_kinematics import (
+from worldsample_core.arm.a1x_kinematics import (
     ARM_JOINT_NAMES,
     ARM_JOINTS,
     FINGER_JOINT_NAMES,

@@ -11,10 +11,10 @@ from rclpy.node import Node
 from a1x_sim.operator import OperatorConfig, Phase, ScriptedOperator
 from a1x_sim.tasks import make_task
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.conversions import stamp_ns
-from worldsample_core.qos import STATUS
+from worldsample_core.messages.conversions import stamp_ns
+from worldsample_core.messages.qos import STATUS
+from worldsample_core.node.spinning_node import run_node
 from worldsample_core.settings import load_settings
-from worldsample_core.spinning_node import run_node
 from worldsample_msgs.msg import Intervention, SimState
 
 PHASES: tuple[Phase, ...] = get_args(Phase)

@@ -22,14 +22,14 @@ from a1x_sim.graphics import NoRenderer, load_mujoco
 from a1x_sim.lockstep import LearnerPacing
 from a1x_sim.rotation import matrix_to_quaternion
 from a1x_sim.sim_config import SimConfig
-from worldsample_core.awake_clock import AwakeClock
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
-from worldsample_core.conversions import image_to_message, stamp_ns
+from worldsample_core.messages.conversions import image_to_message, stamp_ns
+from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS
+from worldsample_core.node.awake_clock import AwakeClock
+from worldsample_core.node.single_writer import SingleWriter
+from worldsample_core.node.spinning_node import run_node
 from worldsample_core.observation import VIEWS, Observation
-from worldsample_core.qos import COMMAND, SENSOR, STATUS
 from worldsample_core.settings import load_settings
-from worldsample_core.single_writer import SingleWriter
-from worldsample_core.spinning_node import run_node
 from worldsample_msgs.msg import (
     EndEffectorCommand,
     GripperState,

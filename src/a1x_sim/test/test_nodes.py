@@ -22,8 +22,8 @@ from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
 import a1x_sim.operator_node as operator_node  # noqa: E402
 import a1x_sim.sim_node as sim_node  # noqa: E402
 from a1x_sim.tasks import TASKS  # noqa: E402
-from worldsample_core.conversions import image_to_numpy, stamp_ns  # noqa: E402
-from worldsample_core.qos import COMMAND, SENSOR, STATUS  # noqa: E402
+from worldsample_core.messages.conversions import image_to_numpy, stamp_ns  # noqa: E402
+from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS  # noqa: E402
 from worldsample_core.settings import RunConfig, Settings  # noqa: E402
 from worldsample_msgs.msg import (  # noqa: E402
     EndEffectorCommand,

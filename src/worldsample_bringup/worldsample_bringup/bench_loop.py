@@ -18,7 +18,7 @@ from worldsample_bringup.prepare import plan
 from worldsample_bringup.runner import Outcome, Runner
 from worldsample_bringup.session import run_session
 from worldsample_core.config import ConfigError
-from worldsample_core.qos import COMMAND, STATUS
+from worldsample_core.messages.qos import COMMAND, STATUS
 from worldsample_msgs.msg import EndEffectorCommand, LearnerStatus, PolicyStatus
 
 STOPPED_SECONDS = 30.0

@@ -149,7 +149,7 @@ def _is_for_people(error: Exception) -> bool:
     """Whether the message says what is wrong and what to do, so that a traceback would only hide it."""
     from worldsample_bringup.domain import DomainTaken
     from worldsample_core.config import ConfigError
-    from worldsample_core.journal import StorageError
+    from worldsample_core.episodes.journal import StorageError
 
     return isinstance(error, (ConfigError, DomainTaken, StorageError, OSError))
 

@@ -25,12 +25,12 @@ from worldsample_bringup.report import write_report
 from worldsample_bringup.run_folder import RunFolder
 from worldsample_bringup.runner import Outcome
 from worldsample_core.config import ConfigError
-from worldsample_core.conversions import summary_from_message
-from worldsample_core.episode_bag import DamagedBag, read_metadata
-from worldsample_core.episode_store import find_bags
-from worldsample_core.exit_codes import BAD_CONFIGURATION
+from worldsample_core.episodes.episode_bag import DamagedBag, read_metadata
+from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.messages.conversions import summary_from_message
+from worldsample_core.messages.qos import EPISODES, STATUS
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.qos import EPISODES, STATUS
 from worldsample_core.settings import load_settings
 from worldsample_msgs.msg import EpisodeSummary, LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
 from worldsample_policy.run_plan import EvaluationLog

@@ -67,7 +67,7 @@ def filmstrip(transitions: Sequence[Transition], frames: int = FRAMES) -> NDArra
 
 def strips(folder: Path, history: History) -> list[tuple[str, NDArray[np.uint8]]]:
     """Captions and strips of the chosen episodes whose bags can be read."""
-    from worldsample_core.episode_bag import read_transitions  # needs the message packages
+    from worldsample_core.episodes.episode_bag import read_transitions  # needs the message packages
 
     result = []
     for caption, record in choose_episodes(history):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldsample_core.label_count import LabelCount
+from worldsample_core.episodes.label_count import LabelCount
 
 WINDOW = 20
 """Episodes over which success and intervention rates are taken."""

@@ -17,7 +17,7 @@ from worldsample_bringup.history import History, Record
 from worldsample_bringup.imagined import Figures, compare, picture, pictures, store
 from worldsample_bringup.metrics import MetricsLog
 from worldsample_bringup.run_folder import RunFolder
-from worldsample_core.conversions import synthetic_from_message
+from worldsample_core.messages.conversions import synthetic_from_message
 from worldsample_core.observation import InvalidObservation
 from worldsample_msgs.srv import Imagine
 

@@ -38,9 +38,9 @@ def check_classifier(path: str, task: str) -> str:
     Raises:
         ConfigError: it has neither, too few, or they are of another task.
     """
-    from worldsample_core.episode_bag import read_metadata  # needs the message packages
-    from worldsample_core.episode_store import find_bags
-    from worldsample_core.label_count import is_kept, label_count
+    from worldsample_core.episodes.episode_bag import read_metadata  # needs the message packages
+    from worldsample_core.episodes.episode_store import find_bags
+    from worldsample_core.episodes.label_count import is_kept, label_count
 
     folder = Path(path).absolute()
     found = [read_metadata(bag) for bag in find_bags(folder)]

@@ -30,7 +30,7 @@ from worldsample_bringup.domain import claim_domain
 from worldsample_bringup.graph import NodeSpec, OnExit, build_graph
 from worldsample_bringup.options import Mode, Option, options_of, request_from
 from worldsample_bringup.prepare import plan
-from worldsample_core.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 
 Entities = list[LaunchDescriptionEntity]
 

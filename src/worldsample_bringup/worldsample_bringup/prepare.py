@@ -124,8 +124,8 @@ def _demonstrations(path: str, task: str) -> dict[str, Any]:
     Raises:
         ConfigError: there are none, or they show another task.
     """
-    from worldsample_core.episode_bag import read_metadata  # needs the message packages
-    from worldsample_core.episode_store import find_bags
+    from worldsample_core.episodes.episode_bag import read_metadata  # needs the message packages
+    from worldsample_core.episodes.episode_store import find_bags
 
     folder = Path(path).absolute()
     found = [read_metadata(bag) for bag in find_bags(folder)]

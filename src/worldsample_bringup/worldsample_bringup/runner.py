@@ -26,7 +26,7 @@ from typing import IO
 from worldsample_bringup.console import LIVE_INTERVAL, LIVE_MARK, Console
 from worldsample_bringup.graph import OnExit
 from worldsample_bringup.process import Process, ProcessSpec
-from worldsample_core.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 
 STARTED_AGAIN = (OnExit.RESPAWN, OnExit.CAN_BE_SPARED)
 _TICK = 0.05  # s between looks at exits and deadlines

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldsample_core.a1x_inverse_kinematics import solve_pose
-from worldsample_core.a1x_kinematics import JOINT_HIGH, JOINT_LOW, forward_kinematics, pose_and_jacobian
-from worldsample_core.rotation import matrix_to_rotvec, rotvec_to_matrix
+from worldsample_core.arm.a1x_inverse_kinematics import solve_pose
+from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, forward_kinematics, pose_and_jacobian
+from worldsample_core.arm.rotation import matrix_to_rotvec, rotvec_to_matrix
 
 SHARES = st.tuples(*[st.floats(0.05, 0.95)] * 6)
 

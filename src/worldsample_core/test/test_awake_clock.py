@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worldsample_core.awake_clock import AwakeClock
+from worldsample_core.node.awake_clock import AwakeClock
 
 
 def test_time_counts_while_it_is_looked_at_and_a_suspension_hardly_does() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsample_core.a1x_kinematics import (
+from worldsample_core.arm.a1x_kinematics import (
     JOINT_HIGH,
     JOINT_LOW,
     forward_kinematics,
     pose_and_jacobian,
     poses_and_jacobians,
 )
-from worldsample_core.command_law import MAX_LEAD, CommandLaw
+from worldsample_core.arm.command_law import MAX_LEAD, CommandLaw
 from worldsample_core.config import TaskConfig
 
 TASK = TaskConfig(

@@ -9,7 +9,7 @@ from worldsample_core.observation import InvalidObservation, Observation
 from worldsample_core.transition import EpisodeSummary, Transition
 
 pytest.importorskip("rclpy")
-conversions = pytest.importorskip("worldsample_core.conversions")
+conversions = pytest.importorskip("worldsample_core.messages.conversions")
 from builtin_interfaces.msg import Time  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402

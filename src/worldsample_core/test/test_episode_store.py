@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worldsample_core.journal import DiskFull, StorageError
+from worldsample_core.episodes.journal import DiskFull, StorageError
 from worldsample_core.observation import Observation
 from worldsample_core.transition import EpisodeKind, EpisodeSummary, Transition
 
 pytest.importorskip("rclpy")
-episode_bag = pytest.importorskip("worldsample_core.episode_bag")
-from worldsample_core.episode_store import EpisodeStore, bag_name, find_bags  # noqa: E402
+episode_bag = pytest.importorskip("worldsample_core.episodes.episode_bag")
+from worldsample_core.episodes.episode_store import EpisodeStore, bag_name, find_bags  # noqa: E402
 
 SUMMARY = EpisodeSummary("train", 0, 0, 0.0, success=False, truncated=True)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worldsample_core.journal import MAGIC, DiskFull, Journal, StorageError, read_journal
+from worldsample_core.episodes.journal import MAGIC, DiskFull, Journal, StorageError, read_journal
 
 RECORDS = st.lists(st.binary(min_size=1, max_size=200), max_size=8)
 SETTINGS = settings(

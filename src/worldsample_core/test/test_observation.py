@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from worldsample_core.images import to_training_size
+from worldsample_core.messages.images import to_training_size
 from worldsample_core.observation import ACTION_DIM, InvalidObservation, Observation, clean_action
 
 

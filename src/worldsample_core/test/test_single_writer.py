@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldsample_core.single_writer import SingleWriter
+from worldsample_core.node.single_writer import SingleWriter
 
 
 def test_a_second_run_is_refused_while_the_first_one_acts() -> None:

@@ -13,7 +13,7 @@ from worldsample_core.observation import InvalidObservation
 from worldsample_core.synthetic import SyntheticSegment
 
 pytest.importorskip("rclpy")
-conversions = pytest.importorskip("worldsample_core.conversions")
+conversions = pytest.importorskip("worldsample_core.messages.conversions")
 from builtin_interfaces.msg import Time  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 

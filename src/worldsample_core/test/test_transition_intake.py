@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldsample_core.transition_intake import MAX_WAITING, TransitionIntake
+from worldsample_core.episodes.transition_intake import MAX_WAITING, TransitionIntake
 
 
 def transition(seq: int) -> Any:

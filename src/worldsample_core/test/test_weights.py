@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from worldsample_core.weights import InvalidWeights, pack, unpack
+from worldsample_core.messages.weights import InvalidWeights, pack, unpack
 
 ARCHITECTURE = {"hidden": [256, 256], "views": 2}
 

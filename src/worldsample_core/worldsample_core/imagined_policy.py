@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsample_core.config import ConfigError
+from worldsample_core.messages.weights import PackedWeights
 from worldsample_core.settings import Settings
-from worldsample_core.weights import PackedWeights
 
 
 class ImaginedPolicy(Protocol):
     """Receives the weights that the learner publishes, and acts on batches of imagined observations."""
 
     def receive(self, packed: PackedWeights) -> None:
-        """Check and keep weights. Raises :class:`worldsample_core.weights.InvalidWeights`; the old ones stay.
+        """Check and keep weights. Raises :class:`worldsample_core.messages.weights.InvalidWeights`; the old ones stay.
 
         The newest few versions are kept.
         """

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.messages.weights import InvalidWeights, PackedWeights, pack
 from worldsample_core.observation import Observation
-from worldsample_core.weights import InvalidWeights, PackedWeights, pack
 from worldsample_policy.acting_weights import ActingWeights
 from worldsample_policy.checkpoint import CheckpointError
 from worldsample_policy.config import LearnerConfig

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.messages.weights import pack, unpack
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.weights import pack, unpack
 from worldsample_policy.actor import Actor
 from worldsample_policy.config import LearnerConfig
 from worldsample_policy.debug import make_episode, make_observation, make_task, tiny_config

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from worldsample_core.messages.weights import InvalidWeights, PackedWeights, pack, unpack
 from worldsample_core.observation import Observation
-from worldsample_core.weights import InvalidWeights, PackedWeights, pack, unpack
 from worldsample_policy.actor import Actor
 from worldsample_policy.agent import Agent
 from worldsample_policy.config import LearnerConfig

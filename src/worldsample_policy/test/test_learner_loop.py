@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.messages.weights import PackedWeights, unpack
 from worldsample_core.observation import Observation
 from worldsample_core.settings import RunConfig
 from worldsample_core.transition import Transition
-from worldsample_core.weights import PackedWeights, unpack
 from worldsample_policy.checkpoint import CheckpointError
 from worldsample_policy.checkpoint_folder import CheckpointFolder
 from worldsample_policy.config import LearnerConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldsample_core.awake_clock import AwakeClock
+from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.world_model_use import WorldModelUse
 from worldsample_policy.world_model_following import WorldModelFollowing, WorldModelReport

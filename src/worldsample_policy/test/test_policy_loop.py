@@ -14,9 +14,9 @@ from worldsample_core.transition import EpisodeSummary, Transition
 pytest.importorskip("rclpy")
 pytest.importorskip("worldsample_msgs")
 from worldsample_core.config import ConfigError
-from worldsample_core.episode_bag import decode_transition
-from worldsample_core.episode_store import EpisodeStore
-from worldsample_core.label_count import label_count
+from worldsample_core.episodes.episode_bag import decode_transition
+from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.episodes.label_count import label_count
 from worldsample_policy.demonstrations import import_demonstrations
 from worldsample_policy.observation_assembly import OperatorInput, Tick
 from worldsample_policy.policy_loop import PolicyLoop

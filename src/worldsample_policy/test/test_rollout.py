@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from worldsample_core.config import TaskConfig
-from worldsample_core.label_count import LabelCount
+from worldsample_core.episodes.label_count import LabelCount
 from worldsample_core.observation import Observation
 from worldsample_policy.observation_assembly import OperatorInput, Tick
 from worldsample_policy.rollout import Rollout

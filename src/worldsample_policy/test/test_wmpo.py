@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsample_core.weights import pack
+from worldsample_core.messages.weights import pack
 from worldsample_policy.behaviour_cloning import log_likelihood
 from worldsample_policy.debug import make_episode, make_task, tiny_config
 from worldsample_policy.imagined_acting import BatchActor

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig
+from worldsample_core.messages.weights import InvalidWeights, PackedWeights, unpack
 from worldsample_core.observation import Observation
-from worldsample_core.weights import InvalidWeights, PackedWeights, unpack
 from worldsample_policy import checkpoint
 from worldsample_policy.actor import Actor
 from worldsample_policy.checkpoint import CheckpointError

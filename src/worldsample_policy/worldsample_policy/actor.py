@@ -45,7 +45,7 @@ class Actor:
         self.rng = np.random.default_rng([seed, 7])
 
     def architecture(self) -> dict[str, Any]:
-        """What weights must have been made for; see `worldsample_core.weights.unpack`."""
+        """What weights must have been made for; see `worldsample_core.messages.weights.unpack`."""
         return self.agent.architecture()
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:

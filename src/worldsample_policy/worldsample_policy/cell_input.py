@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from worldsample_core.conversions import image_to_numpy, stamp_ns
-from worldsample_core.exit_codes import BAD_CONFIGURATION
-from worldsample_core.images import to_training_size
+from worldsample_core.messages.conversions import image_to_numpy, stamp_ns
+from worldsample_core.messages.images import to_training_size
+from worldsample_core.messages.qos import SENSOR, STATUS
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.observation import VIEWS, InvalidObservation
-from worldsample_core.qos import SENSOR, STATUS
 from worldsample_core.settings import Settings
 from worldsample_msgs.msg import GripperState, Intervention
 from worldsample_policy.observation_assembly import (

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from worldsample_core.durability import flush
+from worldsample_core.episodes.durability import flush
 
 FORMAT = 1
 

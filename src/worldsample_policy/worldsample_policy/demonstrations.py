@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from worldsample_core.config import ConfigError
-from worldsample_core.episode_bag import encode_transition, read_metadata, read_transitions
-from worldsample_core.episode_store import EpisodeStore, find_bags
+from worldsample_core.episodes.episode_bag import encode_transition, read_metadata, read_transitions
+from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
 from worldsample_core.settings import Settings
 
 

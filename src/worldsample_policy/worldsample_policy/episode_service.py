@@ -11,10 +11,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
-from worldsample_core.conversions import from_time, weights_from_message
-from worldsample_core.episode_store import EpisodeStore
-from worldsample_core.qos import LATCHED, STATUS
-from worldsample_core.weights import InvalidWeights
+from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.messages.conversions import from_time, weights_from_message
+from worldsample_core.messages.qos import LATCHED, STATUS
+from worldsample_core.messages.weights import InvalidWeights
 from worldsample_msgs.msg import LearnerStatus, Transition, Weights
 from worldsample_msgs.srv import FetchTransitions
 from worldsample_policy.acting_weights import ActingWeights

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig, from_mapping
+from worldsample_core.messages.weights import InvalidWeights, PackedWeights, Tensors, unpack
 from worldsample_core.observation import PROPRIO_DIM, VIEWS
 from worldsample_core.settings import Settings
-from worldsample_core.weights import InvalidWeights, PackedWeights, Tensors, unpack
 from worldsample_policy.agent import Agent
 from worldsample_policy.config import LearnerConfig
 from worldsample_policy.networks import GRIPPER_COMMANDS

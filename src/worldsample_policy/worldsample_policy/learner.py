@@ -427,7 +427,7 @@ class Learner:
         return self.agent.architecture()
 
     def actor_state(self) -> dict[str, npt.NDArray[Any]]:
-        """The weights that acting needs, the encoder's included, for `worldsample_core.weights.pack` and
+        """The weights that acting needs, the encoder's included, for `worldsample_core.messages.weights.pack` and
         `Actor.load`.
 
         Raises FloatingPointError if a value is not finite: such weights are never published.

@@ -13,13 +13,13 @@ from collections import deque
 from pathlib import Path
 from typing import Literal, Protocol
 
-from worldsample_core.awake_clock import AwakeClock
+from worldsample_core.episodes.transition_intake import TransitionIntake
+from worldsample_core.messages.weights import PackedWeights, pack
+from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
-from worldsample_core.transition_intake import TransitionIntake
-from worldsample_core.weights import PackedWeights, pack
 from worldsample_policy.checkpoint_folder import CheckpointFolder
 from worldsample_policy.learner import Learner
 from worldsample_policy.synthetic_buffer import SyntheticBuffer

@@ -30,14 +30,18 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.conversions import synthetic_from_message, transition_from_message, weights_to_message
-from worldsample_core.exit_codes import DONE
-from worldsample_core.journal import StorageError, explain
+from worldsample_core.episodes.journal import StorageError, explain
+from worldsample_core.episodes.transition_fetch import TransitionFetch
+from worldsample_core.messages.conversions import (
+    synthetic_from_message,
+    transition_from_message,
+    weights_to_message,
+)
+from worldsample_core.messages.qos import LATCHED, STATUS, SYNTHETIC, TRANSITIONS
+from worldsample_core.messages.weights import PackedWeights
+from worldsample_core.node.exit_codes import DONE
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.qos import LATCHED, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_core.settings import Settings, load_settings
-from worldsample_core.transition_fetch import TransitionFetch
-from worldsample_core.weights import PackedWeights
 from worldsample_core.world_model_use import world_model_use
 from worldsample_msgs.msg import (
     LearnerStatus,

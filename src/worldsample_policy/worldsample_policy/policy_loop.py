@@ -13,9 +13,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsample_core.episode_bag import encode_transition
-from worldsample_core.episode_store import EpisodeStore
-from worldsample_core.label_count import label_count
+from worldsample_core.episodes.episode_bag import encode_transition
+from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.episodes.label_count import label_count
 from worldsample_core.observation import ACTION_DIM, Observation
 from worldsample_core.settings import Settings
 from worldsample_core.success_detector import SuccessDetector

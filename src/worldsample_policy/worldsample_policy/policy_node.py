@@ -28,13 +28,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from worldsample_core.awake_clock import AwakeClock
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.conversions import stamp_ns, summary_to_message
-from worldsample_core.episode_store import EpisodeStore
-from worldsample_core.exit_codes import BAD_CONFIGURATION, DONE, FAILED
-from worldsample_core.journal import StorageError
-from worldsample_core.qos import COMMAND, EPISODES, STATUS, TRANSITIONS
+from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.episodes.journal import StorageError
+from worldsample_core.messages.conversions import stamp_ns, summary_to_message
+from worldsample_core.messages.qos import COMMAND, EPISODES, STATUS, TRANSITIONS
+from worldsample_core.node.awake_clock import AwakeClock
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION, DONE, FAILED
 from worldsample_core.settings import Settings, load_settings
 from worldsample_core.success_detector import make_success_detector
 from worldsample_core.transition import EpisodeSummary

@@ -1,10 +1,10 @@
-"""What ends a policy or learner process, and what it says then; see :mod:`worldsample_core.node_process`."""
+"""What ends a policy or learner process, and what it says then; see :mod:`worldsample_core.node.stopping`."""
 
 from __future__ import annotations
 
-from worldsample_core import node_process
-from worldsample_core.exit_codes import BAD_CONFIGURATION
-from worldsample_core.node_process import RunFailed, StopSignals, say_last
+from worldsample_core.node import stopping as node_process
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.stopping import RunFailed, StopSignals, say_last
 from worldsample_policy.checkpoint import CheckpointError
 
 __all__ = ["RunFailed", "StopSignals", "failure_of", "say_last"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig
-from worldsample_core.label_count import LabelCount
+from worldsample_core.episodes.label_count import LabelCount
 from worldsample_core.observation import ACTION_DIM, GRIPPER, InvalidObservation, Observation, clean_action
 from worldsample_core.transition import EpisodeKind, Transition
 from worldsample_policy.observation_assembly import OperatorInput, Tick

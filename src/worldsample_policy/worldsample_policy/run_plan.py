@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
-from worldsample_core.journal import explain
-from worldsample_core.label_count import label_count
+from worldsample_core.episodes.journal import explain
+from worldsample_core.episodes.label_count import label_count
 from worldsample_core.settings import RunConfig
 from worldsample_core.transition import EpisodeKind, EpisodeSummary
 

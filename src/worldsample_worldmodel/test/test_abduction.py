@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsample_core.command_law import CommandLaw
+from worldsample_core.arm.command_law import CommandLaw
 from worldsample_core.config import TaskConfig
 from worldsample_worldmodel.abduction import DOUBT, REACH, Evidence
 from worldsample_worldmodel.config import WorldModelConfig

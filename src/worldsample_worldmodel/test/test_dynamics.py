@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsample_core.command_law import Commanded, CommandLaw
+from worldsample_core.arm.command_law import Commanded, CommandLaw
 from worldsample_core.config import TaskConfig
 from worldsample_core.observation import PROPRIO_FLOOR
 from worldsample_worldmodel.config import WorldModelConfig

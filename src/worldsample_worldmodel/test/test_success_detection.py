@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("worldsample_msgs")
 from worldsample_core.config import ConfigError, TaskConfig
-from worldsample_core.episode_bag import encode_transition
-from worldsample_core.episode_store import EpisodeStore
+from worldsample_core.episodes.episode_bag import encode_transition
+from worldsample_core.episodes.episode_store import EpisodeStore
 from worldsample_core.observation import Observation
 from worldsample_core.settings import RunConfig, Settings
 from worldsample_core.success_detector import make_success_detector

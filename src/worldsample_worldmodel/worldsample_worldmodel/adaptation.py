@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsample_core.command_law import MAX_LEAD, CommandLaw
+from worldsample_core.arm.command_law import MAX_LEAD, CommandLaw
 from worldsample_core.config import TaskConfig
 from worldsample_worldmodel import checkpoint
 from worldsample_worldmodel.config import WorldModelConfig

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsample_core.command_law import Commanded, CommandLaw
+from worldsample_core.arm.command_law import Commanded, CommandLaw
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS, InvalidObservation
 from worldsample_core.transition import Transition
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from worldsample_core.config import ConfigError
-from worldsample_core.episode_bag import read_metadata, read_transitions
-from worldsample_core.episode_store import find_bags
-from worldsample_core.label_count import LabelCount, is_kept, label_count
+from worldsample_core.episodes.episode_bag import read_metadata, read_transitions
+from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.episodes.label_count import LabelCount, is_kept, label_count
 from worldsample_core.settings import Settings
 from worldsample_worldmodel.node_config import RewardModelConfig
 from worldsample_worldmodel.reward_model import LabelledFrames, joined, recorded_frames

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from a1x_sim.cell import Cell
 from a1x_sim.operator import OperatorConfig, ScriptedOperator
-from worldsample_core.command_law import CommandLaw
+from worldsample_core.arm.command_law import CommandLaw
 from worldsample_core.observation import clean_action
 from worldsample_worldmodel.episodes import Episode
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worldsample_core.command_law import CommandLaw
+from worldsample_core.arm.command_law import CommandLaw
 from worldsample_core.observation import VIEWS
 from worldsample_worldmodel.config import WorldModelConfig
 from worldsample_worldmodel.context_encoder import SUMMARY

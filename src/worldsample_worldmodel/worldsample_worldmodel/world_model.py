@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from worldsample_core.command_law import Commanded, CommandLaw
+from worldsample_core.arm.command_law import Commanded, CommandLaw
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, PROPRIO_FLOOR, VIEWS
 from worldsample_worldmodel.abduction import Evidence
 from worldsample_worldmodel.config import WorldModelConfig

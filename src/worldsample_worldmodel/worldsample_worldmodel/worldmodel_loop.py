@@ -18,12 +18,12 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from worldsample_core.episodes.transition_intake import TransitionIntake
 from worldsample_core.imagined_policy import ImaginedPolicy
+from worldsample_core.messages.weights import InvalidWeights
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
-from worldsample_core.transition_intake import TransitionIntake
-from worldsample_core.weights import InvalidWeights
 from worldsample_worldmodel.adaptation import Adaptation
 from worldsample_worldmodel.backpressure import Backpressure
 from worldsample_worldmodel.checkpoint_folder import CheckpointFolder, Published

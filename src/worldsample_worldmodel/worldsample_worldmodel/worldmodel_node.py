@@ -30,22 +30,22 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from worldsample_core.command_law import max_lead
+from worldsample_core.arm.command_law import max_lead
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.conversions import (
+from worldsample_core.episodes.transition_fetch import TransitionFetch
+from worldsample_core.imagined_policy import ImaginedPolicy, make_imagined_policy
+from worldsample_core.messages.conversions import (
     synthetic_to_message,
     transition_from_message,
     weights_from_message,
 )
-from worldsample_core.exit_codes import DONE
-from worldsample_core.imagined_policy import ImaginedPolicy, make_imagined_policy
-from worldsample_core.node_process import StopSignals, failure_of, say_last
+from worldsample_core.messages.qos import LATCHED_HISTORY, STATUS, SYNTHETIC, TRANSITIONS
+from worldsample_core.messages.weights import InvalidWeights
+from worldsample_core.node.exit_codes import DONE
+from worldsample_core.node.stopping import StopSignals, failure_of, say_last
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.qos import LATCHED_HISTORY, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_core.settings import Settings, load_settings
 from worldsample_core.synthetic import SyntheticSegment
-from worldsample_core.transition_fetch import TransitionFetch
-from worldsample_core.weights import InvalidWeights
 from worldsample_msgs.msg import (
     PacingStatus,
     PolicyStatus,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from worldsample_core.a1x_kinematics import (
+from worldsample_core.arm.a1x_kinematics import (
     JOINT_HIGH,
     JOINT_LOW,
     Array,

@@ -10,7 +10,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 from worldsample_core.config import ConfigError
-from worldsample_core.exit_codes import BAD_CONFIGURATION, DONE
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION, DONE
 
 
 def run_node(

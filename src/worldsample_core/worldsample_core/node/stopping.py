@@ -7,8 +7,8 @@ import sys
 from types import FrameType
 
 from worldsample_core.config import ConfigError
-from worldsample_core.exit_codes import BAD_CONFIGURATION, FAILED
-from worldsample_core.journal import StorageError
+from worldsample_core.episodes.journal import StorageError
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION, FAILED
 
 
 class RunFailed(RuntimeError):

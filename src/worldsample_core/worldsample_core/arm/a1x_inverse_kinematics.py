@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldsample_core.a1x_kinematics import JOINT_HIGH, JOINT_LOW, Array, pose_and_jacobian
-from worldsample_core.rotation import matrix_to_rotvec
+from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, Array, pose_and_jacobian
+from worldsample_core.arm.rotation import matrix_to_rotvec
 
 
 def solve_pose(

@@ -10,10 +10,10 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
+from worldsample_core.messages.weights import InvalidWeights, PackedWeights
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, InvalidObservation, Observation
 from worldsample_core.synthetic import MAX_LENGTH, SyntheticSegment
 from worldsample_core.transition import EpisodeKind, EpisodeSummary, Source, Transition
-from worldsample_core.weights import InvalidWeights, PackedWeights
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.msg import Observation as ObservationMsg
 from worldsample_msgs.msg import SyntheticBatch
@@ -218,7 +218,7 @@ def weights_to_message(packed: PackedWeights, stamp: Time) -> WeightsMsg:
 
 
 def weights_from_message(message: WeightsMsg) -> PackedWeights:
-    """Size is checked here; digest, architecture and values by :func:`worldsample_core.weights.unpack`."""
+    """Size is checked here; digest, architecture and values by :func:`worldsample_core.messages.weights.unpack`."""
     if len(message.data) > MAX_WEIGHTS_BYTES:
         raise InvalidWeights(
             f"weights of {len(message.data)} bytes are over the limit of {MAX_WEIGHTS_BYTES}"

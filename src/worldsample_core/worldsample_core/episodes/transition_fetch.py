@@ -8,9 +8,9 @@ from typing import Any
 
 from rclpy.node import Node
 
-from worldsample_core.conversions import transition_from_message
+from worldsample_core.episodes.transition_intake import TransitionIntake
+from worldsample_core.messages.conversions import transition_from_message
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.transition_intake import TransitionIntake
 from worldsample_msgs.srv import FetchTransitions
 
 AT_ONCE = 128

@@ -1,8 +1,8 @@
 """The real episodes of a run on disk: nothing that the robot did is lost, and the numbering goes on exactly.
 
 While an episode runs, each finished step is appended to ``episodes/NNNNNN.journal``
-(:mod:`worldsample_core.journal`). At its end it becomes the bag ``episodes/episode_NNNNNN``
-(:mod:`worldsample_core.episode_bag`), written in the background; only then the journal goes. Opening the
+(:mod:`worldsample_core.episodes.journal`). At its end it becomes the bag ``episodes/episode_NNNNNN``
+(:mod:`worldsample_core.episodes.episode_bag`), written in the background; only then the journal goes. Opening the
 store closes what a crash left behind. What cannot be read is moved to ``episodes/damaged``.
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.episode_bag import (
+from worldsample_core.episodes.episode_bag import (
     DamagedBag,
     data_file,
     decode_transition,
@@ -30,7 +30,7 @@ from worldsample_core.episode_bag import (
     read_summary,
     write_bag,
 )
-from worldsample_core.journal import Journal, StorageError, disk_full, read_journal
+from worldsample_core.episodes.journal import Journal, StorageError, disk_full, read_journal
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import EpisodeKind, EpisodeSummary, Transition
 

@@ -26,15 +26,15 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.conversions import (
+from worldsample_core.episodes.durability import flush
+from worldsample_core.episodes.journal import StorageError, explain
+from worldsample_core.messages.conversions import (
     summary_from_message,
     summary_to_message,
     to_time,
     transition_from_message,
     transition_to_message,
 )
-from worldsample_core.durability import flush
-from worldsample_core.journal import StorageError, explain
 from worldsample_core.transition import EpisodeSummary, Transition
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.msg import Transition as TransitionMsg
