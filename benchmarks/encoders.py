@@ -26,9 +26,9 @@ from a1x_sim.cell import Cell
 from a1x_sim.operator import OperatorConfig, ScriptedOperator
 from worldsample_core.observation import clean_action
 from worldsample_core.transition import EpisodeKind, Transition
-from worldsample_policy.actor import Actor
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.learner import Learner
+from worldsample_policy.acting.actor import Actor
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning.learner import Learner
 
 DEMOS = 20
 LAG = 20  # real steps between two updates of the acting weights

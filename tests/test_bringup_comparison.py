@@ -108,7 +108,7 @@ def test_the_ablation_is_the_papers() -> None:
 
 def test_the_ablations_settings_exist() -> None:
     """A renamed setting of the learner would end an ablation before it begins."""
-    from worldsample_policy.config import LearnerConfig
+    from worldsample_policy.learner_config import LearnerConfig
 
     for name, value in read_overrides(ABLATION[3].overrides)["learner"].items():
         assert getattr(LearnerConfig(image_size=64), name) is True and value is False

@@ -25,10 +25,10 @@ from worldsample_bringup.table1_text import PAPER
 from worldsample_bringup.variants import METHODS, TASKS
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.observation import Observation
-from worldsample_policy.acting_weights import ActingWeights
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.learner import Learner
-from worldsample_policy.weights_switch import WeightsSwitch
+from worldsample_policy.acting.acting_weights import ActingWeights
+from worldsample_policy.acting.weights_switch import WeightsSwitch
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning.learner import Learner
 
 TRAIN = Path(__file__).with_name("fake_train.py")
 

@@ -12,8 +12,8 @@ from worldsample_bringup.export import export_run
 from worldsample_bringup.options import NEWEST, Request
 from worldsample_bringup.run_folder import RunFolder
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.learner import Learner
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning.learner import Learner
 
 
 @pytest.fixture

@@ -17,20 +17,20 @@ import torch
 
 from worldsample_core.config import TaskConfig, from_mapping, read_yaml
 from worldsample_core.episodes.transition_intake import TransitionIntake
-from worldsample_policy import checkpoint
-from worldsample_policy.checkpoint import CheckpointError
-from worldsample_policy.checkpoint_folder import CheckpointFolder
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.observation_assembly import (
+from worldsample_policy.acting.observation_assembly import (
     PARTS,
     Freshness,
     LatestAssembly,
     OperatorInput,
 )
-from worldsample_policy.proprioception import Pose, Proprioception
-from worldsample_policy.replay import Batch, FrameStore, Replay
-from worldsample_policy.sac import SAC
-from worldsample_policy.weights_switch import ReadyWeights, WeightsSwitch
+from worldsample_policy.acting.proprioception import Pose, Proprioception
+from worldsample_policy.acting.weights_switch import ReadyWeights, WeightsSwitch
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning import checkpoint_directory as checkpoint
+from worldsample_policy.learning.checkpoint_directory import CheckpointError
+from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
+from worldsample_policy.replay.replay import Batch, FrameStore, Replay
+from worldsample_policy.sac.sac import SAC
 from worldsample_worldmodel.reward_model import RewardModel, RewardModelConfig, hysteresis
 
 pytestmark = pytest.mark.alone  # real processes, in real time

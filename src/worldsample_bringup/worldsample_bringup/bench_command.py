@@ -136,7 +136,7 @@ def _loop(options: argparse.Namespace) -> int:
 
 def _learner(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
-    return _show(options, import_module("worldsample_policy.bench").measure())
+    return _show(options, import_module("worldsample_policy.learner_speed").measure())
 
 
 def _safety(options: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ from worldsample_core.settings import Settings
 from worldsample_core.task_path import task_files
 
 SECTION_CLASSES = {
-    "learner": ("worldsample_policy.config", "LearnerConfig"),
+    "learner": ("worldsample_policy.learner_config", "LearnerConfig"),
     "operator": ("a1x_sim.operator", "OperatorConfig"),
     "sim": ("a1x_sim.sim_config", "SimConfig"),
     "worldmodel": ("worldsample_worldmodel.node_config", "WorldModelNodeConfig"),

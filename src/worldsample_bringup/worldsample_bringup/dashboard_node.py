@@ -33,7 +33,7 @@ from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import load_settings
 from worldsample_msgs.msg import EpisodeSummary, LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
-from worldsample_policy.run_plan import EvaluationLog
+from worldsample_policy.acting.run_plan import EvaluationLog
 
 LAST_WORDS = 1.5
 """Seconds between the policy's word that the run is done and the report: what is still under way arrives."""

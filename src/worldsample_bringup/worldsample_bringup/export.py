@@ -31,8 +31,8 @@ def export_run(trained: RunFolder, out: str = "", choice: str = "") -> RunFolder
         ConfigError: there is no such checkpoint, it is damaged, or the folder is there already.
         OSError: it cannot be written; nothing of it stays.
     """
-    from worldsample_policy.checkpoint import CheckpointError  # torch is slow to import
-    from worldsample_policy.policy_export import export_policy
+    from worldsample_policy.learning.checkpoint_directory import CheckpointError  # torch is slow to import
+    from worldsample_policy.sac.policy_export import export_policy
 
     settings, checkpoint = trained.settings(), trained.checkpoint(choice)
     beside = trained.path.with_name(f"{trained.path.name}-policy")

@@ -10,13 +10,13 @@ import torch
 
 from worldsample_core.messages.weights import InvalidWeights, PackedWeights, pack
 from worldsample_core.observation import Observation
-from worldsample_policy.acting_weights import ActingWeights
-from worldsample_policy.checkpoint import CheckpointError
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.learner import Learner
-from worldsample_policy.policy_export import export_policy
-from worldsample_policy.tick_timing import TickTiming
-from worldsample_policy.weights_switch import WeightsSwitch
+from worldsample_policy.acting.acting_weights import ActingWeights
+from worldsample_policy.acting.tick_timing import TickTiming
+from worldsample_policy.acting.weights_switch import WeightsSwitch
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning.checkpoint_directory import CheckpointError
+from worldsample_policy.learning.learner import Learner
+from worldsample_policy.sac.policy_export import export_policy
 
 from .test_rollout import TASK
 

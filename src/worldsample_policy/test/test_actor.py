@@ -10,10 +10,10 @@ import torch
 
 from worldsample_core.messages.weights import pack, unpack
 from worldsample_core.observation import InvalidObservation
-from worldsample_policy.actor import Actor
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.debug import make_episode, make_observation, make_task, tiny_config
-from worldsample_policy.learner import Learner
+from worldsample_policy.acting.actor import Actor
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning.learner import Learner
+from worldsample_policy.tiny_learner import make_episode, make_observation, make_task, tiny_config
 
 
 def trained() -> Learner:

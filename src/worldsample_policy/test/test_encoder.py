@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldsample_policy import efficientnet
-from worldsample_policy.bench import measure_size
-from worldsample_policy.debug import SIZE, tiny_config
-from worldsample_policy.encoder import (
+from worldsample_policy.encoders import efficientnet
+from worldsample_policy.encoders.frozen_encoder import (
     Encoder,
     Frames,
     images_to_float,
@@ -17,7 +15,9 @@ from worldsample_policy.encoder import (
     random_shift,
     shifted_copies,
 )
-from worldsample_policy.tokenizer import Tokenizer, shift
+from worldsample_policy.encoders.tokenizer import Tokenizer, shift
+from worldsample_policy.learner_speed import measure_size
+from worldsample_policy.tiny_learner import SIZE, tiny_config
 
 
 def scenes(count: int, size: int = SIZE, seed: int = 0) -> Frames:

@@ -7,11 +7,11 @@ import pytest
 
 from worldsample_core.messages.weights import InvalidWeights, PackedWeights, pack, unpack
 from worldsample_core.observation import Observation
-from worldsample_policy.actor import Actor
-from worldsample_policy.agent import Agent
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.debug import make_task, tiny_config
+from worldsample_policy.acting.actor import Actor
 from worldsample_policy.imagined_acting import KEPT, BatchActor
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.sac.agent import Agent
+from worldsample_policy.tiny_learner import make_task, tiny_config
 
 
 def weights(config: LearnerConfig, version: int) -> PackedWeights:

@@ -11,11 +11,11 @@ import torch
 
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import Transition
-from worldsample_policy.checkpoint import CheckpointError
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.debug import make_episode, make_task, tiny_config
-from worldsample_policy.learner import Learner
-from worldsample_policy.mixer import Mixture, RealData
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning.checkpoint_directory import CheckpointError
+from worldsample_policy.learning.learner import Learner
+from worldsample_policy.replay.data_mixer import Mixture, RealData
+from worldsample_policy.tiny_learner import make_episode, make_task, tiny_config
 
 
 def episodes(demos: int = 2, online: int = 2, steps: int = 6) -> list[Transition]:
@@ -149,7 +149,7 @@ def test_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyt
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("worldsample_policy.checkpoint.save_file", full)
+    monkeypatch.setattr("worldsample_policy.learning.checkpoint_directory.save_file", full)
     with pytest.raises(OSError, match="No space"):
         learner.save(tmp_path / "step")
     assert [path.name for path in tmp_path.iterdir()] == ["step"]

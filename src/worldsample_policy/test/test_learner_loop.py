@@ -11,11 +11,11 @@ from worldsample_core.messages.weights import PackedWeights, unpack
 from worldsample_core.observation import Observation
 from worldsample_core.settings import RunConfig
 from worldsample_core.transition import Transition
-from worldsample_policy.checkpoint import CheckpointError
-from worldsample_policy.checkpoint_folder import CheckpointFolder
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.learner import Learner
-from worldsample_policy.learner_loop import LearnerLoop
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning.checkpoint_directory import CheckpointError
+from worldsample_policy.learning.learner import Learner
+from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
+from worldsample_policy.learning.learner_loop import LearnerLoop
 
 from .test_rollout import TASK
 

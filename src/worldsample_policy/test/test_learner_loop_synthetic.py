@@ -9,7 +9,7 @@ import pytest
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.world_model_use import WorldModelUse
-from worldsample_policy.world_model_following import WorldModelFollowing, WorldModelReport
+from worldsample_policy.learning.world_model_following import WorldModelFollowing, WorldModelReport
 
 from .test_learner_loop import DEMO_STEPS, STEPS, Harness, transition
 from .test_world_model_following import segment

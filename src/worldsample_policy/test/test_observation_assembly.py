@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from worldsample_core.observation import InvalidObservation
-from worldsample_policy.observation_assembly import (
+from worldsample_policy.acting.observation_assembly import (
     PARTS,
     Freshness,
     LatestAssembly,
     LockstepAssembly,
     OperatorInput,
 )
-from worldsample_policy.proprioception import Pose, Proprioception, rotation_between
+from worldsample_policy.acting.proprioception import Pose, Proprioception, rotation_between
 
 STEP = 100_000_000
 

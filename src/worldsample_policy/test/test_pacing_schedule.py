@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldsample_policy.pacing_schedule import PacingSchedule
+from worldsample_policy.pacing.pacing_schedule import PacingSchedule
 
 
 def test_a_policy_that_knows_nothing_gets_the_least() -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from worldsample_core.synthetic import SyntheticSegment
-from worldsample_policy.debug import make_episode, make_task, tiny_config
-from worldsample_policy.learner import Learner
+from worldsample_policy.learning.learner import Learner
+from worldsample_policy.tiny_learner import make_episode, make_task, tiny_config
 
 
 def make_learner(**changes: object) -> Learner:

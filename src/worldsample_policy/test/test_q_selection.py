@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldsample_policy.q_selection import importance_weights, success_share
+from worldsample_policy.pacing.q_selection import importance_weights, success_share
 
 
 def test_the_share_solves_the_mixture() -> None:

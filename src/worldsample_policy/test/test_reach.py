@@ -9,9 +9,9 @@ import pytest
 
 from worldsample_core.observation import Observation
 from worldsample_core.transition import Transition
-from worldsample_policy.actor import Actor
-from worldsample_policy.debug import SIZE, make_task, tiny_config
-from worldsample_policy.learner import Learner
+from worldsample_policy.acting.actor import Actor
+from worldsample_policy.learning.learner import Learner
+from worldsample_policy.tiny_learner import SIZE, make_task, tiny_config
 
 HORIZON, STEP, RADIUS = 10, 0.2, 0.12
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldsample_policy.replay import FrameStore, Replay, SeenSequence
+from worldsample_policy.replay.replay import FrameStore, Replay, SeenSequence
 
 
 def make_replay(capacity: int = 100, copies: int = 3) -> Replay:

@@ -6,8 +6,8 @@ import pytest
 from worldsample_core.config import TaskConfig
 from worldsample_core.episodes.label_count import LabelCount
 from worldsample_core.observation import Observation
-from worldsample_policy.observation_assembly import OperatorInput, Tick
-from worldsample_policy.rollout import Rollout
+from worldsample_policy.acting.observation_assembly import OperatorInput, Tick
+from worldsample_policy.acting.rollout import Rollout
 
 TASK = TaskConfig(
     name="pushing",

@@ -8,7 +8,7 @@ import pytest
 from worldsample_core.config import ConfigError
 from worldsample_core.settings import RunConfig
 from worldsample_core.transition import EpisodeSummary
-from worldsample_policy.run_plan import Evaluation, EvaluationLog, RunPlan, episode_seed
+from worldsample_policy.acting.run_plan import Evaluation, EvaluationLog, RunPlan, episode_seed
 
 from .test_rollout import TASK
 

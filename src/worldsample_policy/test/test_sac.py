@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldsample_policy.debug import make_task, tiny_config
-from worldsample_policy.networks import Actor
-from worldsample_policy.replay import Batch
-from worldsample_policy.sac import SAC, gripper_index
+from worldsample_policy.replay.replay import Batch
+from worldsample_policy.sac.networks import Actor
+from worldsample_policy.sac.sac import SAC, gripper_index
+from worldsample_policy.tiny_learner import make_task, tiny_config
 
 LATENT = (2, 4, 4, 4)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldsample_policy.replay import FrameStore
-from worldsample_policy.synthetic_replay import Provenance, SyntheticReplay
+from worldsample_policy.replay.replay import FrameStore
+from worldsample_policy.replay.synthetic_replay import Provenance, SyntheticReplay
 
 SHAPE = (2, 1, 2, 2)
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldsample_policy.update_schedule import UpdateSchedule
+from worldsample_policy.learning.update_schedule import UpdateSchedule
 
 
 @settings(deadline=None)

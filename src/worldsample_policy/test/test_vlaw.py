@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from worldsample_policy.behaviour_cloning import cloning_loss
-from worldsample_policy.debug import make_episode, make_task, tiny_config
-from worldsample_policy.learner import Learner
-from worldsample_policy.replay import Batch
-from worldsample_policy.sac import SAC
+from worldsample_policy.algorithms.behaviour_cloning import cloning_loss
+from worldsample_policy.learning.learner import Learner
+from worldsample_policy.replay.replay import Batch
+from worldsample_policy.sac.sac import SAC
+from worldsample_policy.tiny_learner import make_episode, make_task, tiny_config
 
 from .test_policy_paced_learning import segment
 
@@ -40,7 +40,7 @@ def imitated(learner: Learner, monkeypatch: pytest.MonkeyPatch, updates: int = 3
         seen.extend(batches)
         return cloning_loss(sac, batches, generator)
 
-    monkeypatch.setattr("worldsample_policy.vlaw.cloning_loss", spy)
+    monkeypatch.setattr("worldsample_policy.algorithms.vlaw.cloning_loss", spy)
     for _ in range(updates):
         assert learner.update()
     return seen

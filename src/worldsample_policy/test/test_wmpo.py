@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from worldsample_core.messages.weights import pack
-from worldsample_policy.behaviour_cloning import log_likelihood
-from worldsample_policy.debug import make_episode, make_task, tiny_config
+from worldsample_policy.algorithms.behaviour_cloning import log_likelihood
+from worldsample_policy.algorithms.wmpo import WMPO, clipped_objective, group_advantages
 from worldsample_policy.imagined_acting import BatchActor
-from worldsample_policy.learner import Learner
-from worldsample_policy.wmpo import WMPO, clipped_objective, group_advantages
+from worldsample_policy.learning.learner import Learner
+from worldsample_policy.tiny_learner import make_episode, make_task, tiny_config
 
 from .test_policy_paced_learning import segment
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.world_model_use import WorldModelUse
-from worldsample_policy.synthetic_buffer import MAX_APART, Arrivals, SyntheticBuffer
-from worldsample_policy.world_model_following import WorldModelFollowing, WorldModelReport
+from worldsample_policy.learning.synthetic_buffer import MAX_APART, Arrivals, SyntheticBuffer
+from worldsample_policy.learning.world_model_following import WorldModelFollowing, WorldModelReport
 
 USE = WorldModelUse(enabled=True, lag=20, patience=5.0, start_patience=30.0)
 

@@ -10,10 +10,10 @@ from worldsample_core.config import TaskConfig, from_mapping
 from worldsample_core.messages.weights import InvalidWeights, PackedWeights, Tensors, unpack
 from worldsample_core.observation import PROPRIO_DIM, VIEWS
 from worldsample_core.settings import Settings
-from worldsample_policy.agent import Agent
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.networks import GRIPPER_COMMANDS
-from worldsample_policy.sac import GRIPPER
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.sac.agent import Agent
+from worldsample_policy.sac.networks import GRIPPER_COMMANDS
+from worldsample_policy.sac.sac import GRIPPER
 
 KEPT = 16
 """Versions of the weights that are kept: an episode is imagined with the weights that acted in it."""

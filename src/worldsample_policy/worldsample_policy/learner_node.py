@@ -53,12 +53,12 @@ from worldsample_msgs.msg import (
     WorldModelStatus,
 )
 from worldsample_msgs.srv import Checkpoint, FetchTransitions
-from worldsample_policy.checkpoint_folder import CheckpointFolder
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.learner import Learner
-from worldsample_policy.learner_loop import LearnerLoop
-from worldsample_policy.process import RunFailed, StopSignals, failure_of, say_last
-from worldsample_policy.world_model_following import WorldModelFollowing, WorldModelReport
+from worldsample_policy.failures import RunFailed, StopSignals, failure_of, say_last
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning.learner import Learner
+from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
+from worldsample_policy.learning.learner_loop import LearnerLoop
+from worldsample_policy.learning.world_model_following import WorldModelFollowing, WorldModelReport
 
 STATES = {
     "waiting": LearnerStatus.WAITING,

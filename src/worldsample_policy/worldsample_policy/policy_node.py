@@ -41,18 +41,18 @@ from worldsample_core.transition import EpisodeSummary
 from worldsample_msgs.msg import EndEffectorCommand, LearnerStatus, PolicyStatus, RobotStatus, Transition
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.srv import Checkpoint, Reset
-from worldsample_policy.acting_weights import ActingWeights
-from worldsample_policy.cell_input import CellInput
-from worldsample_policy.config import LearnerConfig
-from worldsample_policy.demonstrations import import_demonstrations
-from worldsample_policy.episode_service import EpisodeService
-from worldsample_policy.observation_assembly import Tick
-from worldsample_policy.policy_loop import PolicyLoop
-from worldsample_policy.process import RunFailed, StopSignals, failure_of, say_last
-from worldsample_policy.rollout import Action
-from worldsample_policy.run_plan import EvaluationLog
-from worldsample_policy.tick_timing import TickTiming
-from worldsample_policy.weights_switch import WeightsSwitch
+from worldsample_policy.acting.acting_weights import ActingWeights
+from worldsample_policy.acting.cell_input import CellInput
+from worldsample_policy.acting.episode_service import EpisodeService
+from worldsample_policy.acting.observation_assembly import Tick
+from worldsample_policy.acting.policy_loop import PolicyLoop
+from worldsample_policy.acting.rollout import Action
+from worldsample_policy.acting.run_plan import EvaluationLog
+from worldsample_policy.acting.tick_timing import TickTiming
+from worldsample_policy.acting.weights_switch import WeightsSwitch
+from worldsample_policy.failures import RunFailed, StopSignals, failure_of, say_last
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.replay.demonstrations import import_demonstrations
 
 F = TypeVar("F", bound=Callable[..., Any])
 

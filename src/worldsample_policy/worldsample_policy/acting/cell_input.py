@@ -1,0 +1,148 @@
+"""What the cell and the operator say -> control steps. Checks types, encodings and sizes, and names what is
+missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from worldsample_core.messages.conversions import image_to_numpy, stamp_ns
+from worldsample_core.messages.images import to_training_size
+from worldsample_core.messages.qos import SENSOR, STATUS
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION
+from worldsample_core.observation import VIEWS, InvalidObservation
+from worldsample_core.settings import Settings
+from worldsample_msgs.msg import GripperState, Intervention
+from worldsample_policy.acting.observation_assembly import (
+    GRIPPER,
+    OPERATOR,
+    POSE,
+    Freshness,
+    LatestAssembly,
+    LockstepAssembly,
+    OperatorInput,
+    Tick,
+)
+from worldsample_policy.acting.proprioception import Pose, Proprioception
+from worldsample_policy.failures import RunFailed
+
+
+class CellInput:
+    """Subscriptions of ``node`` to cameras, arm and operator, assembled into :class:`Tick`.
+
+    Args:
+        on_message: called after each message in lockstep: a tick may be complete.
+        on_repeat: lockstep: the simulator asks for the answer to the tick that was answered last.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Settings,
+        on_message: Callable[[], None],
+        on_repeat: Callable[[], None],
+    ) -> None:
+        self.node, self.settings = node, settings
+        self.on_message, self.on_repeat = on_message, on_repeat
+        proprioception = Proprioception(settings.task.control_period)
+        self.lockstep = LockstepAssembly(proprioception, self._decode) if settings.run.lockstep else None
+        self.latest = LatestAssembly(proprioception, self._decode, Freshness(image=settings.cameras.max_age))
+        self.topics: dict[str, tuple[str, str]] = {}
+        """Part of an observation -> (topic, type)."""
+        for view in VIEWS:
+            self._subscribe(view, Image, f"{view}/color/image_raw", SENSOR, lambda message: message)
+        self._subscribe(POSE, PoseStamped, "a1x/ee_pose", SENSOR, _pose)
+        self._subscribe(GRIPPER, GripperState, "a1x/gripper", SENSOR, lambda message: float(message.opening))
+        self._subscribe(OPERATOR, Intervention, "operator/intervention", STATUS, _operator)
+
+    def _subscribe(self, part: str, kind: Any, topic: str, qos: Any, convert: Callable[[Any], Any]) -> None:
+        lockstep, latest = self.lockstep, self.latest
+
+        def in_lockstep(message: Any) -> None:
+            assert lockstep is not None
+            if lockstep.put(part, stamp_ns(message.header.stamp), convert(message)):
+                self.on_repeat()
+            else:
+                self.on_message()
+
+        def in_real_time(message: Any) -> None:
+            latest.put(part, stamp_ns(message.header.stamp), convert(message), time.monotonic())
+
+        self.node.create_subscription(kind, topic, in_real_time if lockstep is None else in_lockstep, qos)
+        module = kind.__module__.partition(".msg.")[0]
+        self.topics[part] = (self.node.resolve_topic_name(topic), f"{module}/msg/{kind.__name__}")
+
+    def _decode(self, view: str, message: Image) -> NDArray[np.uint8]:
+        cameras = self.settings.cameras
+        size = (int(message.width), int(message.height))
+        wanted = (cameras.width or size[0], cameras.height or size[1])
+        try:
+            if size != wanted:
+                raise InvalidObservation(
+                    f"the {view} camera publishes {size[0]}x{size[1]} images, cameras.width and height say "
+                    f"{wanted[0]}x{wanted[1]}: give the camera that profile, or change the configuration"
+                )
+            return to_training_size(image_to_numpy(message), self.settings.run.image_size)
+        except InvalidObservation as problem:
+            raise RunFailed(f"{self.topics[view][0]}: {problem}", "", BAD_CONFIGURATION) from problem
+
+    def restart(self, stamp: int) -> None:
+        """A new episode: observations from ``stamp`` (ns) on count."""
+        if self.lockstep is not None:
+            self.lockstep.restart(stamp)
+        else:
+            self.latest.restart(stamp, time.monotonic())
+
+    def take(self) -> Tick | None:
+        """The control step's input, where it is complete (and in real time fresh)."""
+        return self.lockstep.take() if self.lockstep is not None else self.latest.take(time.monotonic())
+
+    def missing(self) -> list[str]:
+        """Parts of an observation that are absent or stale."""
+        return self.lockstep.missing() if self.lockstep is not None else self.latest.missing(time.monotonic())
+
+    def explain_missing(self) -> str:
+        """For people: which topics are silent, and why, as far as it can be told from here."""
+        reasons = []
+        for part in self.missing():
+            topic = self.topics[part][0]
+            silent = self.node.count_publishers(topic) > 0
+            reasons.append(f"{topic} " + ("is silent or stale" if silent else "has no publisher"))
+        return "; ".join(reasons)
+
+    def check_types(self) -> None:
+        """Raises :class:`RunFailed` where somebody publishes one of the topics with another type."""
+        present = dict(self.node.get_topic_names_and_types())
+        for topic, kind in self.topics.values():
+            others = [name for name in present.get(topic, []) if name != kind]
+            if others:
+                raise RunFailed(
+                    f"{topic} is published as {', '.join(others)}, expected {kind}",
+                    "give the node that publishes it the type of the graph (docs/ros2.md), or remap it",
+                    BAD_CONFIGURATION,
+                )
+
+
+def _pose(message: PoseStamped) -> Pose:
+    at, turn = message.pose.position, message.pose.orientation
+    return Pose(
+        np.array([at.x, at.y, at.z]), (turn.x, turn.y, turn.z, turn.w), stamp_ns(message.header.stamp)
+    )
+
+
+def _operator(message: Intervention) -> OperatorInput:
+    return OperatorInput(
+        active=bool(message.active),
+        action=np.array(message.action, np.float32),
+        success=bool(message.success),
+        failure=bool(message.failure),
+        abort=bool(message.abort),
+    )

@@ -1,0 +1,113 @@
+"""All networks of the policy together: the frozen encoder, the proprioception's statistics, and SAC's
+networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from worldsample_core.observation import PROPRIO_FLOOR
+from worldsample_policy.encoders.frozen_encoder import make_encoder
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.sac.sac import SAC
+
+_ACTS = ("encoder.", "proprio_", "sac.projection.", "sac.actor.", "sac.gripper.")
+
+
+def actor_tensors(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of all of a learner's networks (`Agent.state_dict`) those that acting needs."""
+    return {
+        name: value
+        for name, value in model.items()
+        if name.startswith(_ACTS) and not name.startswith("encoder.decoders.")
+    }
+
+
+class Agent(nn.Module):
+    """encoder (frozen) -> sac (projection, actor, critics). `active`: (7,) the task's action dimensions."""
+
+    proprio_mean: Tensor
+    proprio_scale: Tensor
+
+    def __init__(
+        self, config: LearnerConfig, active: Sequence[bool], gamma: float, views: int, proprio: int
+    ) -> None:
+        super().__init__()
+        self.config, self.active = config, tuple(bool(a) for a in active)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.encoder = make_encoder(config, views)
+            self.sac = SAC(config, self.encoder.latent_shape, proprio, active, gamma)
+        self.register_buffer("proprio_mean", torch.zeros(proprio))
+        self.register_buffer("proprio_scale", torch.ones(proprio))
+
+    def architecture(self) -> dict[str, Any]:
+        """JSON-able description of the networks: equal for a learner and an actor that fit."""
+        names = (
+            "image_size",
+            "encoder",
+            "latent_channels",
+            "latent_size",
+            "separate_views",
+            "encoder_width",
+            "head",
+            "spatial_embeddings",
+            "bottleneck",
+            "proprio_features",
+            "hidden",
+            "std_min",
+            "std_max",
+        )
+        return {"active": list(self.active), **{name: getattr(self.config, name) for name in names}}
+
+    def fit_proprio(self, proprio: npt.NDArray[np.float32]) -> None:
+        """Statistics of the demonstrations' proprioception (N, P)."""
+        scale = np.maximum(proprio.std(0), PROPRIO_FLOOR)
+        self.proprio_mean.copy_(torch.from_numpy(proprio.mean(0)))
+        self.proprio_scale.copy_(torch.from_numpy(1.0 / scale))
+
+    def standardise(self, proprio: Tensor) -> Tensor:
+        """(B, P) in physical units -> about unit size, within +-10."""
+        return ((proprio - self.proprio_mean) * self.proprio_scale).clamp(-10.0, 10.0)
+
+    def _actor_tensors(self) -> dict[str, Tensor]:
+        return actor_tensors(self.state_dict())
+
+    def actor_state(self) -> dict[str, npt.NDArray[Any]]:
+        """Copies of all that acting needs, as arrays. Raises FloatingPointError if any value is not
+        finite."""
+        state = {}
+        for name, value in self._actor_tensors().items():
+            if not bool(torch.isfinite(value).all()):
+                raise FloatingPointError(
+                    f"weights {name} are not finite and are not published; resume from a checkpoint"
+                )
+            state[name] = value.detach().cpu().contiguous().numpy().copy()
+        return state
+
+    @torch.no_grad()
+    def load_actor_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take `actor_state`'s arrays. Raises ValueError, changing nothing, if names, shapes or values do not
+        fit."""
+        own = self._actor_tensors()
+        if own.keys() != state.keys():
+            different = sorted(own.keys() ^ state.keys())
+            raise ValueError(
+                f"the weights are of another network (they differ in {', '.join(different[:4])}); give every "
+                "node the same configuration"
+            )
+        for name, value in own.items():
+            if tuple(value.shape) != state[name].shape:
+                raise ValueError(
+                    f"weights {name} have shape {state[name].shape}, expected {tuple(value.shape)}; "
+                    "give every node the same configuration"
+                )
+            if not np.isfinite(state[name]).all():
+                raise ValueError(f"weights {name} are not finite; the old weights stay")
+        for name, value in own.items():
+            value.copy_(torch.from_numpy(np.array(state[name])))

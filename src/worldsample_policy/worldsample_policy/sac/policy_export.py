@@ -1,0 +1,28 @@
+"""A trained policy by itself: what acting needs of a checkpoint, a quarter of its networks and nothing of
+their training. `worldsample eval` and the policy node act on it; a learner cannot go on from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worldsample_policy.learning import checkpoint_directory as checkpoint
+from worldsample_policy.learning.checkpoint_directory import CheckpointError
+from worldsample_policy.sac.agent import actor_tensors
+
+POLICY = "policy"
+"""Name of the one safetensors file of an exported policy."""
+
+
+def export_policy(trained: Path, exported: Path) -> None:
+    """Write the policy of the checkpoint `trained` as the checkpoint `exported`, whole or not at all.
+
+    An exported policy is exported as it is. Raises CheckpointError where `trained` is damaged or no
+    checkpoint of a policy, OSError on a full disk.
+    """
+    files, counters = checkpoint.read(trained)
+    model = files.get("model") or files.get(POLICY)
+    if model is None or "architecture" not in counters:
+        raise CheckpointError(f"checkpoint {trained} holds no policy: name one of a training run")
+    kept = {name: counters[name] for name in ("architecture", "updates", "real_steps")}
+    checkpoint.write(exported, {POLICY: actor_tensors(model)}, kept)

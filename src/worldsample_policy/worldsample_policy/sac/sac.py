@@ -1,0 +1,223 @@
+"""Soft actor-critic on prior data (RLPD) as HiL-SERL runs it. Each loss returns (loss, logs).
+
+critic        y = r + gamma (1 - terminated) min_e Q'_e(s', a'),  a' ~ pi(s')    no entropy in the backup
+              L = E_real[sum_e (Q_e(s, a) - y)^2] + rho E_syn[w sum_e (Q_e(s, a) - y)^2]
+gripper       y = r + penalty [switch] + gamma (1 - terminated) G'(s', argmax_g G(s', g))    double DQN
+              (+ a large margin on demonstrations)
+actor         L = E[alpha log pi(a|s) - mean_e Q_e(s, a)],  a ~ pi(s)    (+ behaviour cloning)
+temperature   L = E[alpha (-log pi(a|s) - target entropy)]
+target        theta' <- (1 - tau) theta' + tau theta
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.replay.replay import Batch
+from worldsample_policy.sac.flat_parameters import FlatParameters
+from worldsample_policy.sac.networks import Actor, Critic, GripperCritic, Projection
+
+GRIPPER = 6
+Logs = dict[str, Tensor]
+
+
+class SAC(nn.Module):
+    """Networks and losses. `active`: which of the 7 action dimensions the task uses."""
+
+    active: Tensor
+
+    def __init__(
+        self,
+        config: LearnerConfig,
+        latent_shape: tuple[int, ...],
+        proprio: int,
+        active: Sequence[bool],
+        gamma: float,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.gamma = gamma if config.gamma is None else config.gamma
+        continuous = [i for i in range(GRIPPER) if active[i]]
+        if not continuous:
+            raise ValueError("the task has no active continuous action dimension: set task.active")
+        self.register_buffer("active", torch.tensor(continuous), persistent=False)
+        self.has_gripper = bool(active[GRIPPER])
+        self.actions = len(continuous)
+        self.target_entropy = -self.actions / 2 if config.target_entropy is None else config.target_entropy
+        self.projection = Projection(config, latent_shape, proprio)
+        features = self.projection.features
+        self.actor = Actor(config, features, self.actions)
+        self.critic = Critic(config, features, self.actions)
+        self.gripper = GripperCritic(config, features) if self.has_gripper else None
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature_init)))
+        online: dict[str, nn.Module] = {"critic": self.critic}
+        if self.gripper is not None:
+            online["gripper"] = self.gripper
+        if config.target_head:
+            online["projection"] = self.projection
+        self.target = nn.ModuleDict(copy.deepcopy(online)).requires_grad_(False)
+
+    def flatten(self) -> None:
+        """Make the parameters contiguous, for the optimizers and the soft update; after this, never `.to` a
+        device."""
+        modules = nn.ModuleDict(
+            {"critic": self.critic, "gripper": self.gripper} if self.gripper else {"critic": self.critic}
+        )
+        self.flat_projection = FlatParameters(self.projection.parameters())
+        self.flat_critics = FlatParameters(modules.parameters())
+        self.flat_actor = FlatParameters(self.actor.parameters())
+        self.flat_temperature = FlatParameters([self.log_temperature])
+        critics = FlatParameters(p for name in modules for p in self.target[name].parameters())
+        self.target_pairs = [(critics.flat.detach(), self.flat_critics.flat.detach())]
+        if self.config.target_head:
+            projection = FlatParameters(self.target["projection"].parameters())
+            self.target_pairs.append((projection.flat.detach(), self.flat_projection.flat.detach()))
+
+    @property
+    def temperature(self) -> Tensor:
+        """alpha."""
+        return self.log_temperature.exp()
+
+    def continuous(self, action: Tensor) -> Tensor:
+        """The active continuous dimensions (B, A) of actions (B, 7)."""
+        return action.index_select(1, self.active)
+
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        """Standard normal (B, A)."""
+        return torch.randn(batch, self.actions, generator=generator, device=self.log_temperature.device)
+
+    def features(self, batch: Batch) -> Tensor:
+        """Features (B, F) of the observations, with gradient into the heads."""
+        return self.projection(batch.latent, batch.proprio)
+
+    # --- targets --------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def next_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features of the next observations, for the policy and for the target critics (B, F)."""
+        online = self.projection(batch.next_latent, batch.next_proprio)
+        if not self.config.target_head:
+            return online, online
+        return online, self.target["projection"](batch.next_latent, batch.next_proprio)
+
+    @torch.no_grad()
+    def critic_target(self, batch: Batch, next_features: tuple[Tensor, Tensor], noise: Tensor) -> Tensor:
+        """y (B,) = r + gamma (1 - terminated) min_e Q'_e(s', a'); a truncated episode bootstraps. noise: (B,
+        A)."""
+        for_actor, for_target = next_features
+        action, log_prob = self.actor.sample(for_actor, noise)
+        value = self.target["critic"](for_target, action).amin(0)
+        if self.config.entropy_backup:
+            value = value - self.temperature * log_prob
+        return batch.reward + self.discount(batch) * (1.0 - batch.terminated) * value
+
+    def discount(self, batch: Batch) -> Tensor | float:
+        """gamma ** steps, (B,) or a number."""
+        return self.gamma if batch.steps is None else self.gamma**batch.steps
+
+    @torch.no_grad()
+    def gripper_target(self, batch: Batch, next_features: tuple[Tensor, Tensor]) -> Tensor:
+        """y (B,) of the gripper critic: the online network chooses the next command, the target network
+        values it."""
+        assert self.gripper is not None
+        for_online, for_target = next_features
+        choice = self.gripper(for_online).argmax(1, keepdim=True)
+        value = self.target["gripper"](for_target).gather(1, choice).squeeze(1)
+        reward = batch.reward + self.config.gripper_penalty * self.switches(batch)
+        return reward + self.discount(batch) * (1.0 - batch.terminated) * value
+
+    def switches(self, batch: Batch) -> Tensor:
+        """(B,) 1 where the command changes the gripper: closes an open one or opens a closed one."""
+        command = gripper_index(batch.action[:, GRIPPER])
+        is_open = batch.gripper_opening > self.config.gripper_open_threshold
+        return ((command == 0) & is_open | (command == 2) & ~is_open).float()
+
+    # --- losses ---------------------------------------------------------------------------------------------
+
+    def critic_loss(
+        self, batch: Batch, features: Tensor, noise: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, Logs]:
+        """E[w sum_e (Q_e - y)^2] plus the gripper critic's E[w (G - y)^2], and on real data (no weight) its
+        missing margin on demonstrations.
+
+        features (B, F) of the observations; noise (B, A) standard normal, of the next actions; weight (B,), 1
+        if None.
+        """
+        next_features = self.next_features(batch)
+        target = self.critic_target(batch, next_features, noise)
+        values = self.critic(features, self.continuous(batch.action))  # (E, B)
+        error = (values - target).square().sum(0)
+        logs = {
+            "critic_loss": error.detach().mean(),
+            "q_mean": values.detach().mean(),
+            "q_target": target.mean(),
+        }
+        if self.gripper is not None:
+            commands = self.gripper(features)
+            command = gripper_index(batch.action[:, GRIPPER]).unsqueeze(1)
+            chosen = commands.gather(1, command).squeeze(1)
+            gripper_error = (chosen - self.gripper_target(batch, next_features)).square()
+            logs["gripper_loss"] = gripper_error.detach().mean()
+            error = error + gripper_error
+            if self.config.gripper_margin > 0.0 and weight is None:
+                missing = self.missing_margin(commands, command, batch.demonstration)
+                logs["gripper_margin"] = missing.detach()
+                return error.mean() + missing, logs
+        return (error if weight is None else error * weight).mean(), logs
+
+    def missing_margin(self, commands: Tensor, command: Tensor, demonstration: Tensor) -> Tensor:
+        """E_demo[max_c (G(s, c) + m [c != c_demo]) - G(s, c_demo)], a scalar: 0 once the demonstrated command
+        is worth m more than any other (DQfD).
+
+        commands (B, 3), the gripper critic's values; command (B, 1) int64, what was commanded; demonstration
+        (B,), 1 where a person did.
+        """
+        margin = torch.full_like(commands, self.config.gripper_margin).scatter(1, command, 0.0)
+        missing = (commands + margin).amax(1) - commands.gather(1, command).squeeze(1)
+        return (demonstration * missing).sum() / demonstration.sum().clamp_min(1.0)
+
+    def actor_loss(
+        self, batch: Batch, features: Tensor, noise: Tensor, bc_weight: float = 0.0
+    ) -> tuple[Tensor, Logs]:
+        """E[alpha log pi(a|s) - mean_e Q_e(s, a)] (+ bc_weight E_demo[-log pi(a_demo|s)]); critics and alpha
+        are fixed.
+
+        features (B, F) of the observations; noise (B, A) standard normal, of the actions.
+        """
+        action, log_prob = self.actor.sample(features, noise)
+        value = self.critic(features, action).mean(0)
+        loss = (self.temperature.detach() * log_prob - value).mean()
+        logs = {
+            "actor_loss": loss.detach(),
+            "entropy": -log_prob.detach().mean(),
+            "q_policy": value.detach().mean(),
+        }
+        if bc_weight > 0.0:
+            log_likelihood = self.actor.log_prob(features, self.continuous(batch.action))
+            bc = -(batch.demonstration * log_likelihood).sum() / batch.demonstration.sum().clamp_min(1.0)
+            loss = loss + bc_weight * bc
+            logs["bc_loss"] = bc.detach()
+        return loss, logs
+
+    def temperature_loss(self, entropy: Tensor) -> tuple[Tensor, Logs]:
+        """alpha (H - target entropy): alpha falls while the policy is more random than asked. entropy: nats,
+        scalar."""
+        temperature = self.temperature
+        return temperature * (entropy.detach() - self.target_entropy), {"temperature": temperature.detach()}
+
+    @torch.no_grad()
+    def soft_update(self) -> None:
+        """theta' <- (1 - tau) theta' + tau theta."""
+        for target, online in self.target_pairs:
+            target.lerp_(online, self.config.tau)
+
+
+def gripper_index(command: Tensor) -> Tensor:
+    """Commands in [-1, 1] -> index of {close, hold, open}: below -1/2, between, above 1/2."""
+    return (command > -0.5).long() + (command > 0.5).long()
