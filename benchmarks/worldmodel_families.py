@@ -31,14 +31,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from worldsample_bringup.bench.simulated_runs import SimulatedRuns
 from worldsample_core.arm.command_law import CommandLaw
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.episodes import Episode, SegmentBatch, full_segments, random_segments
-from worldsample_worldmodel.frame_decoder import Modulation
-from worldsample_worldmodel.image_quality import copy_last_frame, quality
-from worldsample_worldmodel.simulated_runs import SimulatedRuns
-from worldsample_worldmodel.training import Trainer
-from worldsample_worldmodel.world_model import to_float, to_uint8
+from worldsample_worldmodel.data.episodes import Episode, SegmentBatch, full_segments, random_segments
+from worldsample_worldmodel.model.frame_decoder import Modulation
+from worldsample_worldmodel.model.world_model import to_float, to_uint8
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.training.image_quality import copy_last_frame, quality
+from worldsample_worldmodel.training.trainer import Trainer
 
 HORIZON = 8
 EULER_STEPS = 4

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import worldsample_worldmodel.bench
+import worldsample_bringup.bench.worldmodel_truth
 from worldsample_bringup import bench_worldmodel, cli
 from worldsample_bringup.bench_worldmodel import Narration
 from worldsample_bringup.console import Console
@@ -22,7 +22,7 @@ FIGURES = {"psnr": 30.0, "ssim": 0.93, "horizon": 8}
 def test_the_measurement_gets_what_was_asked_for_and_its_figures_come_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real, calls = inspect.signature(worldsample_worldmodel.bench.measure), []
+    real, calls = inspect.signature(worldsample_bringup.bench.worldmodel_truth.measure), []
 
     def measure(*positional: Any, **named: Any) -> dict[str, Any]:
         bound = real.bind(*positional, **named)  # the measurement's own signature
@@ -49,11 +49,11 @@ def test_quick_is_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.append(named)
         return {}
 
-    names = {"worldsample_worldmodel.bench": SimpleNamespace(measure=measure)}
+    names = {"worldsample_bringup.bench.worldmodel_truth": SimpleNamespace(measure=measure)}
     real = bench_worldmodel.import_module
     monkeypatch.setattr(bench_worldmodel, "import_module", lambda name: names.get(name) or real(name))
     bench_worldmodel.measure("pushing", 10, 1.0, quick=True)
-    inspect.signature(worldsample_worldmodel.bench.measure).bind("pushing", **calls[0])
+    inspect.signature(worldsample_bringup.bench.worldmodel_truth.measure).bind("pushing", **calls[0])
     assert calls[0]["config"].image_size == 32 and calls[0]["online"] < 10
 
 

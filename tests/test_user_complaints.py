@@ -31,7 +31,7 @@ from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
 from worldsample_policy.replay.replay import Batch, FrameStore, Replay
 from worldsample_policy.sac.sac import SAC
-from worldsample_worldmodel.reward_model import RewardModel, RewardModelConfig, hysteresis
+from worldsample_worldmodel.reward.reward_model import RewardModel, RewardModelConfig, hysteresis
 
 pytestmark = pytest.mark.alone  # real processes, in real time
 

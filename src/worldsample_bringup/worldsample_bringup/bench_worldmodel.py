@@ -1,4 +1,4 @@
-"""``worldsample bench worldmodel``: the figures of :mod:`worldsample_worldmodel.bench`, told while they come.
+"""``worldsample bench worldmodel``: the figures of :mod:`worldsample_bringup.bench.worldmodel_truth`, told while they come.
 
 On standard error: what the measurement says, and how long the training may still take.
 """
@@ -81,7 +81,7 @@ def measure(
         quick: everything tiny, as in config/quick.yaml: shows that it works, not how well.
 
     Returns:
-        the keys of :func:`worldsample_worldmodel.bench.measure`, and ``git_revision``.
+        the keys of :func:`worldsample_bringup.bench.worldmodel_truth.measure`, and ``git_revision``.
 
     Raises:
         ConfigError: an unknown task.
@@ -90,7 +90,7 @@ def measure(
     revision = git_revision()
     sizes = _tiny() if quick else {}
     with Narration(Console(sys.stderr), minutes) as narration:
-        figures = import_module("worldsample_worldmodel.bench").measure(
+        figures = import_module("worldsample_bringup.bench.worldmodel_truth").measure(
             task, updates=updates, minutes=minutes, save=save, progress=narration.say, **sizes
         )
     return {**figures, "git_revision": revision}
@@ -98,7 +98,7 @@ def measure(
 
 def _tiny() -> dict[str, Any]:
     """Arguments of the measurement that make it last seconds."""
-    config = import_module("worldsample_worldmodel.config").WorldModelConfig
+    config = import_module("worldsample_worldmodel.model.world_model_config").WorldModelConfig
     values = read_yaml(config_directory() / "quick.yaml")
     model = {**values["worldmodel"]["model"], "image_size": values["run"]["image_size"]}
     return {

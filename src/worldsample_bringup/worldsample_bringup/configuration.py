@@ -32,7 +32,7 @@ SECTION_CLASSES = {
     "learner": ("worldsample_policy.learner_config", "LearnerConfig"),
     "operator": ("a1x_sim.operator", "OperatorConfig"),
     "sim": ("a1x_sim.sim_config", "SimConfig"),
-    "worldmodel": ("worldsample_worldmodel.node_config", "WorldModelNodeConfig"),
+    "worldmodel": ("worldsample_worldmodel.worldmodel_config", "WorldModelNodeConfig"),
     "driver": ("a1x_driver.config", "DriverConfig"),
     "teleop": ("a1x_driver.teleop_config", "TeleopConfig"),
 }

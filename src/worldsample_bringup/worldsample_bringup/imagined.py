@@ -84,7 +84,7 @@ def compare(real: Images, imagined: Images) -> Quality:
     Args:
         real, imagined: ``(T + 1, 2, H, W, 3) uint8``, H and W at least 11.
     """
-    from worldsample_worldmodel.image_quality import psnr, ssim
+    from worldsample_worldmodel.training.image_quality import psnr, ssim
 
     copied = np.broadcast_to(real[:1], real[1:].shape)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from worldsample_core.config import TaskConfig
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.episodes import Episode
+from worldsample_worldmodel.data.episodes import Episode
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 
 
 @pytest.fixture(autouse=True)

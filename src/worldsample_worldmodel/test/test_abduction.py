@@ -8,12 +8,12 @@ import torch
 
 from worldsample_core.arm.command_law import CommandLaw
 from worldsample_core.config import TaskConfig
-from worldsample_worldmodel.abduction import DOUBT, REACH, Evidence
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.dynamics import INPUTS
-from worldsample_worldmodel.episodes import Episode, segments
-from worldsample_worldmodel.frame_bank import ALL
-from worldsample_worldmodel.training import Trainer
+from worldsample_worldmodel.data.episodes import Episode, segments
+from worldsample_worldmodel.model.abduction import DOUBT, REACH, Evidence
+from worldsample_worldmodel.model.dynamics import INPUTS
+from worldsample_worldmodel.model.frame_bank import ALL
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.training.trainer import Trainer
 
 
 def test_weights_by_hand() -> None:

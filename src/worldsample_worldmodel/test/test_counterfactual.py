@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsample_worldmodel.counterfactual import CounterfactualConfig, counterfactual_actions
+from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig, counterfactual_actions
 
 ACTIVE = np.array([True, True, True, False, False, False, True])
 

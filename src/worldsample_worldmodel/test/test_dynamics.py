@@ -9,10 +9,10 @@ import torch
 from worldsample_core.arm.command_law import Commanded, CommandLaw
 from worldsample_core.config import TaskConfig
 from worldsample_core.observation import PROPRIO_FLOOR
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.episodes import Episode
-from worldsample_worldmodel.training import Trainer
-from worldsample_worldmodel.world_model import WorldModel
+from worldsample_worldmodel.data.episodes import Episode
+from worldsample_worldmodel.model.world_model import WorldModel
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.training.trainer import Trainer
 
 CLOSED = 0.18
 

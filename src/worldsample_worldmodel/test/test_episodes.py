@@ -9,7 +9,7 @@ import pytest
 
 from worldsample_core.observation import InvalidObservation, Observation
 from worldsample_core.transition import Transition
-from worldsample_worldmodel.episodes import (
+from worldsample_worldmodel.data.episodes import (
     Episode,
     EpisodeMemory,
     episode_from_transitions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsample_worldmodel.image_quality import copy_last_frame, moving_psnr, psnr, quality, ssim
+from worldsample_worldmodel.training.image_quality import copy_last_frame, moving_psnr, psnr, quality, ssim
 
 
 def _pair(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ import pytest
 
 from worldsample_core.observation import Observation
 from worldsample_core.transition import Transition
-from worldsample_worldmodel.episodes import Episode
-from worldsample_worldmodel.reward_model import (
+from worldsample_worldmodel.data.episodes import Episode
+from worldsample_worldmodel.reward.reward_model import (
     RewardModel,
     RewardModelConfig,
     choose_threshold,

@@ -16,8 +16,8 @@ from worldsample_core.observation import Observation
 from worldsample_core.settings import RunConfig, Settings
 from worldsample_core.success_detector import make_success_detector
 from worldsample_core.transition import EpisodeSummary
-from worldsample_worldmodel.episodes import Episode
-from worldsample_worldmodel.recorded_labels import count_labels
+from worldsample_worldmodel.data.episodes import Episode
+from worldsample_worldmodel.reward.recorded_labels import count_labels
 from worldsample_worldmodel.success_detection import FILE, fit_and_keep, load
 
 from .conftest import moving_square

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.dynamics import Dynamics
-from worldsample_worldmodel.episodes import Episode, segments
-from worldsample_worldmodel.frame_bank import ALL, FrameBank, own_frames
-from worldsample_worldmodel.training import DivergedTraining, Trainer, variance_loss
-from worldsample_worldmodel.warping import warp
-from worldsample_worldmodel.world_model import to_float, to_uint8
+from worldsample_worldmodel.data.episodes import Episode, segments
+from worldsample_worldmodel.model.dynamics import Dynamics
+from worldsample_worldmodel.model.frame_bank import ALL, FrameBank, own_frames
+from worldsample_worldmodel.model.warping import warp
+from worldsample_worldmodel.model.world_model import to_float, to_uint8
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.training.trainer import DivergedTraining, Trainer, variance_loss
 
 
 def test_warp_moves_by_pixels() -> None:
@@ -134,7 +134,7 @@ def test_a_loss_that_stays_bad_is_reported(
 ) -> None:
     trainer = Trainer(tiny)
     nothing = (torch.tensor(torch.nan), {"loss": float("nan")})
-    monkeypatch.setattr("worldsample_worldmodel.training.world_model_loss", lambda *_: nothing)
+    monkeypatch.setattr("worldsample_worldmodel.training.trainer.world_model_loss", lambda *_: nothing)
     with pytest.raises(DivergedTraining):
         for _ in range(2 * Trainer.patience):
             trainer.update(episodes)

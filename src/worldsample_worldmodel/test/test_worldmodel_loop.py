@@ -16,18 +16,18 @@ from worldsample_core.observation import Observation
 from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
-from worldsample_worldmodel.adaptation import Adaptation
-from worldsample_worldmodel.backpressure import Backpressure
-from worldsample_worldmodel.checkpoint_folder import CheckpointFolder
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.imagined_twin import NothingToImagine, imagined_twin
-from worldsample_worldmodel.node_config import (
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.running.backpressure import Backpressure
+from worldsample_worldmodel.running.imagined_twin import NothingToImagine, imagined_twin
+from worldsample_worldmodel.running.world_model_checkpoints import CheckpointFolder
+from worldsample_worldmodel.running.worldmodel_loop import WorldModelLoop
+from worldsample_worldmodel.training.adaptation import Adaptation
+from worldsample_worldmodel.worldmodel_config import (
     GateConfig,
     ImaginationConfig,
     RewardModelConfig,
     WorldModelNodeConfig,
 )
-from worldsample_worldmodel.worldmodel_loop import WorldModelLoop
 
 from .conftest import moving_square
 
@@ -256,7 +256,7 @@ def test_diverging_training_goes_back_to_the_last_release(
     transitions = run_of(2)
     harness.feed(transitions[: DEMOS * STEPS + STEPS]).work()
     released = {k: v.clone() for k, v in harness.loop.adaptation.generator.state_dict().items()}
-    from worldsample_worldmodel import training
+    from worldsample_worldmodel.training.trainer import trainer as training
 
     true_loss = training.world_model_loss
 
@@ -278,7 +278,7 @@ def test_diverging_training_goes_back_to_the_last_release(
 def test_training_that_never_works_ends_failed_and_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worldsample_worldmodel import training
+    from worldsample_worldmodel.training.trainer import trainer as training
 
     monkeypatch.setattr(
         training, "world_model_loss", lambda *_, **__: (torch.tensor(torch.nan), {"loss": float("nan")})

@@ -55,12 +55,12 @@ from worldsample_msgs.msg import (
     WorldModelStatus,
 )
 from worldsample_msgs.srv import FetchTransitions, Imagine
-from worldsample_worldmodel.adaptation import Adaptation
-from worldsample_worldmodel.checkpoint_folder import CheckpointFolder
-from worldsample_worldmodel.imagined_twin import NothingToImagine, imagined_twin
-from worldsample_worldmodel.node_config import WorldModelNodeConfig
-from worldsample_worldmodel.recorded_labels import recorded_labels
-from worldsample_worldmodel.worldmodel_loop import WorldModelLoop
+from worldsample_worldmodel.reward.recorded_labels import recorded_labels
+from worldsample_worldmodel.running.imagined_twin import NothingToImagine, imagined_twin
+from worldsample_worldmodel.running.world_model_checkpoints import CheckpointFolder
+from worldsample_worldmodel.running.worldmodel_loop import WorldModelLoop
+from worldsample_worldmodel.training.adaptation import Adaptation
+from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
 
 STATES = {
     "waiting": WorldModelStatus.WAITING,

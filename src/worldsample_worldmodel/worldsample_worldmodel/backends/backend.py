@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsample_core.config import choose
-from worldsample_worldmodel.world_model import Imagined
+from worldsample_worldmodel.model.world_model import Imagined
 
 BACKENDS = ("native", "cosmos")
 
@@ -21,7 +21,7 @@ class BackendUnavailable(RuntimeError):
 
 class Backend(Protocol):
     """What imagination needs of a generator (see
-    :meth:`worldsample_worldmodel.world_model.WorldModel.imagine`)."""
+    :meth:`worldsample_worldmodel.model.world_model.WorldModel.imagine`)."""
 
     def imagine(
         self,

@@ -22,8 +22,8 @@ from torch import nn
 
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM
 from worldsample_worldmodel.backends.backend import BackendUnavailable
-from worldsample_worldmodel.dynamics import Dynamics
-from worldsample_worldmodel.world_model import Imagined
+from worldsample_worldmodel.model.dynamics import Dynamics
+from worldsample_worldmodel.model.world_model import Imagined
 
 ADAPTER = "action_adapter.safetensors"
 
@@ -96,7 +96,7 @@ class Cosmos:
         actions: NDArray[np.float32],
         rng: np.random.Generator | None = None,
     ) -> Imagined:
-        """Generate segments one by one; see :meth:`worldsample_worldmodel.world_model.WorldModel.imagine`.
+        """Generate segments one by one; see :meth:`worldsample_worldmodel.model.world_model.WorldModel.imagine`.
 
         The pipeline has no uncertainty of its own: two samples per segment, and how much they differ.
         """

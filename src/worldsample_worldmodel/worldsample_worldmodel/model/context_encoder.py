@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldsample_worldmodel.config import WorldModelConfig
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 
 FRAMES = 2
 """Context frames: the current one, and the first of the episode."""

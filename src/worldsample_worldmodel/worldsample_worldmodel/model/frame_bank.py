@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsample_worldmodel.episodes import Episode
+from worldsample_worldmodel.data.episodes import Episode
 
 POSE = slice(0, 7)
 """Position, rotation, gripper. Velocity leaves no trace in an image."""

@@ -18,22 +18,22 @@ import numpy as np
 
 from worldsample_core.arm.command_law import MAX_LEAD, CommandLaw
 from worldsample_core.config import TaskConfig
-from worldsample_worldmodel import checkpoint
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.counterfactual import CounterfactualConfig
-from worldsample_worldmodel.episodes import Episode, EpisodeMemory, random_starts, segments
-from worldsample_worldmodel.evaluation import Evaluation, Progress, evaluate
-from worldsample_worldmodel.frame_bank import ALL, own_frames
-from worldsample_worldmodel.imagination import Imagination
-from worldsample_worldmodel.node_config import GateConfig, ImaginationConfig, RewardModelConfig
-from worldsample_worldmodel.reward_model import (
+from worldsample_worldmodel.data.episodes import Episode, EpisodeMemory, random_starts, segments
+from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig
+from worldsample_worldmodel.imagination.imagination import Imagination
+from worldsample_worldmodel.model.frame_bank import ALL, own_frames
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.reward.reward_model import (
     LabelledFrames,
     RewardModel,
     RewardReport,
     fit_reward_model,
     labelled_frames,
 )
-from worldsample_worldmodel.training import Logs, Trainer
+from worldsample_worldmodel.running import model_file as checkpoint
+from worldsample_worldmodel.training.evaluation import Evaluation, Progress, evaluate
+from worldsample_worldmodel.training.trainer import Logs, Trainer
+from worldsample_worldmodel.worldmodel_config import GateConfig, ImaginationConfig, RewardModelConfig
 
 TWINS_AT_ONCE = 16
 """Segments between two words of progress: whoever waits for the world model gives up a silent one."""

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldsample_worldmodel.adaptation import Adaptation
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.counterfactual import counterfactual_actions
-from worldsample_worldmodel.episodes import Episode, segments
-from worldsample_worldmodel.evaluation import Evaluation, evaluate
-from worldsample_worldmodel.frame_bank import ALL, own_frames
-from worldsample_worldmodel.image_quality import copy_last_frame, quality
-from worldsample_worldmodel.node_config import GateConfig
-from worldsample_worldmodel.simulated_runs import SimulatedRuns
+from worldsample_bringup.bench.simulated_runs import SimulatedRuns
+from worldsample_worldmodel.data.episodes import Episode, segments
+from worldsample_worldmodel.imagination.counterfactual import counterfactual_actions
+from worldsample_worldmodel.model.frame_bank import ALL, own_frames
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.training.adaptation import Adaptation
+from worldsample_worldmodel.training.evaluation import Evaluation, evaluate
+from worldsample_worldmodel.training.image_quality import copy_last_frame, quality
+from worldsample_worldmodel.worldmodel_config import GateConfig
 
 Progress = Callable[[str], None]
 

@@ -14,7 +14,7 @@ class WorldModelConfig:
         width: channels at the 32x32 level; the 16x16 and 8x8 levels have 1.5 and 2 times as many.
         latent: size of the dynamics' hidden state.
         members: of the dynamics' ensemble.
-        flow_modes: terms of the bilinear flow (see :mod:`worldsample_worldmodel.frame_decoder`).
+        flow_modes: terms of the bilinear flow (see :mod:`worldsample_worldmodel.model.frame_decoder`).
         keypoints: learned keypoints per view.
         horizon: steps of a generated segment, control steps.
         noise: so much of the proprioception's predicted deviation is drawn once per imagined segment. 0: what

@@ -24,14 +24,14 @@ from worldsample_core.messages.weights import InvalidWeights
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
-from worldsample_worldmodel.adaptation import Adaptation
-from worldsample_worldmodel.backpressure import Backpressure
-from worldsample_worldmodel.checkpoint_folder import CheckpointFolder, Published
-from worldsample_worldmodel.episode_assembly import EpisodeAssembly, FinishedEpisode
-from worldsample_worldmodel.episodes import Episode
-from worldsample_worldmodel.imagination import ActingPolicy
-from worldsample_worldmodel.node_config import WorldModelNodeConfig
-from worldsample_worldmodel.training import DivergedTraining, Logs
+from worldsample_worldmodel.data.episode_assembly import EpisodeAssembly, FinishedEpisode
+from worldsample_worldmodel.data.episodes import Episode
+from worldsample_worldmodel.imagination.imagination import ActingPolicy
+from worldsample_worldmodel.running.backpressure import Backpressure
+from worldsample_worldmodel.running.world_model_checkpoints import CheckpointFolder, Published
+from worldsample_worldmodel.training.adaptation import Adaptation
+from worldsample_worldmodel.training.trainer import DivergedTraining, Logs
+from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
 
 State = Literal["waiting", "adapting", "generating", "failed"]
 Pieces = Iterator[None]

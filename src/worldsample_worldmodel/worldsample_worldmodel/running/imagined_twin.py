@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsample_core.synthetic import MAX_LENGTH, SyntheticSegment
-from worldsample_worldmodel.adaptation import Adaptation
-from worldsample_worldmodel.counterfactual import counterfactual_actions
-from worldsample_worldmodel.episodes import Episode, segments
-from worldsample_worldmodel.frame_bank import own_frames
-from worldsample_worldmodel.image_quality import psnr
+from worldsample_worldmodel.data.episodes import Episode, segments
+from worldsample_worldmodel.imagination.counterfactual import counterfactual_actions
+from worldsample_worldmodel.model.frame_bank import own_frames
+from worldsample_worldmodel.training.adaptation import Adaptation
+from worldsample_worldmodel.training.image_quality import psnr
 
 
 class NothingToImagine(ValueError):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
-from worldsample_worldmodel.abduction import Evidence
+from worldsample_worldmodel.model.abduction import Evidence
 
 
 class State(NamedTuple):

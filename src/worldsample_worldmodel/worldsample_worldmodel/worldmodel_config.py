@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from worldsample_core.synthetic import MAX_LENGTH
 from worldsample_core.world_model_use import WorldModelUse
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.counterfactual import CounterfactualConfig
+from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 
 
 @dataclass(frozen=True)

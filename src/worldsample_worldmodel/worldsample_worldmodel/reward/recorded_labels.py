@@ -11,8 +11,8 @@ from worldsample_core.episodes.episode_bag import read_metadata, read_transition
 from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.episodes.label_count import LabelCount, is_kept, label_count
 from worldsample_core.settings import Settings
-from worldsample_worldmodel.node_config import RewardModelConfig
-from worldsample_worldmodel.reward_model import LabelledFrames, joined, recorded_frames
+from worldsample_worldmodel.reward.reward_model import LabelledFrames, joined, recorded_frames
+from worldsample_worldmodel.worldmodel_config import RewardModelConfig
 
 
 def count_labels(folder: Path) -> LabelCount:

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsample_core.observation import PROPRIO_DIM
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.context_encoder import CARRIED, FRAMES, ViewContext, coordinates
-from worldsample_worldmodel.warping import double, enlarge, warp
+from worldsample_worldmodel.model.context_encoder import CARRIED, FRAMES, ViewContext, coordinates
+from worldsample_worldmodel.model.warping import double, enlarge, warp
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 
 
 class Frames(NamedTuple):

@@ -14,13 +14,19 @@ from torch import Tensor, nn
 
 from worldsample_core.arm.command_law import CommandLaw
 from worldsample_core.observation import VIEWS
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.context_encoder import SUMMARY
-from worldsample_worldmodel.dynamics import Rollout
-from worldsample_worldmodel.episodes import Episode, Motions, SegmentBatch, random_motions, random_segments
-from worldsample_worldmodel.frame_bank import ALL, FrameBank, OwnFrames, own_frames
-from worldsample_worldmodel.image_quality import MOVING
-from worldsample_worldmodel.world_model import WorldModel, to_float
+from worldsample_worldmodel.data.episodes import (
+    Episode,
+    Motions,
+    SegmentBatch,
+    random_motions,
+    random_segments,
+)
+from worldsample_worldmodel.model.context_encoder import SUMMARY
+from worldsample_worldmodel.model.dynamics import Rollout
+from worldsample_worldmodel.model.frame_bank import ALL, FrameBank, OwnFrames, own_frames
+from worldsample_worldmodel.model.world_model import WorldModel, to_float
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.training.image_quality import MOVING
 
 Logs = dict[str, float]
 

@@ -14,7 +14,7 @@ from a1x_sim.cell import Cell
 from a1x_sim.operator import OperatorConfig, ScriptedOperator
 from worldsample_core.arm.command_law import CommandLaw
 from worldsample_core.observation import clean_action
-from worldsample_worldmodel.episodes import Episode
+from worldsample_worldmodel.data.episodes import Episode
 
 Behaviour = Literal["demo", "noisy expert", "biased expert", "wandering", "helped"]
 ONLINE: tuple[Behaviour, ...] = ("noisy expert", "biased expert", "wandering", "helped")

@@ -19,13 +19,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from worldsample_core.arm.command_law import Commanded, CommandLaw
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, PROPRIO_FLOOR, VIEWS
-from worldsample_worldmodel.abduction import Evidence
-from worldsample_worldmodel.config import WorldModelConfig
-from worldsample_worldmodel.context_encoder import SUMMARY, ViewContext, ViewEncoder
-from worldsample_worldmodel.dynamics import INPUTS, POSITION, Dynamics, Rollout, Step, known_inputs
-from worldsample_worldmodel.episodes import Episode
-from worldsample_worldmodel.frame_bank import FrameBank, OwnFrames
-from worldsample_worldmodel.frame_decoder import Frames, ViewDecoder
+from worldsample_worldmodel.data.episodes import Episode
+from worldsample_worldmodel.model.abduction import Evidence
+from worldsample_worldmodel.model.context_encoder import SUMMARY, ViewContext, ViewEncoder
+from worldsample_worldmodel.model.dynamics import INPUTS, POSITION, Dynamics, Rollout, Step, known_inputs
+from worldsample_worldmodel.model.frame_bank import FrameBank, OwnFrames
+from worldsample_worldmodel.model.frame_decoder import Frames, ViewDecoder
+from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -100,12 +100,12 @@ class WorldModel(nn.Module):
         self, episodes: Sequence[Episode], index: NDArray[np.int64], until: NDArray[np.int64] | int
     ) -> Evidence | None:
         """What the episodes of segments show about themselves (:mod:`abduction
-        <worldsample_worldmodel.abduction>`); None without a law.
+        <worldsample_worldmodel.model.abduction>`); None without a law.
 
         Args:
             index: ``(B,)``, of each segment's episode. until: the step before which the episode is known: the
                 segment's start where the future is predicted, :data:`ALL
-                <worldsample_worldmodel.frame_bank.ALL>` where a counterfactual is imagined.
+                <worldsample_worldmodel.model.frame_bank.ALL>` where a counterfactual is imagined.
         """
         if self.law is None:
             return None

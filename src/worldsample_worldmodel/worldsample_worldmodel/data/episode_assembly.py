@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import Transition
-from worldsample_worldmodel.episodes import Episode, episode_from_transitions
+from worldsample_worldmodel.data.episodes import Episode, episode_from_transitions
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from worldsample_core.config import TaskConfig
 from worldsample_core.imagined_policy import ImaginedPolicy
 from worldsample_core.synthetic import SyntheticSegment
-from worldsample_worldmodel.counterfactual import CounterfactualConfig, counterfactual_actions
-from worldsample_worldmodel.episodes import Episode, segments
-from worldsample_worldmodel.frame_bank import ALL, own_frames
-from worldsample_worldmodel.node_config import ImaginationConfig
-from worldsample_worldmodel.reward_model import RewardModel
-from worldsample_worldmodel.world_model import WorldModel
+from worldsample_worldmodel.data.episodes import Episode, segments
+from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig, counterfactual_actions
+from worldsample_worldmodel.model.frame_bank import ALL, own_frames
+from worldsample_worldmodel.model.world_model import WorldModel
+from worldsample_worldmodel.reward.reward_model import RewardModel
+from worldsample_worldmodel.worldmodel_config import ImaginationConfig
 
 
 @dataclass(frozen=True)
