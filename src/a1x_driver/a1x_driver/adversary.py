@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from a1x_driver.config import DriverConfig
+from a1x_driver.driver_config import DriverConfig
 from a1x_driver.rig import Rig
 from a1x_driver.standin_arm import Judgement
 from worldsample_core.config import TaskConfig

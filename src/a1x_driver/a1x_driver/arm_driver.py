@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from a1x_driver.command_gate import Command, CommandGate
-from a1x_driver.config import DriverConfig, check_task
+from a1x_driver.driver_config import DriverConfig, check_task
 from a1x_driver.feedback import Feedback
 from a1x_driver.reset_path import Leg, NoSafePath, plan_reset
 from a1x_driver.target_stream import TargetStream

@@ -29,8 +29,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 
 from a1x_driver.adversary import Verdict, attack
-from a1x_driver.config import DriverConfig
-from a1x_driver.node_process import come_first
+from a1x_driver.driver_config import DriverConfig
+from a1x_driver.node_setup import come_first
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.conversions import to_time
 from worldsample_core.messages.qos import COMMAND, STATUS

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a1x_driver.cell_facts import CameraFacts, CellFacts, Heard
-from a1x_driver.config import DriverConfig
+from a1x_driver.driver_config import DriverConfig
 from worldsample_core.arm.a1x_kinematics import ARM_JOINTS, JOINT_HIGH, JOINT_LOW, forward_kinematics
 from worldsample_core.config import TaskConfig
 from worldsample_core.observation import VIEWS

@@ -29,8 +29,8 @@ from std_srvs.srv import Trigger
 from a1x_driver import vendor_messages as vendor
 from a1x_driver.arm_driver import ArmDriver, Target
 from a1x_driver.command_gate import Command
-from a1x_driver.config import DriverConfig
-from a1x_driver.node_process import come_first, config_path, qos_of
+from a1x_driver.driver_config import DriverConfig
+from a1x_driver.node_setup import come_first, config_path, qos_of
 from a1x_driver.reset_path import NoSafePath
 from worldsample_core.arm.a1x_kinematics import (
     ARM_JOINT_NAMES,

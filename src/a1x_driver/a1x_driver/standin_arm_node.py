@@ -24,8 +24,8 @@ from std_msgs.msg import Bool, Float32
 
 from a1x_driver import vendor_messages as vendor
 from a1x_driver.arm_driver import MAX_DT
-from a1x_driver.config import DriverConfig, Topic
-from a1x_driver.node_process import come_first, config_path, qos_of
+from a1x_driver.driver_config import DriverConfig, Topic
+from a1x_driver.node_setup import come_first, config_path, qos_of
 from a1x_driver.standin_arm import REST, Rules, StandInArm
 from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES
 from worldsample_core.config import from_mapping

@@ -21,8 +21,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
-from a1x_driver.config import DriverConfig
-from a1x_driver.node_process import config_path
+from a1x_driver.driver_config import DriverConfig
+from a1x_driver.node_setup import config_path
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.messages.conversions import image_to_message, to_time
 from worldsample_core.messages.qos import SENSOR

@@ -16,7 +16,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import Joy
 
-from a1x_driver.node_process import config_path
+from a1x_driver.node_setup import config_path
 from a1x_driver.teleop_config import TeleopConfig
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.qos import SENSOR, STATUS

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from a1x_driver.braking import approach, braking_velocity
-from a1x_driver.config import Limits
+from a1x_driver.driver_config import Limits
 from worldsample_core.arm.a1x_inverse_kinematics import solve_pose
 from worldsample_core.arm.a1x_kinematics import (
     JOINT_HIGH,

@@ -21,7 +21,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Joy
 
 from a1x_driver.keyboard import Keyboard, pending_keys, raw_terminal
-from a1x_driver.node_process import config_path
+from a1x_driver.node_setup import config_path
 from a1x_driver.operator_input import OperatorInput
 from a1x_driver.teleop_config import TeleopConfig
 from worldsample_core.config import ConfigError, from_mapping

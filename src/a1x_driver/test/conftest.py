@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from a1x_driver.config import DriverConfig
+from a1x_driver.driver_config import DriverConfig
 from a1x_driver.rig import Rig
 from worldsample_core.config import TaskConfig
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from a1x_driver.config import DriverConfig, Limits, check_task
+from a1x_driver.driver_config import DriverConfig, Limits, check_task
 from a1x_driver.reset_path import NoSafePath, plan_reset
 from a1x_driver.rig import Rig
 from worldsample_core.arm.a1x_kinematics import forward_kinematics

@@ -13,7 +13,7 @@ import yaml
 
 from a1x_driver.cell_check import FAULTS, find_faults
 from a1x_driver.cell_facts import CameraFacts, CellFacts, Endpoint, Heard
-from a1x_driver.config import DriverConfig, Topic, VendorTopics
+from a1x_driver.driver_config import DriverConfig, Topic, VendorTopics
 from a1x_driver.teleop_config import TeleopConfig
 from worldsample_core.config import TaskConfig, to_mapping
 from worldsample_core.settings import CamerasConfig, RunConfig, Settings

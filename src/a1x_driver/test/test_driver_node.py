@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from a1x_driver.config import DriverConfig, ResetMotion, Watchdog
+from a1x_driver.driver_config import DriverConfig, ResetMotion, Watchdog
 from worldsample_core.config import TaskConfig, to_mapping
 from worldsample_core.settings import RunConfig, Settings
 

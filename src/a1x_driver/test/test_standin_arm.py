@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from a1x_driver.adversary import ATTACKS, attack
-from a1x_driver.config import DriverConfig
+from a1x_driver.driver_config import DriverConfig
 from a1x_driver.standin_arm import REST, Rules, StandInArm
 from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, forward_kinematics
 from worldsample_core.config import TaskConfig

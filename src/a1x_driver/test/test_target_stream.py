@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a1x_driver.config import Limits
+from a1x_driver.driver_config import Limits
 from a1x_driver.target_stream import TargetStream
 from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, forward_kinematics
 from worldsample_core.arm.rotation import rotvec_to_matrix

@@ -38,7 +38,7 @@ def check_cell(overrides: Sequence[str], runs: Path, seconds: float, remember: b
 
     from a1x_driver.cell_check import find_faults
     from a1x_driver.cell_probe import CellProbe, listen
-    from a1x_driver.config import DriverConfig
+    from a1x_driver.driver_config import DriverConfig
     from a1x_driver.teleop_config import TeleopConfig
     from worldsample_core.config import from_mapping
 

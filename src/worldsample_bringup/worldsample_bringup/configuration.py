@@ -33,7 +33,7 @@ SECTION_CLASSES = {
     "operator": ("a1x_sim.operator", "OperatorConfig"),
     "sim": ("a1x_sim.sim_config", "SimConfig"),
     "worldmodel": ("worldsample_worldmodel.worldmodel_config", "WorldModelNodeConfig"),
-    "driver": ("a1x_driver.config", "DriverConfig"),
+    "driver": ("a1x_driver.driver_config", "DriverConfig"),
     "teleop": ("a1x_driver.teleop_config", "TeleopConfig"),
 }
 """The dataclass by which a package reads its section; checked before any node starts."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from a1x_driver.config import CameraNodes, DriverConfig
+from a1x_driver.driver_config import CameraNodes, DriverConfig
 from a1x_driver.teleop_config import TeleopConfig
 from worldsample_bringup.graph import ONE_THREAD, NodeSpec
 from worldsample_core.config import ConfigError, from_mapping

@@ -8,7 +8,7 @@ import os
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from a1x_driver.config import Topic
+from a1x_driver.driver_config import Topic
 from worldsample_core.config import ConfigError
 
 
