@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-from worldsample_bringup.domain import DomainClaim, DomainTaken
+from worldsample_bringup.graph.domain import DomainClaim, DomainTaken
 
 FIRST, LAST = 10, 89
 """The domains of these tests; those of the packages' own tests lie above, a person's runs begin at 0."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from worldsample_bringup import bench_loop
-from worldsample_bringup.bench_loop import Probe, Samples, percentile, rate
-from worldsample_bringup.runner import Outcome
+from worldsample_bringup.bench import bench_loop
+from worldsample_bringup.bench.bench_loop import Probe, Samples, percentile, rate
+from worldsample_bringup.graph.runner import Outcome
 
 
 def test_rate_and_percentile() -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import worldsample_bringup.bench.worldmodel_truth
-from worldsample_bringup import bench_worldmodel, cli
-from worldsample_bringup.bench_worldmodel import Narration
-from worldsample_bringup.console import Console
+from worldsample_bringup import cli
+from worldsample_bringup.bench import bench_worldmodel
+from worldsample_bringup.bench.bench_worldmodel import Narration
+from worldsample_bringup.graph.terminal import Console
 
 FIGURES = {"psnr": 30.0, "ssim": 0.93, "horizon": 8}
 

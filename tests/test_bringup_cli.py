@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup import cli, session
-from worldsample_bringup.domain import DomainClaim
-from worldsample_bringup.graph import NodeSpec
-from worldsample_bringup.options import OPTIONS, options_of
-from worldsample_bringup.process import ProcessSpec
-from worldsample_bringup.run_folder import RunFolder
+from worldsample_bringup import cli
+from worldsample_bringup.graph.domain import DomainClaim
+from worldsample_bringup.graph.graph import NodeSpec
+from worldsample_bringup.graph.graph import run_session as session
+from worldsample_bringup.graph.node_command import ProcessSpec
+from worldsample_bringup.run.options import OPTIONS, options_of
+from worldsample_bringup.run.run_folder import RunFolder
 
 BRINGUP = Path(__file__).parent.parent / "src" / "worldsample_bringup"
 COMMANDS = ("train", "eval", "demos", "label", "bench", "export", "report", "test", "check")

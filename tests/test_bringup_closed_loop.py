@@ -15,8 +15,8 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from tests.ros_domain import own_domain
-from worldsample_bringup.history import read_history
-from worldsample_bringup.run_folder import RunFolder
+from worldsample_bringup.run.history import read_history
+from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
 

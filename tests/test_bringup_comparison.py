@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from worldsample_bringup import bench_method, variants
-from worldsample_bringup.bench_command import BENCHES
-from worldsample_bringup.bench_method import Comparison, compare
-from worldsample_bringup.comparison import (
+from worldsample_bringup.bench import bench_method
+from worldsample_bringup.bench import method_variants as variants
+from worldsample_bringup.bench.bench_command import BENCHES
+from worldsample_bringup.bench.bench_method import Comparison, compare
+from worldsample_bringup.bench.comparison import (
     Steps,
     figures,
     median_steps,
@@ -25,10 +26,10 @@ from worldsample_bringup.comparison import (
     steps_to_success,
     table,
 )
-from worldsample_bringup.configuration import read_overrides, write_config
-from worldsample_bringup.console import Console
-from worldsample_bringup.grid import Cell
-from worldsample_bringup.variants import ABLATION, BASELINE, Variant
+from worldsample_bringup.bench.grid import Cell
+from worldsample_bringup.bench.method_variants import ABLATION, BASELINE, Variant
+from worldsample_bringup.graph.terminal import Console
+from worldsample_bringup.run.configuration import read_overrides, write_config
 from worldsample_core.config import ConfigError
 
 TRAIN = Path(__file__).with_name("fake_train.py")

@@ -21,13 +21,13 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from worldsample_bringup import prepare
-from worldsample_bringup.console import LIVE_MARK
-from worldsample_bringup.graph import dashboard
-from worldsample_bringup.history import read_history
-from worldsample_bringup.imagined import pictures
-from worldsample_bringup.options import Request
-from worldsample_bringup.process import process_for
+from worldsample_bringup.dashboard.imagined import pictures
+from worldsample_bringup.graph.graph import dashboard
+from worldsample_bringup.graph.node_command import process_for
+from worldsample_bringup.graph.terminal import LIVE_MARK
+from worldsample_bringup.run import prepare
+from worldsample_bringup.run.history import read_history
+from worldsample_bringup.run.options import Request
 from worldsample_core.messages.conversions import summary_to_message, synthetic_to_message
 from worldsample_core.messages.qos import EPISODES, STATUS
 from worldsample_core.synthetic import SyntheticSegment

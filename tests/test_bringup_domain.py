@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from worldsample_bringup.domain import DomainClaim, DomainTaken, claim_domain
+from worldsample_bringup.graph.domain import DomainClaim, DomainTaken, claim_domain
 
 pytestmark = pytest.mark.alone  # real processes, in real time
 
@@ -25,7 +25,7 @@ def test_a_second_run_on_a_domain_is_refused_with_the_first_ones_name() -> None:
 def test_a_domain_is_free_again_when_its_holder_was_killed() -> None:
     code = f"""
 import time
-from worldsample_bringup.domain import DomainClaim
+from worldsample_bringup.graph.domain import DomainClaim
 claim = DomainClaim({DOMAIN}, "other")
 print("held", flush=True)
 time.sleep(60)

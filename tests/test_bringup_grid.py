@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup.console import Console
-from worldsample_bringup.grid import Cell, Grid, progress_of
-from worldsample_bringup.run_folder import RunFolder
+from worldsample_bringup.bench.grid import Cell, Grid, progress_of
+from worldsample_bringup.graph.terminal import Console
+from worldsample_bringup.run.run_folder import RunFolder
 
 pytestmark = pytest.mark.alone  # real processes, in real time
 
@@ -95,8 +95,8 @@ GRID = """
 import sys
 from pathlib import Path
 from tests.test_bringup_grid import cell
-from worldsample_bringup.console import Console
-from worldsample_bringup.grid import Grid
+from worldsample_bringup.graph.terminal import Console
+from worldsample_bringup.bench.grid import Grid
 cells = [cell(Path(sys.argv[1]), name, "--seconds=30") for name in ("a", "b", "c")]
 outcome = Grid(cells, 2, Console(sys.stderr)).run()
 print(outcome.stopped, outcome.failed)

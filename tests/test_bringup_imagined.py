@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldsample_bringup import imagination_watch
-from worldsample_bringup.history import History
-from worldsample_bringup.imagination_watch import INTERVAL, PATIENCE, RETRY, ImaginationWatch, worth_imagining
-from worldsample_bringup.imagined import KEPT, Figures, Quality, compare, picture, pictures, store
-from worldsample_bringup.metrics import MetricsLog
-from worldsample_bringup.run_folder import RunFolder
+from worldsample_bringup.dashboard import imagination_watch
+from worldsample_bringup.dashboard.imagination_watch import (
+    INTERVAL,
+    PATIENCE,
+    RETRY,
+    ImaginationWatch,
+    worth_imagining,
+)
+from worldsample_bringup.dashboard.imagined import KEPT, Figures, Quality, compare, picture, pictures, store
+from worldsample_bringup.dashboard.metrics import MetricsLog
+from worldsample_bringup.run.history import History
+from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.messages.conversions import synthetic_to_message, to_time
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_msgs.srv import Imagine

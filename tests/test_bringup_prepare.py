@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from a1x_sim.tasks import TASKS
-from worldsample_bringup import configuration, prepare, run_folder
-from worldsample_bringup.announcement import closing, opening
-from worldsample_bringup.graph import build_graph
-from worldsample_bringup.options import NEWEST, Mode, Request
-from worldsample_bringup.runner import Outcome
+from worldsample_bringup.graph.announcement import closing, opening
+from worldsample_bringup.graph.graph import build_graph
+from worldsample_bringup.graph.runner import Outcome
+from worldsample_bringup.run import configuration, prepare, run_folder
+from worldsample_bringup.run.options import NEWEST, Mode, Request
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.episodes.episode_bag import encode_transition
 from worldsample_core.episodes.episode_store import EpisodeStore

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worldsample_bringup import prepare
-from worldsample_bringup.curves import Series, chart, ticks
-from worldsample_bringup.filmstrip import filmstrip, png
-from worldsample_bringup.history import History, read_history
-from worldsample_bringup.imagined import Figures, Quality, store
-from worldsample_bringup.metrics import MetricsLog
-from worldsample_bringup.options import Request
-from worldsample_bringup.progress import Pace, duration, live_line
-from worldsample_bringup.report import write_report
-from worldsample_bringup.run_folder import RunFolder
+from worldsample_bringup.dashboard.imagined import Figures, Quality, store
+from worldsample_bringup.dashboard.metrics import MetricsLog
+from worldsample_bringup.dashboard.progress import Pace, duration, live_line
+from worldsample_bringup.report.curves import Series, chart, ticks
+from worldsample_bringup.report.filmstrip import filmstrip, png
+from worldsample_bringup.report.report import write_report
+from worldsample_bringup.run import prepare
+from worldsample_bringup.run.history import History, read_history
+from worldsample_bringup.run.options import Request
+from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import encode_transition, write_bag
 from worldsample_core.observation import Observation
 from worldsample_core.transition import EpisodeSummary, Transition

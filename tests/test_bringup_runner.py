@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup.console import LIVE_MARK, Console
-from worldsample_bringup.graph import OnExit
-from worldsample_bringup.process import ProcessSpec
-from worldsample_bringup.runner import Outcome, RestartPolicy, Runner
+from worldsample_bringup.graph.graph import OnExit
+from worldsample_bringup.graph.node_command import ProcessSpec
+from worldsample_bringup.graph.runner import Outcome, RestartPolicy, Runner
+from worldsample_bringup.graph.terminal import LIVE_MARK, Console
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 
 pytestmark = pytest.mark.alone  # real processes, in real time
@@ -217,9 +217,9 @@ def test_watch_can_reach_a_node_and_end_the_run() -> None:
 
 RUNNER = """
 import sys
-from worldsample_bringup.console import Console
-from worldsample_bringup.process import ProcessSpec
-from worldsample_bringup.runner import Runner
+from worldsample_bringup.graph.terminal import Console
+from worldsample_bringup.graph.node_command import ProcessSpec
+from worldsample_bringup.graph.runner import Runner
 specs = [ProcessSpec(name, [sys.executable, "-S", "-E", "-c", code], grace=0.3)
          for name, code in (("a", sys.argv[1]), ("b", sys.argv[2]))]
 outcome = Runner(specs, Console(names=("a", "b"))).run()

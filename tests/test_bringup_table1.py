@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worldsample_bringup import bench_table1, configuration, prepare
-from worldsample_bringup.bench_table1 import Table, cells_of, figures, measure, ratios, wilson
-from worldsample_bringup.configuration import layers, make_settings
-from worldsample_bringup.console import Console
-from worldsample_bringup.grid import Cell, Grid, Outcome
-from worldsample_bringup.options import Request
-from worldsample_bringup.run_folder import RunFolder
-from worldsample_bringup.table1_text import PAPER
-from worldsample_bringup.variants import METHODS, TASKS
+from worldsample_bringup.bench import bench_table1
+from worldsample_bringup.bench.bench_table1 import Table, cells_of, figures, measure, ratios, wilson
+from worldsample_bringup.bench.grid import Cell, Grid, Outcome
+from worldsample_bringup.bench.method_variants import METHODS, TASKS
+from worldsample_bringup.bench.table1_text import PAPER
+from worldsample_bringup.graph.terminal import Console
+from worldsample_bringup.run import configuration, prepare
+from worldsample_bringup.run.configuration import layers, make_settings
+from worldsample_bringup.run.options import Request
+from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.observation import Observation
 from worldsample_policy.acting.acting_weights import ActingWeights

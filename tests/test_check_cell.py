@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldsample_bringup import check_cell, cli
+from worldsample_bringup import cli
+from worldsample_bringup.run import check_cell
 
 pytestmark = pytest.mark.alone  # real processes, in real time
 

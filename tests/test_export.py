@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup import cli, prepare
-from worldsample_bringup.export import export_run
-from worldsample_bringup.options import NEWEST, Request
-from worldsample_bringup.run_folder import RunFolder
+from worldsample_bringup import cli
+from worldsample_bringup.run import prepare
+from worldsample_bringup.run.export import export_run
+from worldsample_bringup.run.options import NEWEST, Request
+from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner

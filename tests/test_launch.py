@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from worldsample_bringup.graph import NodeSpec, build_graph
-from worldsample_bringup.options import Mode, options_of
+from worldsample_bringup.graph.graph import NodeSpec, build_graph
+from worldsample_bringup.run.options import Mode, options_of
 from worldsample_core.settings import load_settings
 
 pytestmark = pytest.mark.alone  # real processes, in real time
@@ -67,14 +67,14 @@ def stand_ins() -> dict[str, ModuleType]:
 
 @pytest.fixture
 def launching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ros_domain: int) -> Iterator[Any]:
-    """``worldsample_bringup.launching`` on stand-ins, in an empty folder."""
+    """``worldsample_bringup.graph.launching`` on stand-ins, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))
     for name, module in stand_ins().items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.delitem(sys.modules, "worldsample_bringup.launching", raising=False)
-    yield importlib.import_module("worldsample_bringup.launching")
-    release(sys.modules.pop("worldsample_bringup.launching"))
+    monkeypatch.delitem(sys.modules, "worldsample_bringup.graph.launching", raising=False)
+    yield importlib.import_module("worldsample_bringup.graph.launching")
+    release(sys.modules.pop("worldsample_bringup.graph.launching"))
 
 
 def release(module: Any) -> None:
@@ -227,8 +227,8 @@ def launch_for_real(prefix: Path, **scripts: str) -> int:
     from launch.actions import IncludeLaunchDescription
     from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-    from worldsample_bringup import prepare
-    from worldsample_bringup.options import Request
+    from worldsample_bringup.run import prepare
+    from worldsample_bringup.run.options import Request
 
     plan = prepare.plan(Request("train", method="hil_serl", machine="cpu"), Path("nowhere"))
     install(prefix, build_graph(plan.settings, plan.folder.config), **scripts)
@@ -243,7 +243,7 @@ def launch_for_real(prefix: Path, **scripts: str) -> int:
         return int(service.run(shutdown_when_idle=True))
     finally:
         signal.signal(signal.SIGINT, before)
-        release(sys.modules["worldsample_bringup.launching"])
+        release(sys.modules["worldsample_bringup.graph.launching"])
 
 
 @needs_launch

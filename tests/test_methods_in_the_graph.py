@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.ros_domain import own_domain
-from worldsample_bringup.history import read_history
-from worldsample_bringup.run_folder import RunFolder
+from worldsample_bringup.run.history import read_history
+from worldsample_bringup.run.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ import pytest
 
 from a1x_sim.cell import Cell
 from a1x_sim.tasks import make_task
-from worldsample_bringup import configuration, prepare
-from worldsample_bringup.options import Request
+from worldsample_bringup.run import configuration, prepare
+from worldsample_bringup.run.options import Request
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.settings import load_settings
 from worldsample_core.task_path import VARIABLE

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup import prepare, real_cell
-from worldsample_bringup.graph import NodeSpec, build_graph
-from worldsample_bringup.options import Request
-from worldsample_bringup.process import process_for
+from worldsample_bringup.graph.graph import NodeSpec, build_graph, real_cell
+from worldsample_bringup.graph.node_command import process_for
+from worldsample_bringup.run import prepare
+from worldsample_bringup.run.options import Request
 from worldsample_core.config import ConfigError
 
 pytestmark = pytest.mark.alone  # real processes, in real time

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup.run_folder import RunFolder
+from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
 

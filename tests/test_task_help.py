@@ -10,7 +10,7 @@ import pytest
 from a1x_sim.cell import Cell
 from a1x_sim.operator import OperatorConfig, ScriptedOperator
 from a1x_sim.tasks import TASKS
-from worldsample_bringup.configuration import read_layer
+from worldsample_bringup.run.configuration import read_layer
 from worldsample_core.config import from_mapping
 
 Policy = Callable[[np.random.Generator], np.ndarray]

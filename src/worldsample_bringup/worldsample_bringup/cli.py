@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from worldsample_bringup.bench_command import add_benches
-from worldsample_bringup.options import NEWEST, Mode, options_of, refuse_unknown
+from worldsample_bringup.bench.bench_command import add_benches
+from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_unknown
 
 EXIT_USAGE = 2
 MODES: tuple[Mode, ...] = ("train", "eval", "demos", "label")
@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _is_for_people(error: Exception) -> bool:
     """Whether the message says what is wrong and what to do, so that a traceback would only hide it."""
-    from worldsample_bringup.domain import DomainTaken
+    from worldsample_bringup.graph.domain import DomainTaken
     from worldsample_core.config import ConfigError
     from worldsample_core.episodes.journal import StorageError
 
@@ -156,9 +156,9 @@ def _is_for_people(error: Exception) -> bool:
 
 def _run(options: argparse.Namespace) -> int:
     """train, eval, demos and label."""
-    from worldsample_bringup.options import request_from
-    from worldsample_bringup.prepare import plan
-    from worldsample_bringup.session import run_session
+    from worldsample_bringup.graph.run_session import run_session
+    from worldsample_bringup.run.options import request_from
+    from worldsample_bringup.run.prepare import plan
 
     settings = list(options.rest)
     values = vars(options)
@@ -169,7 +169,7 @@ def _run(options: argparse.Namespace) -> int:
     prepared = plan(request_from(options.command, values, tuple(settings)), Path("runs"))
     outcome = run_session(prepared)
     if options.command == "label" and outcome.code == 0:
-        from worldsample_bringup.labels import fit_classifier
+        from worldsample_bringup.run.labels import fit_classifier
 
         print("Fitting the reward classifier ...", flush=True)
         print(fit_classifier(prepared.folder, prepared.settings))
@@ -181,8 +181,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
-    from worldsample_bringup.export import export_run
-    from worldsample_bringup.prepare import trained_run
+    from worldsample_bringup.run.export import export_run
+    from worldsample_bringup.run.prepare import trained_run
 
     exported = export_run(trained_run(options.run_dir, Path("runs")), options.out, options.checkpoint)
     print(f"{exported.path}\nevaluate it: ./worldsample eval --run-dir {exported.path}")
@@ -193,8 +193,8 @@ def _export(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
-    from worldsample_bringup.prepare import existing_run
-    from worldsample_bringup.report import write_report
+    from worldsample_bringup.report.report import write_report
+    from worldsample_bringup.run.prepare import existing_run
 
     folder = existing_run(options.folder, Path("runs"))
     summary = write_report(folder)
@@ -214,7 +214,7 @@ def _check(options: argparse.Namespace) -> int:
     if options.cell:
         return _check_cell(options)
     refuse_unknown(options.rest)
-    from worldsample_bringup.machine import describe
+    from worldsample_bringup.run.machine import describe
 
     facts = describe()
     for name, value in facts.items():
@@ -226,7 +226,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _check_cell(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
-    from worldsample_bringup.check_cell import check_cell
+    from worldsample_bringup.run.check_cell import check_cell
 
     result = check_cell(options.rest, Path("runs"), options.seconds, options.remember)
     if options.json:

@@ -15,15 +15,15 @@ import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from worldsample_bringup.announcement import closing
-from worldsample_bringup.console import LIVE_INTERVAL, LIVE_MARK
-from worldsample_bringup.history import Record
-from worldsample_bringup.imagination_watch import PUBLISHER, ImaginationWatch
-from worldsample_bringup.metrics import MetricsLog, event_writer
-from worldsample_bringup.progress import Pace, live_line
-from worldsample_bringup.report import write_report
-from worldsample_bringup.run_folder import RunFolder
-from worldsample_bringup.runner import Outcome
+from worldsample_bringup.dashboard.imagination_watch import PUBLISHER, ImaginationWatch
+from worldsample_bringup.dashboard.metrics import MetricsLog, event_writer
+from worldsample_bringup.dashboard.progress import Pace, live_line
+from worldsample_bringup.graph.announcement import closing
+from worldsample_bringup.graph.runner import Outcome
+from worldsample_bringup.graph.terminal import LIVE_INTERVAL, LIVE_MARK
+from worldsample_bringup.report.report import write_report
+from worldsample_bringup.run.history import Record
+from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import DamagedBag, read_metadata
 from worldsample_core.episodes.episode_store import find_bags

@@ -1,0 +1,231 @@
+"""``worldsample bench WHAT``: the options of every measurement, and what runs it.
+
+Only the standard library is imported before a measurement is known, so that help needs no set-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from worldsample_bringup.run.options import DEFAULT_TASK, refuse_unknown
+
+BENCHES = {
+    "loop": "Does acting wait? A real-time run is measured while its learner trains, and is stopped.",
+    "learner": "Updates of the learner per second, and what each part of one costs.",
+    "safety": "The real arm's driver against a stand-in: adversarial commands, stop times, added latency.",
+    "worldmodel": "The world model on held-out episodes of a simulated online run: image quality beside\n"
+    "copy-last-frame, imagined against true counterfactual futures, speed.",
+    "method": "Real steps until two evaluations in a row reach 90 %, per method and seed.\n"
+    "Every run is kept: Ctrl-C loses nothing, and the same command goes on where it was.",
+    "ablation": "The same of WorldSample whole, without its schedule, without its selection, without both,\n"
+    "and of HiL-SERL.",
+    "table1": "The paper's table: five tasks, four methods, each a real training run on the same budget.\n"
+    "Finished cells are kept, cells that were not run stay empty.",
+}
+SETTINGS_HELP = """\
+settings:
+  section.key=value    goes to every run, e.g. run.demos=10; as in worldsample train
+"""
+
+
+def add_benches(parser: argparse.ArgumentParser) -> None:
+    """Add a subcommand for every measurement."""
+    benches = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    loop = _add(benches, "loop", _loop)
+    loop.add_argument("--seconds", type=int, default=60, metavar="S", help="train so long (default: 60)")
+    _add(benches, "learner", _learner)
+    safety = _add(benches, "safety", _safety)
+    safety.add_argument(
+        "--sequences", type=int, default=10_000, metavar="N", help="of commands (default: %(default)s)"
+    )
+    worldmodel = _add(benches, "worldmodel", _worldmodel)
+    worldmodel.add_argument("--task", default=DEFAULT_TASK, metavar="NAME", help="default: %(default)s")
+    worldmodel.add_argument(
+        "--updates", type=int, default=4000, metavar="N", help="of training in total (default: %(default)s)"
+    )
+    worldmodel.add_argument(
+        "--minutes",
+        type=float,
+        default=20.0,
+        metavar="M",
+        help="training stops then in any case (default: %(default)g)",
+    )
+    worldmodel.add_argument("--save", metavar="DIR", help="write the checkpoint there")
+    _add_quick(worldmodel)
+    method = _add(benches, "method", _method, SETTINGS_HELP)
+    method.add_argument(
+        "--methods",
+        default="hil_serl,worldsample",
+        metavar="A,B",
+        help="files of config/methods (default: %(default)s); hil_serl+learner.utd=4: with another setting",
+    )
+    _add_grid_options(method)
+    _add_grid_options(_add(benches, "ablation", _ablation, SETTINGS_HELP))
+    table1 = _add(benches, "table1", _table1, SETTINGS_HELP)
+    table1.add_argument("--tasks", default="", metavar="A,B", help="run these only (default: all five)")
+    table1.add_argument("--methods", default="", metavar="A,B", help="run these only (default: all four)")
+    table1.add_argument(
+        "--budget",
+        default="",
+        metavar="N",
+        help="real steps of each run, or task=N,task=N (default: the tasks')",
+    )
+    table1.add_argument("--show", action="store_true", help="run nothing: the table of what is there")
+    _add_run_options(table1, "500", "runs/bench/table1", "benchmarks/results/table1.json, .md and .png")
+
+
+def _add(benches: Any, name: str, run: Callable[..., int], epilog: str = "") -> argparse.ArgumentParser:
+    text = BENCHES[name]
+    parser: argparse.ArgumentParser = benches.add_parser(
+        name,
+        help=text.partition(".")[0].replace("\n", " ").replace("%", "%%"),
+        description=text,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, as the last line")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_quick(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="everything tiny: shows that it works, no more")
+
+
+def _add_grid_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", default=DEFAULT_TASK, metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="budget of real steps of each run (default: the task's)"
+    )
+    _add_run_options(parser, "250", "runs/bench/method", "benchmarks/results/<what>-<task>.json")
+
+
+def _add_run_options(parser: argparse.ArgumentParser, every: str, out: str, results: str) -> None:
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--eval-every",
+        type=int,
+        metavar="N",
+        help=f"real steps between evaluations (default: {every}; quick: 60)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="runs side by side (default: %(default)s)"
+    )
+    _add_quick(parser)
+    parser.add_argument("--out", metavar="DIR", help=f"where the run folders go (default: {out})")
+    parser.add_argument(
+        "--results",
+        metavar="FILE",
+        help=f"where the result goes (default: {results}; with --quick or settings in --out)",
+    )
+
+
+def _loop(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    return _show(options, import_module("worldsample_bringup.bench.bench_loop").measure(options.seconds))
+
+
+def _learner(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    return _show(options, import_module("worldsample_policy.learner_speed").measure())
+
+
+def _safety(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    result = import_module("worldsample_bringup.bench.bench_safety").measure(options.sequences)
+    _show(options, result)
+    return int(bool(result["limit_violations"] or result["jumps"]))
+
+
+def _worldmodel(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_worldmodel import measure
+
+    save = Path(options.save) if options.save else None
+    result = measure(options.task, options.updates, options.minutes, save, options.quick)
+    return _show(options, {**result, "command": this_command()})
+
+
+def _method(options: argparse.Namespace) -> int:
+    from worldsample_bringup.bench.method_variants import method_variants
+
+    return _compare(options, method_variants(options.methods))
+
+
+def _ablation(options: argparse.Namespace) -> int:
+    from worldsample_bringup.bench.method_variants import ABLATION
+
+    return _compare(options, ABLATION)
+
+
+def _compare(options: argparse.Namespace, variants: Any) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_method import Comparison, compare
+
+    comparison = Comparison(
+        what=options.what,
+        task=options.task,
+        variants=tuple(variants),
+        seeds=options.seeds,
+        steps=options.steps,
+        eval_every=options.eval_every,
+        jobs=options.jobs,
+        quick=options.quick,
+        settings=tuple(options.rest),
+        out=options.out or "",
+        results=options.results or "",
+        command=this_command(),
+    )
+    return _show_table(options, *compare(comparison))
+
+
+def _table1(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_table1 import Table, measure
+
+    asked = Table(
+        tasks=options.tasks,
+        methods=options.methods,
+        seeds=options.seeds,
+        budget=options.budget,
+        eval_every=options.eval_every,
+        jobs=options.jobs,
+        quick=options.quick,
+        settings=tuple(options.rest),
+        out=options.out or "",
+        results=options.results or "",
+        command=this_command(),
+        show=options.show,
+    )
+    return _show_table(options, *measure(asked))
+
+
+def _show_table(options: argparse.Namespace, result: Mapping[str, Any], table: str, code: int) -> int:
+    """For people, and as JSON where it is asked for; the exit code again."""
+    print(table)
+    if options.json:
+        print(json.dumps(result))
+    return code
+
+
+def _show(options: argparse.Namespace, result: Mapping[str, Any]) -> int:
+    if options.json:
+        print(json.dumps(result))
+    else:
+        for name, value in result.items():
+            print(f"{name:<36} {value}")
+    return 0
+
+
+def this_command() -> str:
+    """The command as a person would type it again."""
+    return shlex.join(["./worldsample", *sys.argv[1:]])

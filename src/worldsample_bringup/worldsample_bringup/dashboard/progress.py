@@ -1,0 +1,133 @@
+"""The live line: how far a run is, how well it does, and when it will end."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from worldsample_bringup.run.history import WINDOW, History, Record, intervention_rate, success_rate
+from worldsample_core.settings import Settings
+
+
+@dataclass
+class Pace:
+    """Real steps per second over the last minute or so, for the estimate of the time left."""
+
+    window: float = 60.0
+    points: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def add(self, seconds: float, steps: int) -> None:
+        """``steps`` had been done at ``seconds``."""
+        self.points.append((seconds, steps))
+        while len(self.points) > 2 and seconds - self.points[0][0] > self.window:
+            self.points.popleft()
+
+    @property
+    def rate(self) -> float:
+        """Steps per second; 0 while it is unknown."""
+        if len(self.points) < 2:
+            return 0.0
+        (first, before), (last, after) = self.points[0], self.points[-1]
+        return (after - before) / (last - first) if last > first else 0.0
+
+
+def seconds_left(settings: Settings, history: History, pace: Pace) -> float | None:
+    """Until the run is done: the training steps that are left, and the evaluations between and after them."""
+    if pace.rate <= 0.0:
+        return None
+    run, budget = settings.run, settings.task.max_real_steps
+    left = max(0, budget - history.real_steps)
+    done = {evaluation.real_steps for evaluation in history.evaluations(0)}
+    due = (
+        [
+            step
+            for step in range(run.eval_every, budget, run.eval_every)
+            if step not in done and step > history.real_steps
+        ]
+        if run.eval_every
+        else []
+    )
+    episodes = len(due) * run.eval_episodes + run.final_eval_episodes
+    typical = (
+        sum(int(r["steps"]) for r in history.evals) / len(history.evals)
+        if history.evals
+        else settings.task.horizon
+    )
+    return (left + episodes * typical) / pace.rate
+
+
+def live_line(settings: Settings, history: History, policy: Record, learner: Record, pace: Pace) -> str:
+    """One line for people.
+
+    Args:
+        policy, learner: their newest statuses, {} before the first.
+    """
+    phase = policy.get("phase", "starting")
+    parts: list[str] = []
+    count, of = int(policy.get("episode", 0)), int(policy.get("episodes_in_phase", 0))
+    if phase == "starting":
+        parts.append(str(policy.get("detail") or "starting"))
+    elif phase == "demo":
+        parts.append(f"demonstrations {len(history.demos)}/{of or settings.run.demos}")
+    elif phase == "label":
+        parts.append(f"labels: {policy.get('detail') or 'the cell is being reset'}")
+    elif phase == "eval":
+        recent = history.evals[-count:] if count else []
+        rate = success_rate(recent)
+        parts.append(f"evaluation {count}/{of}" + (f", success {rate:.2f}" if rate is not None else ""))
+    elif phase in ("done", "failed"):
+        parts.append(phase)
+    if settings.run.mode == "train":
+        parts.append(f"{history.real_steps:,}/{settings.task.max_real_steps:,} real steps")
+        parts += _training(history, learner)
+        parts += _imagining(history)
+        if learner.get("state") in ("adapting", "waiting", "failed") and phase != "demo":
+            parts.append(f"learner {learner['state']} {learner.get('detail') or ''}".rstrip())
+        left = seconds_left(settings, history, pace) if phase == "train" else None
+        if left is not None:
+            parts.append(f"ETA {duration(left)}")
+    return " · ".join(parts)
+
+
+def _training(history: History, learner: Record) -> list[str]:
+    parts = []
+    recent = history.train[-WINDOW:]
+    success, helped = success_rate(recent), intervention_rate(recent)
+    if success is not None and helped is not None:
+        parts += [f"success {success:.2f} (last {len(recent)})", f"interventions {100 * helped:.0f} %"]
+    if learner.get("state") == "training":
+        rate = float(learner.get("updates_per_second") or 0.0)
+        parts += [f"{rate:.1f} updates/s"] if rate else []
+    evaluations = history.evaluations(0)
+    if evaluations:
+        parts.append(f"eval {evaluations[-1].success_rate:.2f}")
+    return parts
+
+
+SILENT = 20.0
+"""Seconds without a word after which a world model counts as silent."""
+
+
+def _imagining(history: History) -> list[str]:
+    """What the world model does; nothing where there is none."""
+    world = history.latest("worldmodel")
+    if not world:
+        return []
+    if history.wall_seconds - float(world["t"]) > SILENT:
+        return ["world model silent"]
+    if world.get("state") == "failed":
+        return [f"world model failed {world.get('detail') or ''}".rstrip()]
+    parts = [f"{history.total('worldmodel', 'transitions') or 0:,} imagined"]
+    psnr = history.latest_measured("worldmodel", "psnr")
+    parts += [] if psnr is None else [f"PSNR {psnr:.1f} dB"]
+    pacing = history.latest("pacing")
+    parts += [f"rho {float(pacing['rho']):.2f}"] if pacing.get("rho") is not None else []
+    return parts
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``7 min``, ``1 h 05 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,144 @@
+"""The graph as ``launch_ros`` actions: all that the launch files contain."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity  # type: ignore[attr-defined]
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    TimerAction,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.events.process import ProcessExited
+from launch_ros.actions import Node
+
+from worldsample_bringup.graph.announcement import opening
+from worldsample_bringup.graph.domain import claim_domain
+from worldsample_bringup.graph.graph import NodeSpec, OnExit, build_graph
+from worldsample_bringup.run.options import Mode, Option, options_of, request_from
+from worldsample_bringup.run.prepare import plan
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION
+
+Entities = list[LaunchDescriptionEntity]
+
+RESTARTS = 5
+"""How often a crashed node is started again, a second later each time twice as late."""
+
+_held: list[object] = []  # the ROS domain and the run folder, until the launch process ends
+
+
+def describe(mode: Mode) -> LaunchDescription:
+    """The launch description of one mode: its documented arguments, then the graph."""
+    arguments = [
+        DeclareLaunchArgument(option.name, default_value="", description=option.described)
+        for option in options_of(mode)
+    ]
+    overrides = DeclareLaunchArgument(
+        "overrides", default_value="", description="settings as section.key=value, separated by spaces"
+    )
+    return LaunchDescription([*arguments, overrides, OpaqueFunction(function=partial(_start, mode))])
+
+
+def _start(mode: Mode, context: LaunchContext) -> Entities:
+    """Prepare the run folder and return the nodes. An error here ends ``ros2 launch`` with its message."""
+    said = context.launch_configurations
+    values = {option.name: _value(option, said.get(option.name, "")) for option in options_of(mode)}
+    request = request_from(mode, values, tuple(shlex.split(said.get("overrides", ""))))
+    prepared = plan(request, Path("runs"))
+    nodes = build_graph(prepared.settings, prepared.folder.config)
+    claim = claim_domain(
+        f"{mode} in {prepared.folder.path}", {"ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID") or "0"}
+    )
+    _held.extend([claim, prepared.begin()])
+    lines = [LogInfo(msg=line) for line in opening(prepared, claim.domain) if line]
+    return [*lines, SetEnvironmentVariable("PYTHONUNBUFFERED", "1"), *actions(nodes)]
+
+
+def _value(option: Option, text: str) -> Any:
+    """The value of a launch argument; None where it was left empty."""
+    text = text.strip()
+    if not text:
+        return None
+    if option.kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{option.name}:={text}: expected true or false")
+        return text.lower() == "true"
+    if option.kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ValueError(f"{option.name}:={text}: expected a whole number") from None
+    return text
+
+
+def actions(nodes: tuple[NodeSpec, ...]) -> Entities:
+    """Each node with a handler of its exit, in the order of starting."""
+    result: Entities = []
+    for node in nodes:
+        result += _supervised(_Supervised(node))
+    return result
+
+
+@dataclass
+class _Supervised:
+    """A node and how often it has crashed."""
+
+    node: NodeSpec
+    crashes: int = field(default=0)
+
+
+def _supervised(supervised: _Supervised) -> Entities:
+    action = to_action(supervised.node)
+    handler: Callable[[ProcessExited, LaunchContext], Entities | None] = partial(_after_exit, supervised)
+    return [RegisterEventHandler(OnProcessExit(target_action=action, on_exit=handler)), action]
+
+
+def to_action(node: NodeSpec) -> Node:
+    """The ``launch_ros`` action of a node."""
+    return Node(
+        package=node.package,
+        executable=node.executable,
+        name=node.name,
+        parameters=[dict(node.parameters)],
+        remappings=list(node.remappings),
+        additional_env=dict(node.environment),
+        prefix=f"nice -n {node.nice}" if node.nice else None,
+        output="screen",
+        sigterm_timeout=str(node.grace),
+        sigkill_timeout=str(node.grace),
+    )
+
+
+def _after_exit(supervised: _Supervised, event: ProcessExited, context: LaunchContext) -> Entities | None:
+    """What ``OnExit`` says. A failure is raised: ``ros2 launch`` then ends with exit code 1."""
+    node, code = supervised.node, event.returncode
+    if context.is_shutdown:
+        return None
+    if code == 0 and node.on_exit is OnExit.COMPLETES_RUN:
+        return [EmitEvent(event=Shutdown(reason="the run is complete"))]
+    again = (OnExit.RESPAWN, OnExit.CAN_BE_SPARED)
+    if code == 0 and node.on_exit in (OnExit.MAY_FINISH, *again):
+        return None
+    if node.on_exit in again and code != BAD_CONFIGURATION and supervised.crashes < RESTARTS:
+        supervised.crashes += 1
+        delay = 2.0 ** (supervised.crashes - 1)
+        said = f"{node.name} ended with exit code {code}; it starts again in {delay:g} s"
+        return [LogInfo(msg=said), TimerAction(period=delay, actions=_supervised(supervised))]
+    if node.on_exit is OnExit.CAN_BE_SPARED and code != BAD_CONFIGURATION:
+        return [LogInfo(msg=f"{node.name} ended with exit code {code} again; the run goes on without it")]
+    raise RuntimeError(
+        f"{node.name} failed with exit code {code}" if code else f"{node.name} ended too early"
+    )

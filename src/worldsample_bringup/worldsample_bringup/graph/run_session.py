@@ -1,0 +1,44 @@
+"""One session of a run under the embedded runner: domain, graph, and what the person is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from worldsample_bringup.graph.announcement import closing, opening
+from worldsample_bringup.graph.domain import claim_domain
+from worldsample_bringup.graph.graph import build_graph
+from worldsample_bringup.graph.node_command import process_for
+from worldsample_bringup.graph.runner import Outcome, Runner
+from worldsample_bringup.graph.terminal import Console
+from worldsample_bringup.report.report import write_report
+from worldsample_bringup.run.prepare import Plan
+
+
+def run_session(plan: Plan, watch: Callable[[Runner], None] | None = None) -> Outcome:
+    """Run a plan to its end. Leaves a summary and a report in its folder, however it ends.
+
+    Raises:
+        ConfigError: the folder cannot be used.
+        DomainTaken: another run is on the ROS domain.
+    """
+    claim = claim_domain(f"{plan.settings.run.mode} in {plan.folder.path}")
+    os.environ["ROS_DOMAIN_ID"] = str(claim.domain)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    try:
+        nodes = build_graph(plan.settings, plan.folder.config)
+        specs = [process_for(node) for node in nodes]
+        with plan.begin():
+            console = Console(names=tuple(spec.name for spec in specs))
+            for line in opening(plan, claim.domain):
+                console.say(line)
+            began = plan.folder.summary.stat().st_mtime if plan.folder.summary.exists() else 0.0
+            outcome = Runner(specs, console, plan.folder.logs, watch=watch).run()
+            console.close_live()
+            if not plan.folder.summary.exists() or plan.folder.summary.stat().st_mtime <= began:
+                write_report(plan.folder)  # the dashboard was not able to
+            for line in closing(plan.folder, plan.settings, outcome):
+                console.say(line)
+            return outcome
+    finally:
+        claim.release()

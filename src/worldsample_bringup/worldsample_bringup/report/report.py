@@ -1,0 +1,214 @@
+"""``report.html``: one page that stands alone, with what the run did and how well."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from worldsample_bringup.dashboard.progress import duration
+from worldsample_bringup.report.curves import Series, chart
+from worldsample_bringup.report.filmstrip import data_url, strips
+from worldsample_bringup.report.palette import BLUE, GREEN, GREY, INK, ORANGE
+from worldsample_bringup.report.summary import write_summary
+from worldsample_bringup.report.world_curves import world_sections
+from worldsample_bringup.run.history import (
+    WINDOW,
+    History,
+    Record,
+    intervention_rate,
+    read_history,
+    success_rate,
+)
+from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.config import to_mapping
+from worldsample_core.settings import Settings
+
+LEARNER_CURVES = (
+    ("Critic loss", "critic_loss", BLUE),
+    ("Actor loss", "actor_loss", ORANGE),
+    ("Mean Q of the batch", "q_mean", INK),
+    ("Policy entropy, nats", "entropy", GREEN),
+    ("Temperature", "temperature", ORANGE),
+    ("Updates per second", "updates_per_second", GREY),
+)
+
+_STYLE = (Path(__file__).parent / "report.css").read_text()
+
+
+def write_report(
+    folder: RunFolder, settings: Settings | None = None, history: History | None = None
+) -> dict[str, Any]:
+    """Write ``summary.json`` and ``report.html`` of a run folder from what stands in it.
+
+    Returns:
+        the summary.
+
+    Raises:
+        ConfigError: the folder is no run folder.
+        OSError: it cannot be written.
+    """
+    settings = settings or folder.settings()
+    history = history or read_history(folder.metrics)
+    summary = write_summary(folder, settings, history)
+    partial = folder.report.with_suffix(".partial")
+    partial.write_text(render(folder, settings, history, summary), encoding="utf-8")
+    partial.replace(folder.report)
+    return summary
+
+
+def render(folder: RunFolder, settings: Settings, history: History, summary: dict[str, Any]) -> str:
+    """The page."""
+    title = f"{settings.task.name} · {settings.run.method} · seed {settings.run.seed}"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="soft">{escape(_subtitle(settings, history))}</p>',
+        _interrupted(settings, summary),
+        _cards(settings, summary, history),
+        *_main_curves(settings, history),
+        *_pictures(folder, history),
+        *world_sections(folder, history),
+        *_learning(history),
+        *_evaluations(settings, history),
+        *_settings_tables(settings),
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _subtitle(settings: Settings, history: History) -> str:
+    run = settings.run
+    when = history.starts[0]["utc"][:16].replace("T", " ") + " UTC · " if history.starts else ""
+    cell = "simulated cell" if run.sim else "real cell"
+    return (
+        f"{when}{run.name} · {cell}, {'lockstep' if run.lockstep else 'real time'} · code {run.git_revision}"
+    )
+
+
+def _interrupted(settings: Settings, summary: dict[str, Any]) -> str:
+    if summary["finished"]:
+        return ""
+    again = f" Go on with: <code>./worldsample train --resume {escape(settings.run.directory)}</code>"
+    return f'<p class="note">This run is not finished.{again if settings.run.mode == "train" else ""}</p>'
+
+
+def _cards(settings: Settings, summary: dict[str, Any], history: History) -> str:
+    rate, helped = summary["eval_success_rate"], summary["intervention_rate"]
+    cards = [
+        (
+            _percent(rate),
+            f"success in {summary['eval_episodes']} evaluation episodes"
+            if rate is not None
+            else "not evaluated yet",
+        ),
+        (f"{summary['real_steps']:,}", f"real steps of {settings.task.max_real_steps:,}"),
+        (_percent(helped), "of the training steps driven by the operator"),
+        (f"{summary['demo_episodes']}", "demonstrations"),
+        (duration(summary["wall_seconds"]), "wall time"),
+    ]
+    if settings.run.mode != "train":
+        cards = [cards[0], cards[4]] if settings.run.mode == "eval" else [cards[3], cards[4]]
+    if summary["psnr"] is not None:
+        cards.append(
+            (f"{summary['psnr']:.1f} dB", f"PSNR of the world model, SSIM {summary['ssim'] or 0:.3f}")
+        )
+    if summary["synthetic_transitions"] is not None:
+        cards.append((f"{summary['synthetic_transitions']:,}", "imagined transitions"))
+    return (
+        '<div class="cards">'
+        + "".join(f'<div class="card"><b>{b}</b>{escape(t)}</div>' for b, t in cards)
+        + "</div>"
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def _rolling(episodes: Sequence[Record], rate: Any) -> list[tuple[float, float]]:
+    """(real steps, rate over the last episodes) after every episode."""
+    windows = (episodes[max(0, end - WINDOW) : end] for end in range(1, len(episodes) + 1))
+    return [(float(window[-1]["real_steps"]), float(rate(window) or 0.0)) for window in windows]
+
+
+def _main_curves(settings: Settings, history: History) -> list[str]:
+    """Success and intervention rate over real steps."""
+    evaluations = history.evaluations(settings.run.final_eval_episodes)
+    budget = float(settings.task.max_real_steps)
+    success = [
+        Series(
+            f"training, last {WINDOW} episodes (with interventions)",
+            _rolling(history.train, success_rate),
+            BLUE,
+        ),
+        Series(
+            "evaluation (policy alone)",
+            [(float(e.real_steps), e.success_rate) for e in evaluations],
+            INK,
+            marks=True,
+        ),
+    ]
+    helped = [Series(f"last {WINDOW} episodes", _rolling(history.train, intervention_rate), ORANGE)]
+    return [
+        chart("Success rate", success, "real steps", (0.0, 1.0), True, budget),
+        chart("Intervention rate", helped, "real steps", (0.0, 1.0), True, budget, height=200),
+    ]
+
+
+def _pictures(folder: RunFolder, history: History) -> list[str]:
+    parts = [
+        f'<figure class="strip"><figcaption>{escape(caption)}</figcaption>'
+        f'<img alt="side view above, wrist view below" src="{data_url(image)}"></figure>'
+        for caption, image in strips(folder.path, history)
+    ]
+    return (
+        ["<h2>What the cameras saw</h2>", '<p class="soft">Side view above, wrist view below.</p>', *parts]
+        if parts
+        else []
+    )
+
+
+def _learning(history: History) -> list[str]:
+    records = history.statuses.get("learner", [])
+    figures = []
+    for name, key, colour in LEARNER_CURVES:
+        points = [
+            (float(r["real_steps"]), float(r[key]) if r.get(key) is not None else math.nan)
+            for r in records
+            if r.get("state") == "training"
+        ]
+        figures.append(chart(name, [Series(name, points, colour)], "real steps", width=340, height=180))
+    shown = "".join(figures)
+    return ["<h2>Learner</h2>", f'<div class="pair">{shown}</div>'] if shown else []
+
+
+def _evaluations(settings: Settings, history: History) -> list[str]:
+    evaluations = history.evaluations(settings.run.final_eval_episodes)
+    if not evaluations:
+        return []
+    rows = "".join(
+        f"<tr><td>{e.real_steps:,}</td><td>{e.successes} of {e.episodes}</td>"
+        f"<td>{_percent(e.success_rate)}</td><td>{'final' if e.final else ''}</td></tr>"
+        for e in evaluations
+    )
+    head = "<tr><th>real steps</th><th>successes</th><th>rate</th><th></th></tr>"
+    return ["<h2>Evaluations</h2>", f"<table>{head}{rows}</table>"]
+
+
+def _settings_tables(settings: Settings) -> list[str]:
+    parts = ["<h2>Settings</h2>"]
+    for section, values in to_mapping(settings).items():
+        rows = "".join(
+            f"<tr><td>{escape(k)}</td><td><code>{escape(str(v))}</code></td></tr>" for k, v in values.items()
+        )
+        if rows:
+            opened = " open" if section == "task" else ""
+            parts.append(
+                f"<details{opened}><summary>{escape(section)}</summary><table>{rows}</table></details>"
+            )
+    return parts

@@ -1,0 +1,70 @@
+"""Labelled frames and the reward classifier that is fitted to them, as the command line uses them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.config import ConfigError
+from worldsample_core.settings import Settings
+
+FILE = "reward_model.safetensors"
+GOOD = 0.85
+"""Share of the frames of either kind that must be judged right: below, more should be recorded."""
+
+
+def fit_classifier(folder: RunFolder, settings: Settings) -> str:
+    """Fit the classifier of a complete recording and keep it there. Returns how good it is, for people."""
+    import torch  # it takes seconds
+
+    from worldsample_worldmodel.success_detection import fit_and_keep
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # on a busy core its threads only wait
+    report = fit_and_keep(folder.path, settings)
+    weak = min(report.true_positive_rate, 1 - report.false_positive_rate) < GOOD
+    held_out = report.validation_positives + report.validation_negatives
+    return (
+        f"  classifier  {100 * report.accuracy:.0f} % of {held_out} frames kept aside are judged right "
+        f"({100 * report.true_positive_rate:.0f} % of the successes, "
+        f"{100 * (1 - report.false_positive_rate):.0f} % of the failures)"
+        + (f"\n  weak        record more: label --resume {folder.path.name} --frames N" if weak else "")
+    )
+
+
+def check_classifier(path: str, task: str) -> str:
+    """The absolute path of a folder with labels, or with a fitted classifier.
+
+    Raises:
+        ConfigError: it has neither, too few, or they are of another task.
+    """
+    from worldsample_core.episodes.episode_bag import read_metadata  # needs the message packages
+    from worldsample_core.episodes.episode_store import find_bags
+    from worldsample_core.episodes.label_count import is_kept, label_count
+
+    folder = Path(path).absolute()
+    found = [read_metadata(bag) for bag in find_bags(folder)]
+    labelled = [(summary, custom) for summary, custom in found if is_kept(summary)]
+    count = label_count(summary for summary, _ in labelled)
+    if not labelled and (folder / FILE).is_file():
+        return str(folder)
+    if not (count.successes and count.failures):
+        what = "only labelled failures" if count.failures else "only labelled successes"
+        what = what if labelled else "no labelled frames"
+        raise ConfigError(
+            f"--classifier-from: there are {what} in {folder}; record some: worldsample label --task {task} "
+            f"--out {path}"
+        )
+    shown = {custom.get("task", task) for _, custom in labelled}
+    check_task("--classifier-from", folder, shown, task, "label")
+    return str(folder)
+
+
+def check_task(option: str, folder: Path, shown: set[str], task: str, command: str) -> None:
+    """Raises :class:`ConfigError` where what was recorded shows another task than the run's."""
+    others = sorted(shown - {task})
+    if others:
+        raise ConfigError(
+            f"{option}: {folder} shows the task {others[0]!r}, this run learns {task!r}.\n"
+            f"  Give --task {others[0]}, or record for this task: worldsample {command} --task {task}"
+        )
