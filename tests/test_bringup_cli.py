@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from worldsample_bringup import cli
+from worldsample_bringup.graph import run_session
 from worldsample_bringup.graph.domain import DomainClaim
 from worldsample_bringup.graph.graph import NodeSpec
-from worldsample_bringup.graph.graph import run_session as session
 from worldsample_bringup.graph.node_command import ProcessSpec
 from worldsample_bringup.run.options import OPTIONS, options_of
 from worldsample_bringup.run.run_folder import RunFolder
@@ -117,7 +117,7 @@ def with_scripts(monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
         command = [sys.executable, "-S", "-E", "-u", "-c", code]
         return ProcessSpec(node.name, command, on_exit=node.on_exit, grace=0.5, stop_last=node.stop_last)
 
-    monkeypatch.setattr(session, "process_for", process_for)
+    monkeypatch.setattr(run_session, "process_for", process_for)
 
 
 def test_a_session_tells_where_everything_is_and_ends_with_json(

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from worldsample_bringup.bench import bench_method
-from worldsample_bringup.bench import method_variants as variants
+from worldsample_bringup.bench import bench_method, method_variants
 from worldsample_bringup.bench.bench_command import BENCHES
 from worldsample_bringup.bench.bench_method import Comparison, compare
 from worldsample_bringup.bench.comparison import (
@@ -118,11 +117,11 @@ def test_the_ablations_settings_exist() -> None:
 @pytest.mark.parametrize("names", ["", "hil_serl,hil_serl", "hil_serl,nothing"])
 def test_methods_are_known_and_named_once(names: str) -> None:
     with pytest.raises(ConfigError):
-        variants.method_variants(names)
+        method_variants.method_variants(names)
 
 
 def test_a_method_may_be_compared_with_another_setting() -> None:
-    plain, faster = variants.method_variants("hil_serl,hil_serl+learner.utd=4")
+    plain, faster = method_variants.method_variants("hil_serl,hil_serl+learner.utd=4")
     assert faster == Variant("hil_serl+learner.utd=4", "hil_serl", ("learner.utd=4",))
     assert plain.folder == "hil_serl" and faster.folder == "hil_serl-hil_serl_learner.utd_4"
 

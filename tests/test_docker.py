@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from worldsample_bringup.graph.graph import build_graph, real_cell
+from worldsample_bringup.graph import real_cell
+from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.run import prepare
 from worldsample_bringup.run.options import Request, options_of
 from worldsample_core.config import ConfigError

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup.graph.graph import NodeSpec, build_graph, real_cell
+from worldsample_bringup.graph import real_cell
+from worldsample_bringup.graph.graph import NodeSpec, build_graph
 from worldsample_bringup.graph.node_command import process_for
 from worldsample_bringup.run import prepare
 from worldsample_bringup.run.options import Request

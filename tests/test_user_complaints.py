@@ -26,7 +26,7 @@ from worldsample_policy.acting.observation_assembly import (
 from worldsample_policy.acting.proprioception import Pose, Proprioception
 from worldsample_policy.acting.weights_switch import ReadyWeights, WeightsSwitch
 from worldsample_policy.learner_config import LearnerConfig
-from worldsample_policy.learning import checkpoint_directory as checkpoint
+from worldsample_policy.learning import checkpoint_directory
 from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
 from worldsample_policy.replay.replay import Batch, FrameStore, Replay
@@ -71,7 +71,7 @@ def test_serl_pr_62_a_bad_network_loses_and_doubles_no_transition() -> None:
 
 def write_checkpoint(folder: CheckpointFolder, step: int, value: float) -> Path:
     tensors = {"policy": {"weight": torch.full((3,), value)}}
-    return folder.save(step, lambda path: checkpoint.write(path, tensors, {"step": step}))
+    return folder.save(step, lambda path: checkpoint_directory.write(path, tensors, {"step": step}))
 
 
 def test_lerobot_pr_4560_a_resume_that_cannot_read_its_weights_says_so(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_lerobot_pr_4560_a_resume_that_cannot_read_its_weights_says_so(tmp_path:
     read: list[float] = []
 
     def load(path: Path) -> None:
-        files, _ = checkpoint.read(path)
+        files, _ = checkpoint_directory.read(path)
         read.append(float(files["policy"]["weight"][0]))
 
     for step in (10, 20):
@@ -102,7 +102,7 @@ def test_serl_66_a_checkpoint_folder_that_is_there_already_crashes_nobody(tmp_pa
     (tmp_path / "checkpoints" / ".step_20.99.tmp").mkdir()  # a writer that was killed
     again = CheckpointFolder(tmp_path, keep=3)
     write_checkpoint(again, 10, 2.0)
-    assert float(checkpoint.read(again.steps()[-1][1])[0]["policy"]["weight"][0]) == 2.0
+    assert float(checkpoint_directory.read(again.steps()[-1][1])[0]["policy"]["weight"][0]) == 2.0
     assert [step for step, _ in again.steps()] == [10]
     assert (tmp_path / "checkpoints" / "notes.txt").exists()
 

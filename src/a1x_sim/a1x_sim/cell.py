@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from a1x_sim.cameras import Cameras
 from a1x_sim.inverse_kinematics import InverseKinematics
-from a1x_sim.kinematics import ARM_JOINT_NAMES, FINGER_JOINT_NAMES, FINGER_STROKE
-from a1x_sim.rotation import matrix_to_rotvec, rotvec_to_matrix
 from a1x_sim.scene import TIMESTEP, build_model
 from a1x_sim.tasks import make_task
 from a1x_sim.tasks.base import State, Task
+from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES, FINGER_JOINT_NAMES, FINGER_STROKE
 from worldsample_core.arm.command_law import MAX_LEAD, REACH_TOLERANCE
+from worldsample_core.arm.rotation import matrix_to_rotvec, rotvec_to_matrix
 from worldsample_core.config import TaskConfig
 from worldsample_core.observation import GRIPPER, Observation, clean_action
 

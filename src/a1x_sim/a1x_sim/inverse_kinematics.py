@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 
 from a1x_sim.arm_model import ASSETS, DEFAULTS, arm_mjcf
-from a1x_sim.kinematics import JOINT_HIGH, JOINT_LOW, Array
-from a1x_sim.rotation import matrix_to_rotvec
+from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, Array
+from worldsample_core.arm.rotation import matrix_to_rotvec
 
 
 class InverseKinematics:

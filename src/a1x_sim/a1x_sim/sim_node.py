@@ -17,11 +17,11 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
-from a1x_sim.command import Motion, RejectedCommand, check_command
 from a1x_sim.graphics import NoRenderer, load_mujoco
 from a1x_sim.lockstep import LearnerPacing
-from a1x_sim.rotation import matrix_to_quaternion
 from a1x_sim.sim_config import SimConfig
+from worldsample_core.arm.motion_command import Motion, RejectedCommand, check_command
+from worldsample_core.arm.rotation import matrix_to_quaternion
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.messages.conversions import image_to_message, stamp_ns
 from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from a1x_sim.command import RejectedCommand, check_command
 from a1x_sim.tasks import TASKS
+from worldsample_core.arm.motion_command import RejectedCommand, check_command
 
 TASK = TASKS["pushing"].config
 ZERO = np.zeros(3)

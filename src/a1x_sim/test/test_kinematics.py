@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a1x_sim.inverse_kinematics import InverseKinematics
-from a1x_sim.kinematics import JOINT_HIGH, JOINT_LOW, forward_kinematics
-from a1x_sim.rotation import matrix_to_quaternion, matrix_to_rotvec, rotvec_to_matrix
+from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, forward_kinematics
+from worldsample_core.arm.rotation import matrix_to_quaternion, matrix_to_rotvec, rotvec_to_matrix
 
 # The vendor's table, typed in once more: origin xyz, axis, lower and upper limit.
 PUBLISHED = {

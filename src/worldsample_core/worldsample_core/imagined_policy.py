@@ -22,7 +22,8 @@ class ImaginedPolicy(Protocol):
     """Receives the weights that the learner publishes, and acts on batches of imagined observations."""
 
     def receive(self, packed: PackedWeights) -> None:
-        """Check and keep weights. Raises :class:`worldsample_core.messages.weights.InvalidWeights`; the old ones stay.
+        """Check and keep weights. Raises
+        :class:`worldsample_core.messages.weights.InvalidWeights`; the old ones stay.
 
         The newest few versions are kept.
         """

@@ -256,15 +256,15 @@ def test_diverging_training_goes_back_to_the_last_release(
     transitions = run_of(2)
     harness.feed(transitions[: DEMOS * STEPS + STEPS]).work()
     released = {k: v.clone() for k, v in harness.loop.adaptation.generator.state_dict().items()}
-    from worldsample_worldmodel.training.trainer import trainer as training
+    from worldsample_worldmodel.training import trainer
 
-    true_loss = training.world_model_loss
+    true_loss = trainer.world_model_loss
 
     def broken(*arguments: object, **named: object) -> tuple[torch.Tensor, dict[str, float]]:
         loss, logs = true_loss(*arguments, **named)  # type: ignore[arg-type]
         return loss * torch.nan, {**logs, "loss": float("nan")}
 
-    monkeypatch.setattr(training, "world_model_loss", broken)
+    monkeypatch.setattr(trainer, "world_model_loss", broken)
     harness.feed(transitions).work()
     loop = harness.loop
     assert loop.diverged and "diverged" in loop.description() and harness.warnings
@@ -278,10 +278,10 @@ def test_diverging_training_goes_back_to_the_last_release(
 def test_training_that_never_works_ends_failed_and_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worldsample_worldmodel.training.trainer import trainer as training
+    from worldsample_worldmodel.training import trainer
 
     monkeypatch.setattr(
-        training, "world_model_loss", lambda *_, **__: (torch.tensor(torch.nan), {"loss": float("nan")})
+        trainer, "world_model_loss", lambda *_, **__: (torch.tensor(torch.nan), {"loss": float("nan")})
     )
     harness = Harness(tmp_path, replace(CONFIG, adapt_updates=250))
     harness.feed(run_of(2)).work()

@@ -14,7 +14,7 @@ from worldsample_core.observation import Observation
 from worldsample_core.settings import Settings
 from worldsample_worldmodel.reward.recorded_labels import count_labels, recorded_labels
 from worldsample_worldmodel.reward.reward_model import RewardModel, RewardReport, fit_reward_model
-from worldsample_worldmodel.running import model_file as checkpoint
+from worldsample_worldmodel.running import model_file
 from worldsample_worldmodel.worldmodel_config import RewardModelConfig, WorldModelNodeConfig
 
 FILE = "reward_model.safetensors"
@@ -53,7 +53,7 @@ def make(settings: Settings) -> RewardModelDetector:
     else:
         model, _ = fit(source, settings)
     if not (run.path / FILE).exists():
-        checkpoint.write(
+        model_file.write(
             run.path / FILE, model.state_dict(), _counters(model, settings, count_labels(source))
         )
     detector = RewardModelDetector(model)
@@ -81,7 +81,7 @@ def fit(folder: Path, settings: Settings) -> tuple[RewardModel, RewardReport]:
 def fit_and_keep(folder: Path, settings: Settings) -> RewardReport:
     """Fit a classifier to the labels of a recording, and keep it beside them. Raises :class:`ConfigError`."""
     model, report = fit(folder, settings)
-    checkpoint.write(
+    model_file.write(
         folder / FILE, model.state_dict(), _counters(model, settings, count_labels(folder), report)
     )
     return report
@@ -94,10 +94,10 @@ def load(path: Path, settings: Settings) -> RewardModel:
         ConfigError: it is damaged, or of another task or image size.
     """
     try:
-        tensors, counters = checkpoint.read(path)
+        tensors, counters = model_file.read(path)
         model = RewardModel(from_mapping(RewardModelConfig, counters["config"], str(path)))
         model.load_state_dict(tensors)
-    except (checkpoint.CheckpointError, KeyError, RuntimeError) as problem:
+    except (model_file.CheckpointError, KeyError, RuntimeError) as problem:
         raise ConfigError(f"the reward classifier {path} cannot be used: {problem}") from problem
     there = (counters.get("task"), model.config.image_size)
     here = (settings.task.name, settings.run.image_size)
@@ -114,8 +114,8 @@ def _is_stale(path: Path) -> bool:
     """Whether more was labelled since the classifier was fitted."""
     count = count_labels(path.parent)
     try:
-        known = checkpoint.read(path)[1].get("labels")
-    except checkpoint.CheckpointError:
+        known = model_file.read(path)[1].get("labels")
+    except model_file.CheckpointError:
         return True
     return bool(count.successes) and known != asdict(count)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from a1x_sim.appearance import Tint
-from a1x_sim.kinematics import FINGERTIP
+from a1x_sim.arm_dimensions import FINGERTIP
 from a1x_sim.shapes import box, capsule, text
 from a1x_sim.tasks.base import Array, SceneFragment, SideCamera, State
 from a1x_sim.tasks.picking import Picking

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from a1x_sim.kinematics import FINGERTIP
+from a1x_sim.arm_dimensions import FINGERTIP
 from a1x_sim.tasks.base import Array, State, Task
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from a1x_sim.kinematics import FINGERTIP
+from a1x_sim.arm_dimensions import FINGERTIP
 from a1x_sim.shapes import box, cylinder, text
 from a1x_sim.tasks.base import Array, SceneFragment, SideCamera, State, Task
 

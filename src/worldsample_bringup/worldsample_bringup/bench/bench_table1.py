@@ -3,8 +3,8 @@ training runs on the same budget; figures beside the paper's.
 
 What is asked for is run or resumed, and finished cells are kept, also without their run folders: what stands
 in the results file, with the same budget, stays there until a run here takes its place, and beside the file
-lies the policy of each cell (:mod:`worldsample_bringup.run.export`), which ``eval`` evaluates again. Cells that
-are nowhere are empty.
+lies the policy of each cell (:mod:`worldsample_bringup.run.export`), which ``eval`` evaluates again. Cells
+that are nowhere are empty.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Table:
         budget: real steps of each run: a number for all, or ``task=number`` separated by commas; tasks that
             are not named keep their own.
         eval_every, jobs, quick, settings, out, results, command: see
-            :class:`worldsample_bringup.bench.bench_method.Comparison`. results: of the .json; .md and .png beside
-            it.
+            :class:`worldsample_bringup.bench.bench_method.Comparison`. results: of the .json; .md and .png
+            beside it.
         show: run nothing.
     """
 

@@ -1,4 +1,5 @@
-"""``worldsample bench worldmodel``: the figures of :mod:`worldsample_bringup.bench.worldmodel_truth`, told while they come.
+"""``worldsample bench worldmodel``: the figures of :mod:`worldsample_bringup.bench.worldmodel_truth`, told as
+they come.
 
 On standard error: what the measurement says, and how long the training may still take.
 """

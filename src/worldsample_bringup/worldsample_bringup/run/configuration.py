@@ -63,7 +63,7 @@ def config_directory() -> Path:
     Raises:
         ConfigError: there is none: the workspace is not built and sourced.
     """
-    beside = Path(__file__).resolve().parent.parent / "config"
+    beside = Path(__file__).resolve().parent.parent.parent / "config"
     prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
     installed = [Path(prefix, "share", "worldsample_bringup", "config") for prefix in prefixes if prefix]
     for directory in (beside, *installed):

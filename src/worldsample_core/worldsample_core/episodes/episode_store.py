@@ -2,8 +2,8 @@
 
 While an episode runs, each finished step is appended to ``episodes/NNNNNN.journal``
 (:mod:`worldsample_core.episodes.journal`). At its end it becomes the bag ``episodes/episode_NNNNNN``
-(:mod:`worldsample_core.episodes.episode_bag`), written in the background; only then the journal goes. Opening the
-store closes what a crash left behind. What cannot be read is moved to ``episodes/damaged``.
+(:mod:`worldsample_core.episodes.episode_bag`), written in the background; only then the journal goes. Opening
+the store closes what a crash left behind. What cannot be read is moved to ``episodes/damaged``.
 """
 
 from __future__ import annotations

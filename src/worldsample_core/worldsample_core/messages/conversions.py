@@ -218,7 +218,7 @@ def weights_to_message(packed: PackedWeights, stamp: Time) -> WeightsMsg:
 
 
 def weights_from_message(message: WeightsMsg) -> PackedWeights:
-    """Size is checked here; digest, architecture and values by :func:`worldsample_core.messages.weights.unpack`."""
+    """Size is checked here; digest, architecture and values by :mod:`worldsample_core.messages.weights`."""
     if len(message.data) > MAX_WEIGHTS_BYTES:
         raise InvalidWeights(
             f"weights of {len(message.data)} bytes are over the limit of {MAX_WEIGHTS_BYTES}"

@@ -18,7 +18,7 @@ from worldsample_core.observation import Observation
 from worldsample_policy.acting.actor import Actor
 from worldsample_policy.acting.weights_switch import ReadyWeights, WeightsSwitch
 from worldsample_policy.learner_config import LearnerConfig
-from worldsample_policy.learning import checkpoint_directory as checkpoint
+from worldsample_policy.learning import checkpoint_directory
 from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.sac.policy_export import POLICY
 
@@ -126,7 +126,7 @@ class ActingWeights:
         Raises:
             CheckpointError: it is damaged, or of another network.
         """
-        files, counters = checkpoint.read(directory)
+        files, counters = checkpoint_directory.read(directory)
         if counters.get("architecture") != self._architecture:
             raise CheckpointError(
                 f"checkpoint {directory} is of other networks ({counters.get('architecture')}) than the "

@@ -21,7 +21,7 @@ from worldsample_core.transition import Transition
 from worldsample_policy.algorithms.algorithm import Algorithm, make_algorithm
 from worldsample_policy.encoders.frozen_encoder import Frames, random_shift, shifted_copies
 from worldsample_policy.learner_config import LearnerConfig
-from worldsample_policy.learning import checkpoint_directory as checkpoint
+from worldsample_policy.learning import checkpoint_directory
 from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.pacing.policy_paced_learning import PacingReport, PolicyPacedMixer
 from worldsample_policy.replay.data_mixer import DataMixer, RealData
@@ -427,8 +427,8 @@ class Learner:
         return self.agent.architecture()
 
     def actor_state(self) -> dict[str, npt.NDArray[Any]]:
-        """The weights that acting needs, the encoder's included, for `worldsample_core.messages.weights.pack` and
-        `Actor.load`.
+        """The weights that acting needs, the encoder's included, for `Actor.load` and
+        `worldsample_core.messages.weights.pack`.
 
         Raises FloatingPointError if a value is not finite: such weights are never published.
         """
@@ -470,7 +470,7 @@ class Learner:
             counters["algorithm"] = self.algorithm.state()
         if replay:
             files["replay"] = self.replay.state()[0]
-        checkpoint.write(Path(directory), files, counters)
+        checkpoint_directory.write(Path(directory), files, counters)
 
     def load(self, directory: Path) -> None:
         """Continue from a checkpoint exactly. Where it holds no replay, `add` the transitions with seq below
@@ -479,7 +479,7 @@ class Learner:
         Raises CheckpointError when it is damaged, incomplete or of other networks; the learner is then
         unchanged.
         """
-        files, counters = checkpoint.read(Path(directory))
+        files, counters = checkpoint_directory.read(Path(directory))
         if counters.get("architecture") != self.architecture():
             raise CheckpointError(
                 f"checkpoint {directory} is of other networks ({counters.get('architecture')}) than the "

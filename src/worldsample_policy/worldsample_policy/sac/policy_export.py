@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldsample_policy.learning import checkpoint_directory as checkpoint
+from worldsample_policy.learning import checkpoint_directory
 from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.sac.agent import actor_tensors
 
@@ -20,9 +20,9 @@ def export_policy(trained: Path, exported: Path) -> None:
     An exported policy is exported as it is. Raises CheckpointError where `trained` is damaged or no
     checkpoint of a policy, OSError on a full disk.
     """
-    files, counters = checkpoint.read(trained)
+    files, counters = checkpoint_directory.read(trained)
     model = files.get("model") or files.get(POLICY)
     if model is None or "architecture" not in counters:
         raise CheckpointError(f"checkpoint {trained} holds no policy: name one of a training run")
     kept = {name: counters[name] for name in ("architecture", "updates", "real_steps")}
-    checkpoint.write(exported, {POLICY: actor_tensors(model)}, kept)
+    checkpoint_directory.write(exported, {POLICY: actor_tensors(model)}, kept)

@@ -96,7 +96,7 @@ class Cosmos:
         actions: NDArray[np.float32],
         rng: np.random.Generator | None = None,
     ) -> Imagined:
-        """Generate segments one by one; see :meth:`worldsample_worldmodel.model.world_model.WorldModel.imagine`.
+        """Generate segments one by one; see :meth:`.WorldModel.imagine`.
 
         The pipeline has no uncertainty of its own: two samples per segment, and how much they differ.
         """

@@ -61,9 +61,9 @@ def known_inputs(proprio: Tensor, action: Tensor, before: Tensor | None, after: 
     for, and the one that had been asked for and was not done.
 
     The motions go from where the arm is to the positions (B, 3) that are commanded ``before`` and ``after``
-    the action, standardised (:mod:`command_law <worldsample_core.arm.command_law>`): how far the arm is asked to
-    go is no secret, nor that it stops at a wall or at the end of its reach; an arm far behind its command is
-    held by something. Where no command is known: the action itself, and nothing.
+    the action, standardised (:mod:`worldsample_core.arm.command_law`): how far the arm is asked to go is no
+    secret, nor that it stops at a wall or at the end of its reach; an arm far behind its command is held by
+    something. Where no command is known: the action itself, and nothing.
     """
     at = proprio[:, :POSITION]
     if before is None or after is None:

@@ -30,7 +30,7 @@ from worldsample_worldmodel.reward.reward_model import (
     fit_reward_model,
     labelled_frames,
 )
-from worldsample_worldmodel.running import model_file as checkpoint
+from worldsample_worldmodel.running import model_file
 from worldsample_worldmodel.training.evaluation import Evaluation, Progress, evaluate
 from worldsample_worldmodel.training.trainer import Logs, Trainer
 from worldsample_worldmodel.worldmodel_config import GateConfig, ImaginationConfig, RewardModelConfig
@@ -228,7 +228,7 @@ class Adaptation:
             "evaluation": None if self.evaluation is None else self.evaluation.to_mapping(),
             "extra": dict(extra or {}),
         }
-        checkpoint.write(path, tensors, counters)
+        model_file.write(path, tensors, counters)
 
     def load(self, path: Path) -> dict[str, Any]:
         """The inverse of :meth:`save`. Exemplars come from the episodes: where those are added later, call
@@ -237,14 +237,14 @@ class Adaptation:
         Raises:
             CheckpointError: nothing has changed then.
         """
-        tensors, counters = checkpoint.read(path)
+        tensors, counters = model_file.read(path)
         if _size(counters.get("config", {})) != _size(asdict(self.config)):
-            raise checkpoint.CheckpointError(
+            raise model_file.CheckpointError(
                 f"checkpoint {path} is of another world model: {counters.get('config')}; "
                 "resume with its configuration"
             )
 
-        def part(prefix: str) -> dict[str, checkpoint.Tensor]:
+        def part(prefix: str) -> dict[str, model_file.Tensor]:
             return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
         modules = {
@@ -255,19 +255,19 @@ class Adaptation:
         }
         for prefix, module in modules.items():
             if set(part(prefix)) != set(module.state_dict()):
-                raise checkpoint.CheckpointError(
+                raise model_file.CheckpointError(
                     f"checkpoint {path} is of another version of the {prefix[:-1]}"
                 )
         for prefix, module in modules.items():
             shapes = {name: value.shape for name, value in module.state_dict().items()}
             if {name: value.shape for name, value in part(prefix).items()} != shapes:
-                raise checkpoint.CheckpointError(
+                raise model_file.CheckpointError(
                     f"checkpoint {path} has another size of the {prefix[:-1]}: resume with its configuration"
                 )
         for prefix, module in modules.items():
             module.load_state_dict(part(prefix))
         optimizer = self.trainer.optimizer.state_dict()
-        state: dict[int, dict[str, checkpoint.Tensor]] = {}
+        state: dict[int, dict[str, model_file.Tensor]] = {}
         for name, value in part("optimizer.").items():
             index, key = name.split(".")
             state.setdefault(int(index), {})[key] = value
