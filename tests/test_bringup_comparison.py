@@ -129,7 +129,7 @@ def test_a_method_may_be_compared_with_another_setting() -> None:
 @pytest.mark.parametrize("what", BENCHES)
 def test_help_of_a_measurement_needs_the_standard_library_only(what: str) -> None:
     """As on a machine where nothing is installed yet."""
-    source = Path(bench_method.__file__).parent.parent
+    source = Path(bench_method.__file__).parent.parent.parent
     arguments = [sys.executable, "-S", "-m", "worldsample_bringup.cli", "bench", what, "--help"]
     environment = {"PYTHONPATH": str(source), "PATH": os.environ["PATH"]}
     result = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
