@@ -1,11 +1,11 @@
-"""Which frozen encoder should the learner use? The whole loop in one process, without ROS.
+"""Compares frozen encoders for the learner, with the whole loop in one process, without ROS.
 
     .venv/bin/python benchmarks/encoders.py --encoders autoencoder random efficientnet_lite0 --seeds 2
 
 Every run records 20 demonstrations, adapts the encoder to them, and trains HiL-SERL with the scripted
 operator. Every 500 real steps it evaluates over 20 episodes (deterministic policy, no interventions), and
-over 50 at the end. The result goes to ``benchmarks/results/encoders.json``. Finished runs are kept there:
-stop and start the command at will.
+over 50 at the end. The result goes to ``benchmarks/results/encoders.json``. Finished runs are kept there, so
+the command can be stopped and started again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Loop:
         self.seq = self.episodes = 0
 
     def episode(self, kind: EpisodeKind, seed: int) -> tuple[bool, int]:
-        """Run one; returns success and its length in control steps."""
+        """Run one episode; returns success and its length in control steps."""
         observation = self.cell.reset(seed)
         self.operator.start_episode(seed)
         steps = 0
@@ -96,7 +96,7 @@ class Loop:
             self.actor.load(self.learner.actor_state())
 
     def evaluate(self, episodes: int) -> float:
-        """Success rate of the newest weights."""
+        """Evaluate the newest weights; returns the success rate."""
         self.actor.load(self.learner.actor_state())
         return float(np.mean([self.episode("eval", EVALUATION_SEEDS + i)[0] for i in range(episodes)]))
 

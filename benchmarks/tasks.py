@@ -1,9 +1,9 @@
-"""Are the tasks worth it? Success of the scripted operator, of chance and of memory; what a step costs.
+"""Measures how hard the tasks are: success of the operator, of chance and of memory; cost of a step.
 
     .venv/bin/python benchmarks/tasks.py --episodes 100          # the table of docs/tasks.md, two minutes
 
-"Average scene" is the expert who believes that everything started where it does on average: what a policy
-can do that does not look.
+"Average scene" is the expert who believes that everything is where it starts on average. It shows what a
+policy can reach without looking at the images.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from a1x_sim.tasks import TASKS
 from a1x_sim.tasks.base import State
 
 NOT_DRAWN = {"ee_x", "ee_y", "ee_z", "gripper", "time", "success", "fingers"}
-"""Keys of the state that do not describe the drawn scene."""
+"""Keys of the state that do not describe the randomised scene."""
 
 Act = Callable[[], np.ndarray]
 
 
 def episode(cell: Cell, act: Act) -> int | None:
-    """Steps to success from where the cell is now; None without success."""
+    """Act until success; returns the number of steps, or None without success."""
     for step in range(1, cell.config.horizon + 1):
         cell.step(act())
         if cell.success:
@@ -37,7 +37,7 @@ def episode(cell: Cell, act: Act) -> int | None:
 
 
 def demonstrations(cell: Cell, episodes: int) -> list[int | None]:
-    """Steps of each episode driven by the scripted operator, with its tremor, errors and speed."""
+    """Run episodes of the scripted operator, with its tremor, errors and speed; returns their steps."""
     operator, results = ScriptedOperator(cell.task), []
     for seed in range(episodes):
         cell.reset(seed)

@@ -1,16 +1,14 @@
-"""Which family of video models learns most in the time of a CPU? Each one trains as long, on the same
-episodes.
+"""Compares families of video models: each one trains for the same CPU time on the same episodes.
 
     .venv/bin/python benchmarks/worldmodel_families.py --seconds 300
 
-- ``native``: worldsample_worldmodel's own: dynamics of the pose, frames warped from real ones.
-- ``native without bank``: the same, without exemplars of other episodes.
-- ``unet``: the next frames of both views from the last ones by a residual UNet, fed its own output
-(deterministic).
-- ``unet flow``: the same UNet, generating each frame from noise by flow matching (Lipman et al., 2023), 4
-Euler steps.
+- ``native``: the model of worldsample_worldmodel: dynamics of the pose, frames warped from real ones.
+- ``native without bank``: the same model without exemplars of other episodes.
+- ``unet``: a residual UNet that predicts the next frames of both views and is fed its own output.
+- ``unet flow``: the same UNet, which generates each frame from noise by flow matching (Lipman et al., 2023)
+  in 4 Euler steps.
 
-Seconds are of processor time, evaluation not counted. The result goes to
+Seconds are processor time without evaluation. The result goes to
 ``benchmarks/results/worldmodel_families.json``.
 """
 
@@ -45,8 +43,7 @@ EULER_STEPS = 4
 
 
 class NextFrame(nn.Module):
-    """UNet over both views stacked, at 32x32, 16x16 and 8x8: (last two frames, noisy frame) -> 24
-    channels."""
+    """UNet over both stacked views at 32x32, 16x16 and 8x8: (last two frames, noisy frame) -> 24 channels."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
@@ -77,8 +74,10 @@ class NextFrame(nn.Module):
 
 
 class Autoregressive:
-    """``unet`` and ``unet flow``. Proprioception beyond the first frame is the true one: an advantage over
-    native."""
+    """The families ``unet`` and ``unet flow``.
+
+    They are given the true proprioception of every step, which is an advantage over ``native``.
+    """
 
     def __init__(self, flow: bool, batch: int = 16, rate: float = 1e-3) -> None:
         torch.manual_seed(0)
@@ -90,7 +89,7 @@ class Autoregressive:
         self.mean = torch.zeros(10)
 
     def fit(self, episodes: list[Episode]) -> None:
-        """Statistics of proprioception."""
+        """Compute the statistics of proprioception."""
         proprio = torch.from_numpy(np.concatenate([episode.proprio for episode in episodes]))
         self.mean, self.scale = proprio.mean(0), proprio.std(0).clamp_min(0.01)
 
@@ -109,7 +108,7 @@ class Autoregressive:
         return x * 0.25 + last  # residuals in units of 0.25
 
     def update(self, episodes: list[Episode], rate: float) -> None:
-        """One update: three steps of rollout for the UNet, one step of flow matching."""
+        """Do one update: three steps of rollout for the UNet, one step of flow matching."""
         batch = random_segments(episodes, self.batch, 3, self.rng)
         future = to_float(torch.from_numpy(batch.future)).flatten(2, 3)
         last = to_float(torch.from_numpy(batch.current)).flatten(1, 2)
@@ -139,7 +138,7 @@ class Autoregressive:
 
     @torch.no_grad()
     def imagine(self, batch: SegmentBatch) -> NDArray[np.uint8]:
-        """(B, H, 2, 64, 64, 3)."""
+        """Generate the images of a segment, ``(B, H, 2, 64, 64, 3) uint8``."""
         last = before = to_float(torch.from_numpy(batch.current)).flatten(1, 2)
         frames = []
         with torch.autocast("cpu", torch.bfloat16):
@@ -150,23 +149,23 @@ class Autoregressive:
 
 
 class Native:
-    """``native`` and ``native without bank``."""
+    """The families ``native`` and ``native without bank``."""
 
     def __init__(self, runs: SimulatedRuns, bank: bool) -> None:
         self.trainer, self.bank = Trainer(WorldModelConfig(horizon=HORIZON), CommandLaw(runs.config)), bank
 
     def fit(self, episodes: list[Episode]) -> None:
-        """Statistics, and exemplars."""
+        """Compute the statistics, and keep exemplars if the family has them."""
         self.trainer.fit_statistics(episodes)
         if self.bank:
             self.trainer.remember(episodes)
 
     def update(self, episodes: list[Episode], rate: float) -> None:
-        """One update."""
+        """Do one update."""
         self.trainer.update(episodes, rate)
 
     def imagine(self, batch: SegmentBatch) -> NDArray[np.uint8]:
-        """(B, H, 2, 64, 64, 3)."""
+        """Generate the images of a segment, ``(B, H, 2, 64, 64, 3) uint8``."""
         model = self.trainer.averaged
         given = (batch.first, batch.current, batch.first_proprio, batch.proprio[:, 0], batch.actions)
         return model.imagine(*given, commanded=batch.commanded).images

@@ -1,3 +1,5 @@
-"""The shared words of WorldSample. Free of ROS, but for what speaks its messages:
-:mod:`worldsample_core.messages`, :mod:`worldsample_core.node` and the bags of
-:mod:`worldsample_core.episodes`."""
+"""Types and functions that all packages of WorldSample share.
+
+Only :mod:`worldsample_core.messages`, :mod:`worldsample_core.node` and parts of
+:mod:`worldsample_core.episodes` import ROS.
+"""

@@ -6,7 +6,7 @@ later ones winning::
     defaults <- config/machines/<machine>.yaml <- config/methods/<method>.yaml <- config/tasks/<task>.yaml
              <- section.key=value
 
-A key that nobody knows is an error that lists the known ones: a typing mistake never trains for an hour.
+An unknown key is an error that names the known ones, so that a typing mistake is seen before training starts.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def to_mapping(config: Any) -> Any:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested merge, later layers winning key by key."""
+    """Merge nested mappings; a later layer replaces the keys of an earlier one."""
     result: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -175,10 +175,10 @@ def parse_override(text: str) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
-    """What the arm is allowed to do in a task, and for how long.
+    """Limits of a task: how the arm may move, and for how long.
 
     Attributes:
-        name: of the task.
+        name: name of the task.
         horizon: control steps until an episode is truncated.
         gamma: discount per control step.
         active: which of the 7 action dimensions the task uses.
@@ -216,10 +216,10 @@ class TaskConfig:
 
     @property
     def active_mask(self) -> NDArray[np.bool_]:
-        """``(7,) bool``."""
+        """The active dimensions of an action, ``(7,) bool``."""
         return np.asarray(self.active, dtype=np.bool_)
 
     @property
     def scale(self) -> NDArray[np.float32]:
-        """``(7,) float32``: action * scale = physical motion per control step."""
+        """The action scale, ``(7,) float32``: action * scale = physical motion per control step."""
         return np.asarray(self.action_scale, dtype=np.float32)

@@ -1,7 +1,7 @@
-"""The policy inside the world model: how it acts on imagined observations.
+"""Interface through which the world model lets the policy act on imagined observations.
 
-The world model must not know the policy's networks, and the policy not the world model's: they meet here. An
-implementation is named in the configuration as ``module:function`` and looked up when it is needed.
+The world model does not import the policy's networks, and the policy does not import the world model's. The
+configuration names an implementation as ``module:function``; it is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class ImaginedPolicy(Protocol):
     """Receives the weights that the learner publishes, and acts on batches of imagined observations."""
 
     def receive(self, packed: PackedWeights) -> None:
-        """Check and keep weights. Raises
-        :class:`worldsample_core.messages.weights.InvalidWeights`; the old ones stay.
+        """Check and keep weights; the newest few versions are kept.
 
-        The newest few versions are kept.
+        Raises:
+            InvalidWeights: they cannot be used; the old ones stay.
         """
 
     def use(self, version: int) -> int:
-        """Act with ``version`` from now on, or the nearest older one that is there, or else the oldest.
+        """Act with ``version`` from now on, or with the nearest older version, or else with the oldest.
 
-        Returns the version in use; 0 where there are no weights yet: then :meth:`act` must not be called.
+        Returns the version in use. 0 means that there are no weights yet, and :meth:`act` must not be called.
         """
 
     def act(

@@ -1,4 +1,4 @@
-"""What the policy sees: two camera views and proprioception."""
+"""Observations and actions: two camera views and proprioception in, seven numbers out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ PROPRIO_DIM = 10
 """ee position xyz (3), ee rotation vector (3), gripper opening (1), ee linear velocity xyz (3)."""
 
 PROPRIO_FLOOR = (0.01,) * 3 + (0.05,) * 3 + (0.1,) + (0.02,) * 3
-"""Smallest deviations that proprioception is divided by: m, rad, opening, m/s. What hardly varies in the
-demonstrations (a gripper that stays closed) may vary a lot afterwards."""
+"""Smallest deviations by which proprioception is divided: m, rad, opening, m/s.
+
+A value that hardly varies in the demonstrations (a gripper that stays closed) may vary a lot afterwards.
+"""
 
 ACTION_DIM = 7
 """delta xyz (3), delta rotation (3), gripper (1)."""

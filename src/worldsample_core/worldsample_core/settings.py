@@ -14,7 +14,7 @@ Reward = Literal["auto", "button", "classifier"]
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What kind of run this is.
+    """Settings of the run itself: name, mode, cell, seeds, evaluations and checkpoints.
 
     Attributes:
         name: also the identity that every transition and weight carries.
@@ -98,7 +98,7 @@ class RunConfig:
 
     @property
     def judged_by_classifier(self) -> bool:
-        """Whether the reward classifier says that a real rollout succeeded."""
+        """True if the reward classifier, not the operator's button, decides about success of rollouts."""
         by_default = self.reward == "auto" and not self.sim and bool(self.classifier_from)
         return self.reward == "classifier" or by_default
 

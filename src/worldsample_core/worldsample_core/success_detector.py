@@ -1,7 +1,7 @@
-"""Who says that a rollout has succeeded, where no button does: the reward classifier.
+"""Interface of the reward classifier that decides whether a rollout has succeeded.
 
-The policy must not know the reward model's networks: they meet here. An implementation is named in the
-configuration (``run.classifier``) as ``module:function``.
+The policy does not import the reward model's networks. The configuration (``run.classifier``) names an
+implementation as ``module:function``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class SuccessDetector(Protocol):
     """Watches one episode after the other, frame by frame."""
 
     def restart(self) -> None:
-        """A new episode begins."""
+        """Start a new episode."""
 
     def observe(self, observation: Observation) -> bool:
-        """Take the next frame; whether the episode has succeeded by now. Called once per control step."""
+        """Take the next frame; True once the episode has succeeded. Called once per control step."""
 
 
 def make_success_detector(settings: Settings) -> SuccessDetector:

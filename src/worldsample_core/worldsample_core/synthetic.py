@@ -11,7 +11,7 @@ from worldsample_core.config import TaskConfig
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS, InvalidObservation
 
 MAX_LENGTH = 256
-"""Steps; a longer segment is refused."""
+"""Largest number of steps of a segment; a longer one is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class SyntheticSegment:
         return self
 
     def leaves_workspace(self, task: TaskConfig, margin: float) -> bool:
-        """Whether an imagined end effector is more than ``margin`` m outside the task's box."""
+        """True if an imagined end-effector position is more than ``margin`` m outside the task's box."""
         position = self.proprio[1:, :3]
         low, high = np.asarray(task.box_low) - margin, np.asarray(task.box_high) + margin
         return bool((position < low).any() or (position > high).any())

@@ -1,6 +1,7 @@
-"""Where tasks live that are not part of WorldSample: NAME.py and NAME.yaml in a folder of your own.
+"""Finds tasks that are not part of WorldSample: NAME.py and NAME.yaml in a folder of your own.
 
-The environment variable :data:`VARIABLE` lists the folders, as PATH does; every process of a run inherits it.
+The environment variable :data:`VARIABLE` lists the folders, separated by ``:`` as in PATH. Every process of a
+run inherits it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ VARIABLE = "WORLDSAMPLE_TASK_PATH"
 
 
 def task_files(suffix: str) -> dict[str, Path]:
-    """Files of own tasks by the task's name; ``suffix`` is ".py" or ".yaml".
+    """The files of your own tasks, by name of the task; ``suffix`` is ".py" or ".yaml".
 
     Raises:
         ConfigError: a folder is missing, or two folders have a task of one name.

@@ -50,7 +50,7 @@ class Transition:
 
     @property
     def last(self) -> bool:
-        """Whether the episode ends with this step."""
+        """True for the last step of an episode."""
         return self.terminated or self.truncated
 
     def validate(self) -> Transition:

@@ -1,4 +1,4 @@
-"""What the learner and the graph must know of the world model's settings."""
+"""Settings of the world model that the learner and the graph also need."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from worldsample_core.config import from_mapping
 
 @dataclass(frozen=True)
 class WorldModelUse:
-    """Part of the section ``worldmodel``.
+    """The part of the section ``worldmodel`` that the learner and the graph read.
 
     Attributes:
-        enabled: whether the graph has a world model.
-        nodes: processes that share the generation; each trains a model of its own.
+        enabled: true if the graph has a world model.
+        nodes: number of world-model processes that share the generation; each trains a model of its own.
         lag: lockstep: real steps after an episode's end at which the learner uses what was imagined from it.
             0: twice the task's horizon, rounded up to tens.
-        patience: lockstep: s without a change of its status after which the learner waits for a world model
-            no longer.
-        start_patience: likewise, for the first status after the learner's start.
+        patience: lockstep: seconds without a change of its status after which the learner no longer waits for
+            a world model.
+        start_patience: the same for the first status after the learner's start, s.
     """
 
     enabled: bool = False
@@ -37,12 +37,16 @@ class WorldModelUse:
             raise ValueError("lag must be at least 0, patience and start_patience positive")
 
     def effective_lag(self, horizon: int) -> int:
-        """Real steps, for a task of ``horizon`` control steps."""
+        """The lag in real steps, for a task of ``horizon`` control steps."""
         return self.lag or -(-2 * horizon // 10) * 10
 
 
 def world_model_use(section: Mapping[str, Any]) -> WorldModelUse:
-    """Read that part of the section. Raises :class:`worldsample_core.config.ConfigError`."""
+    """Read this part of the section ``worldmodel``.
+
+    Raises:
+        ConfigError: a value has the wrong type or is out of range.
+    """
     names = {field.name for field in dataclasses.fields(WorldModelUse)}
     known = {name: value for name, value in section.items() if name in names}
     return from_mapping(WorldModelUse, known, "worldmodel")

@@ -1,11 +1,12 @@
-"""What the arm is asked to do: from actions to commanded positions, as the driver and the simulator do it.
+"""The law from actions to commanded positions, the same in the driver, the simulator and the world model.
 
-Every action moves the *commanded* position on, not the measured one. It stays within the workspace box,
-within reach, and not further than the lead ahead of where the arm is. So the answer to an action depends on
-the actions before it; who predicts the arm (the world model) need not learn what is known exactly.
+An action moves the *commanded* position, not the measured one. The commanded position stays within the
+workspace box, within reach of the arm, and at most the lead ahead of the measured position. The result of an
+action therefore depends on the actions before it. Because this law is known exactly, the world model uses it
+instead of learning it.
 
-All functions take B arms at once. Orientation is the task's reset orientation: a task that turns the gripper
-gets its positions right, and reach as far as the reset orientation has it.
+All functions take B arms at once. The orientation is always the task's reset orientation. For a task that
+turns the gripper, the positions are still right, but reach is judged at the reset orientation.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ from worldsample_core.arm.a1x_kinematics import (
 from worldsample_core.config import TaskConfig
 
 MAX_LEAD = 0.01
-"""m, of the commanded position ahead of the measured one, beyond one step, in the simulator: bounds the
-contact force."""
+"""Lead, m: how far beyond one step the commanded position may be ahead of the measured one.
+
+This is the simulator's value. It bounds the contact force.
+"""
 
 DRIVER_MAX_LEAD = 0.03
-"""The same, the driver's default: a real arm follows later."""
+"""The driver's default for the same distance, m. It is larger because a real arm follows with more delay."""
 
 REACH_TOLERANCE = 0.002
-"""m (+ 0.1 rad), what inverse kinematics may leave for a pose to count as within reach."""
+"""Error of inverse kinematics (m + 0.1 rad) up to which a pose counts as within reach."""
 
 DAMPING = 0.02
 ITERATIONS = 20
@@ -43,7 +46,7 @@ MAX_CHANGE = 0.2  # rad per iteration
 
 
 def max_lead(sim: bool, driver: Mapping[str, Any]) -> float:
-    """Of a run, from its configuration's section ``driver``."""
+    """The largest lead of a run, m. ``driver`` is that section of its configuration."""
     if sim:
         return MAX_LEAD
     return float(driver.get("limits", {}).get("max_lead", DRIVER_MAX_LEAD))
@@ -51,18 +54,26 @@ def max_lead(sim: bool, driver: Mapping[str, Any]) -> float:
 
 @dataclass(frozen=True)
 class Commanded:
-    """B commanded poses: position ``(B, 3)`` m in base_link, and the joint angles ``(B, 6)`` rad that reach
-    it."""
+    """B commanded poses.
+
+    Attributes:
+        position: ``(B, 3)`` m, in base_link.
+        joints: ``(B, 6)`` rad, joint angles that reach the positions.
+    """
 
     position: Array
     joints: Array
 
 
 class CommandLaw:
-    """``next = reachable(box(at + limit(commanded + action * scale - at)))``."""
+    """Next commanded pose: ``next = reachable(box(at + limit(commanded + action * scale - at)))``.
+
+    Args:
+        task: gives the action scale, the active dimensions, the box and the reset pose.
+        max_lead: m, the lead that the driver or the simulator allows.
+    """
 
     def __init__(self, task: TaskConfig, max_lead: float = MAX_LEAD) -> None:
-        """max_lead: m, as the driver has it."""
         self.scale = np.asarray(task.action_scale[:3]) * np.asarray(task.active[:3])
         self.low, self.high = np.asarray(task.box_low), np.asarray(task.box_high)
         self.allowed = max_lead + float(np.abs(task.action_scale[:3]).max())
@@ -70,16 +81,18 @@ class CommandLaw:
         self.rotation = forward_kinematics(self.home)[1]
 
     def anchor(self, position: ArrayLike) -> Commanded:
-        """Where the arm is, ``(B, 3)``, as what is commanded: how an episode starts."""
+        """The commanded poses at the start of an episode: the measured positions ``(B, 3)`` m."""
         at = np.asarray(position, np.float64)
         joints, _ = self._solve(at, np.broadcast_to(self.home, (len(at), 6)))
         return Commanded(at, joints)
 
     def next(self, commanded: Commanded, position: ArrayLike, actions: ArrayLike) -> Commanded:
-        """What is commanded after one more action.
+        """The commanded poses after one more action.
 
         Args:
-            position: ``(B, 3)``, where the arm is. actions: ``(B, 7)`` in [-1, 1].
+            commanded: the poses that are commanded now.
+            position: ``(B, 3)`` m, the measured positions.
+            actions: ``(B, 7)`` in [-1, 1].
         """
         at = np.asarray(position, np.float64)
         last = commanded.position
@@ -102,8 +115,12 @@ class CommandLaw:
         return Commanded(reached_position, joints)
 
     def trace(self, positions: ArrayLike, actions: ArrayLike) -> Commanded:
-        """What was commanded in an episode, from its measured positions ``(T + 1, 3)`` and its actions ``(T,
-        7)``: ``T + 1`` poses, the first where the arm was."""
+        """The ``T + 1`` commanded poses of one episode, the first at the measured position.
+
+        Args:
+            positions: ``(T + 1, 3)`` m, the measured positions.
+            actions: ``(T, 7)`` in [-1, 1].
+        """
         at, acted = np.asarray(positions, np.float64), np.asarray(actions)
         commanded = [self.anchor(at[:1])]
         for step in range(len(acted)):

@@ -1,0 +1,1 @@
+"""Real episodes: on disk, and in order after they have crossed the network."""

@@ -67,7 +67,7 @@ def stamp_of(record: bytes) -> int:
 
 @functools.cache
 def message_types() -> Typestore:
-    """The definitions of the messages in a bag."""
+    """The message definitions that a bag contains."""
     store = get_typestore(Stores.ROS2_JAZZY)
     folder = Path(get_package_share_directory("worldsample_msgs")) / "msg"
     types: dict[str, Any] = {}
@@ -179,7 +179,10 @@ def read_summary(path: Path) -> EpisodeSummary:
 
 
 def read_transitions(path: Path) -> list[Transition]:
-    """The transitions of a bag. Raises :class:`DamagedBag`, and :class:`InvalidObservation` on malformed
-    contents.
+    """The transitions of a bag.
+
+    Raises:
+        DamagedBag: the bag cannot be read.
+        InvalidObservation: a transition has malformed contents.
     """
     return [decode_transition(record) for record in read_records(path)]

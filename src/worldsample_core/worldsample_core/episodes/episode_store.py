@@ -107,7 +107,7 @@ class EpisodeStore:
         self._cache: tuple[int, list[bytes]] = (-1, [])
         self._error: StorageError | None = None
         self.next_seq = 0
-        """Of the next transition."""
+        """Number (seq) of the next transition."""
         self.next_episode = 0
         """Index of the next episode."""
         self.real_steps = 0
@@ -187,7 +187,12 @@ class EpisodeStore:
                 return None
 
     def _close_journal(self, path: Path, real_steps: int) -> EpisodeSummary | None:
-        """Turn a journal of an unfinished episode into a bag. real_steps: training steps before it."""
+        """Turn the journal of an unfinished episode into a bag.
+
+        Args:
+            path: the journal.
+            real_steps: number of training steps before this episode.
+        """
         try:
             contents = read_journal(path)
             if not contents.records and not contents.damaged:
@@ -252,7 +257,7 @@ class EpisodeStore:
     # --- writing ------------------------------------------------------------------------------------------
 
     def check_space(self) -> None:
-        """Raises :class:`DiskFull` where less than ``min_free_bytes`` is free."""
+        """Raise :class:`DiskFull` if less than ``min_free_bytes`` is free."""
         free = shutil.disk_usage(self.folder).free
         if free < self.min_free_bytes:
             raise disk_full(self.folder, free)
@@ -287,8 +292,9 @@ class EpisodeStore:
         return episode
 
     def append(self, record: bytes) -> None:
-        """Keep one finished step (CDR bytes, with seq ``next_seq``). When this returns, a crash does not lose
-        it.
+        """Keep one finished step: CDR bytes of the transition with seq ``next_seq``.
+
+        When this returns, a crash of the process does not lose the step.
         """
         if self._journal is None or self._current is None:
             raise RuntimeError("no episode is open")
@@ -300,10 +306,10 @@ class EpisodeStore:
                 self.real_steps += 1
 
     def finish(self, summary: EpisodeSummary) -> EpisodeSummary:
-        """Close the episode; its bag is written in the background. Returns the summary with its numbers and
-        path filled in.
+        """Close the episode, and return its summary with numbers and path filled in.
 
-        An episode without steps leaves nothing, and its index is used again.
+        The bag is written in the background. An episode without steps leaves nothing, and its index is used
+        again.
         """
         current = self._current
         if current is None or self._journal is None:
@@ -331,7 +337,7 @@ class EpisodeStore:
         return current.summary
 
     def interrupt(self) -> EpisodeSummary | None:
-        """Close the running episode as truncated and aborted, now: its summary, or None without steps."""
+        """Close the running episode as truncated and aborted; its summary, or None if it has no steps."""
         current = self._current
         if current is None or self._journal is None:
             return None
@@ -374,13 +380,14 @@ class EpisodeStore:
         self._closing.join()
 
     def check(self) -> None:
-        """Raises what writing a bag in the background met."""
+        """Raise the error that the background thread met while it wrote a bag, if there was one."""
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """Write the bags that are due, and stop. An open episode's journal stays, and becomes a bag at the
-        next start.
+        """Write the bags that are due, and stop.
+
+        The journal of an open episode stays on disk and becomes a bag at the next start.
         """
         if self._journal is not None:
             self._journal.close()
@@ -394,15 +401,15 @@ class EpisodeStore:
 
     @property
     def summaries(self) -> list[EpisodeSummary]:
-        """Of the episodes whose bags are complete, in order."""
+        """Summaries of the episodes whose bags are complete, in order."""
         with self._lock:
             return list(self._summaries)
 
     def fetch(self, from_seq: int, max_count: int, max_bytes: int = 1 << 62) -> list[bytes]:
-        """CDR bytes of the transitions from ``from_seq`` on, in order of seq: at least one where there is
-        any, at most ``max_count`` and about ``max_bytes``.
+        """CDR bytes of the transitions from ``from_seq`` on, in order of seq.
 
-        The first may have a greater seq than asked for: what lies between cannot be read any more.
+        If any exists, at least one is returned; at most ``max_count`` and about ``max_bytes``. If the first
+        has a greater seq than ``from_seq``, the transitions between cannot be read any more.
         """
         result: list[bytes] = []
         size = 0
@@ -419,8 +426,9 @@ class EpisodeStore:
         return result
 
     def _records_from(self, seq: int) -> tuple[int, int, list[bytes]]:
-        """(episode, its first seq, its records) of the first episode with transitions at or after ``seq``;
-        (-1, 0, []).
+        """The first episode with transitions at or after ``seq``: (episode, its first seq, its records).
+
+        (-1, 0, []) where there is none.
         """
         while True:
             with self._lock:
@@ -449,8 +457,9 @@ class EpisodeStore:
             return episode, first_seq, records
 
     def _find(self, seq: int) -> tuple[int, int, int, Path | None] | None:
-        """(episode, first seq, steps, its journal where it has no bag yet) of the first one with a step at or
-        after ``seq``.
+        """The first episode with a step at or after ``seq``: (episode, first seq, steps, journal).
+
+        ``journal`` is None if the episode has a bag.
         """
         index = max(0, bisect.bisect_right(self._first_seqs, seq) - 1)
         candidates: list[tuple[int, int, int, Path | None]] = [

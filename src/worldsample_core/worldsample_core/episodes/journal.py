@@ -1,8 +1,8 @@
-"""An append-only file of checksummed records: what keeps each finished robot step through a crash.
+r"""An append-only file of checksummed records that keeps each finished robot step through a crash.
 
 Layout::
 
-    "WSJRNL1\\n"  record  record ...          record = length uint32, crc32 uint32 (little-endian), payload
+    "WSJRNL1\n"  record  record ...          record = length uint32, crc32 uint32 (little-endian), payload
 
 The first record is a JSON header. A record goes out in one ``write(2)``: killing the process loses at most
 the record being written; ``durable`` also survives a power cut. A torn last record is recognised by its
@@ -34,7 +34,7 @@ class StorageError(RuntimeError):
 
 
 class DiskFull(StorageError):
-    """No space is left for the run folder."""
+    """The disk of the run folder is full."""
 
 
 def disk_full(path: Path, free: int | None = None) -> DiskFull:
@@ -47,7 +47,7 @@ def disk_full(path: Path, free: int | None = None) -> DiskFull:
 
 
 def explain(error: OSError, path: Path) -> StorageError:
-    """What went wrong as ``path`` was written."""
+    """The error to raise when writing ``path`` failed with ``error``."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(path.parent)
     return StorageError(f"cannot write {path}: {error.strerror or error}")
@@ -109,7 +109,7 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class JournalContents:
-    """What a journal holds.
+    """The contents of a journal.
 
     Attributes:
         header: of the episode.
@@ -125,8 +125,9 @@ class JournalContents:
 
 
 def read_journal(path: Path) -> JournalContents:
-    """Read all good records; also of a journal that is being written. A journal torn inside its header has an
-    empty header.
+    """Read all good records of a journal, which may still be being written.
+
+    A journal that ends inside its header is returned with an empty header.
 
     Raises:
         StorageError: not a journal, or its header is damaged.

@@ -1,4 +1,4 @@
-"""Fills the gaps of a :class:`TransitionIntake` from the policy's disk: after loss, or after a restart."""
+"""Fetches transitions that were lost or missed during a restart from the policy's disk."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from worldsample_core.observation import InvalidObservation
 from worldsample_msgs.srv import FetchTransitions
 
 AT_ONCE = 128
-"""Transitions asked for at once; the policy gives fewer where they are large."""
+"""Number of transitions in one request; the policy returns fewer if they are large."""
 TIMEOUT = 10.0
-"""s after which the policy is gone or busy, and is asked again."""
+"""Seconds without an answer after which the request is sent again."""
 IN_FLIGHT = 0.3
-"""s that a transition may be late (it is announced by the policy's status on another topic) before it is
-fetched.
+"""Seconds that a transition may be late before it is fetched.
+
+The policy's status, on another topic, may announce a transition before it arrives.
 """
 BEHIND = 20
-"""Transitions missing at once that are fetched without waiting."""
+"""Number of missing transitions above which they are fetched without waiting."""
 
 
 class TransitionFetch:
-    """Asks for what is missing, once at a time.
+    """Requests missing transitions from the policy, one request at a time.
 
     Args:
         node: that owns the service client; its executor may spin in another thread.
@@ -55,7 +56,7 @@ class TransitionFetch:
         self._gap_since: float | None = None
 
     def ask(self) -> None:
-        """Send a request where something has been missing for long enough. Does not wait."""
+        """Send a request if a transition has been missing for long enough. Does not wait for the answer."""
         now = time.monotonic()
         if self._asked_at is not None:
             if now - self._asked_at < TIMEOUT:

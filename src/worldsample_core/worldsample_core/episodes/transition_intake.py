@@ -1,4 +1,4 @@
-"""Transitions into order, each exactly once, whatever the network and restarts do to them."""
+"""Puts transitions into order, each exactly once, despite loss, duplicates and restarts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_WAITING = 2000
 
 
 class TransitionIntake:
-    """Live transitions and fetched ones in, the run's transitions in order of ``seq`` out.
+    """Takes live and fetched transitions, and hands them out in order of ``seq``.
 
     Attributes:
         next_seq: of the next transition to be handed out: all below were.
@@ -30,11 +30,11 @@ class TransitionIntake:
         self._waiting: dict[int, Transition] = {}
 
     def __len__(self) -> int:
-        """How many transitions wait, in order or ahead of a gap."""
+        """Number of transitions that wait, in order or ahead of a gap."""
         return len(self._waiting)
 
     def offer(self, transition: Transition) -> bool:
-        """A live transition; False where it is a duplicate."""
+        """Take a live transition; False if it is a duplicate."""
         self.known_end = max(self.known_end, transition.seq + 1)
         return self._keep(transition)
 
@@ -47,20 +47,20 @@ class TransitionIntake:
         return True
 
     def heard_of(self, next_seq: int) -> None:
-        """The run will give the next transition this number."""
+        """Note that the run will give the next transition the number ``next_seq``."""
         self.known_end = max(self.known_end, next_seq)
 
     def gap(self) -> int | None:
-        """The first seq to be fetched, or None where nothing that is known of is missing."""
+        """The first seq that must be fetched, or None if no known transition is missing."""
         if self.next_seq in self._waiting or self.next_seq >= self.known_end:
             return None
         return self.next_seq
 
     def fetched_from(self, from_seq: int, transitions: Sequence[Transition], run_next_seq: int) -> None:
-        """The answer to a fetch: what the disk has from ``from_seq`` on, in order, without omission.
+        """Take the answer to a fetch: the transitions on disk from ``from_seq`` on, in order and complete.
 
-        What lies between ``from_seq`` and the first of it is lost (a damaged episode), and is waited for no
-        longer.
+        If the first has a greater seq than ``from_seq``, those between are lost (a damaged episode) and are
+        not waited for any longer.
         """
         self.heard_of(run_next_seq)
         end = transitions[0].seq if transitions else run_next_seq
@@ -75,12 +75,12 @@ class TransitionIntake:
                 self._keep(transition)
 
     def take(self) -> Transition | None:
-        """The next transition in order, where it is there."""
+        """Remove and return the next transition in order; None if it has not arrived."""
         transition = self._waiting.pop(self.next_seq, None)
         if transition is not None:
             self.next_seq += 1
         return transition
 
     def peek(self) -> Transition | None:
-        """What :meth:`take` would give."""
+        """The transition that :meth:`take` would return."""
         return self._waiting.get(self.next_seq)
