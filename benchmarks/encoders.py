@@ -56,7 +56,7 @@ class Loop:
             signal = self.operator.act(self.cell.state(), kind)
             driven = signal.active and kind != "eval"
             if driven:
-                wanted = signal.action
+                wanted: np.ndarray = signal.action
             elif kind == "train" and self.learner.real_steps < self.learner.config.training_starts:
                 wanted = self.rng.uniform(-1.0, 1.0, 7)
             else:

@@ -58,7 +58,7 @@ class NextFrame(nn.Module):
         self.last = nn.Conv2d(2 * width, width, 3, padding=1)
         self.out = nn.Conv2d(width, 24, 3, padding=1)
         nn.init.zeros_(self.out.weight)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, before: Tensor, last: Tensor, noisy: Tensor, condition: Tensor) -> Tensor:
         """Images (B, 6, 64, 64), condition (B, 18): (B, 6, 64, 64)."""

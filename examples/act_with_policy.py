@@ -1,0 +1,57 @@
+"""Act with a trained policy in the simulated cell, in one process and without ROS nodes.
+
+    source <(./worldsample env)
+    python examples/act_with_policy.py benchmarks/results/table1/sorting-worldsample-seed0
+
+The folder is a run folder, or what ``./worldsample export`` made of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from a1x_sim.cell import Cell
+from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.config import from_mapping
+from worldsample_policy.acting.actor import Actor
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning import checkpoint_directory
+
+
+def load_actor(run: RunFolder) -> Actor:
+    """The actor of the newest checkpoint of a run, or of an exported policy."""
+    settings = run.settings()
+    actor = Actor(from_mapping(LearnerConfig, settings.learner, "learner"), settings.task)
+    files, _ = checkpoint_directory.read(run.checkpoint())
+    if "policy" in files:  # an exported policy holds the acting networks only
+        actor.load({name: value.numpy() for name, value in files["policy"].items()})
+    else:
+        actor.agent.load_state_dict(files["model"])
+    return actor
+
+
+def main() -> None:
+    """Run episodes with the mean action, and count the successes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("--episodes", type=int, default=10)
+    options = parser.parse_args()
+    run = RunFolder(options.run)
+    actor, settings = load_actor(run), run.settings()
+    cell = Cell(settings.task.name, settings.run.image_size, config=settings.task)
+    successes = 0
+    for seed in range(options.episodes):
+        observation = cell.reset(seed)
+        while not cell.success and cell.steps < settings.task.horizon:
+            action, _ = actor.act(observation, deterministic=True)
+            observation = cell.step(action)
+        successes += cell.success
+        print(f"scene {seed}: {'success' if cell.success else 'no success'} after {cell.steps} steps")
+    print(f"{successes} of {options.episodes} episodes succeeded")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The scripts of ``examples/`` run as their docstrings say, against a tiny run."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip("worldsample_msgs")
+from a1x_sim.cell import Cell
+from worldsample_bringup.run import prepare
+from worldsample_bringup.run.options import Request
+from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.config import from_mapping
+from worldsample_core.episodes.episode_bag import encode_transition, read_transitions
+from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
+from worldsample_core.observation import clean_action
+from worldsample_core.task_path import VARIABLE
+from worldsample_core.transition import EpisodeSummary, Transition
+from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning.learner import Learner
+from worldsample_worldmodel.data.episodes import episode_from_transitions
+from worldsample_worldmodel.training.adaptation import Adaptation
+from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+POLICY = ROOT / "benchmarks" / "results" / "table1" / "pushing-worldsample-seed0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def record_episode(cell: Cell, store: EpisodeStore, seed: int) -> None:
+    """Record one demonstration by the task's expert."""
+    observation, episode, done = cell.reset(seed), store.begin("demo", seed), False
+    while not done:
+        action = clean_action(cell.task.expert(cell.state()), cell.config.active_mask)
+        following = cell.step(action)
+        done = cell.success or cell.steps == cell.config.horizon
+        step = Transition(
+            observation, action, float(cell.success), following, cell.success, done and not cell.success,
+            cell.success, intervention=False, seq=store.next_seq, episode=episode, step=cell.steps - 1,
+            source="demo", run=store.run,
+        )  # fmt: skip
+        store.append(encode_transition(step))
+        observation = following
+    summary = EpisodeSummary("demo", episode, cell.steps, float(cell.success), cell.success, not cell.success)
+    store.finish(summary)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run with two demonstrations, a checkpoint, a world model and an evaluation, all of them tiny."""
+    root = tmp_path_factory.mktemp("examples")
+    plan = prepare.plan(Request("train", method="worldsample", machine="cpu", quick=True), root)
+    plan.begin().close()
+    settings, folder = plan.settings, plan.folder
+    cell = Cell(settings.task.name, settings.run.image_size, config=settings.task)
+    store = EpisodeStore(folder.path, settings.run.name)
+    for seed in (1, 2):
+        record_episode(cell, store, seed)
+    store.close()
+    cell.close()
+    learner = Learner(from_mapping(LearnerConfig, settings.learner, "learner"), settings.task)
+    learner.save(folder.checkpoints / "step_50")
+    config = from_mapping(WorldModelNodeConfig, settings.worldmodel, "worldmodel")
+    adaptation = Adaptation(settings.task, config.model, config.reward)
+    for bag in find_bags(folder.path):
+        adaptation.add(episode_from_transitions(read_transitions(bag)))
+    adaptation.train(2)
+    adaptation.release()
+    adaptation.save(folder.path / "worldmodel" / "step_50.safetensors")
+    evaluation = {"kind": "episode", "episode_kind": "eval", "steps": 9, "real_steps": 50, "t": 1.0}
+    records = [{**evaluation, "episode": i, "success": i == 0} for i in range(4)]
+    folder.metrics.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return folder
+
+
+def play(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], script: str, *arguments: object
+) -> str:
+    """Run a script of examples/ and return what it printed."""
+    monkeypatch.setattr("sys.argv", [script, *map(str, arguments)])
+    runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+    return capsys.readouterr().out
+
+
+def test_episodes_are_listed_with_their_shapes(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = play(monkeypatch, capsys, "load_episodes.py", run.path)
+    assert told.count("demo") == 2 and "(side, wrist)" in told
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_policy_acts(
+    run: RunFolder, exported: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = POLICY if exported else run.path
+    told = play(monkeypatch, capsys, "act_with_policy.py", folder, "--episodes", 3 if exported else 1)
+    assert ("3 of 3 episodes succeeded" if exported else "of 1 episodes succeeded") in told
+
+
+@pytest.mark.parametrize("options", [[], ["--perturb", "--step", 3]])
+def test_a_segment_is_imagined_below_the_real_one(
+    run: RunFolder,
+    options: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "imagined.png"
+    told = play(monkeypatch, capsys, "imagine_segment.py", run.path, "--episode", 1, "--out", out, *options)
+    assert " dB" in told
+    with Image.open(out) as picture:
+        assert picture.width > 400
+
+
+def test_an_own_task_is_solved_and_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, "")  # the script sets it
+    out = tmp_path / "touch.png"
+    told = play(
+        monkeypatch, capsys, "add_task.py", EXAMPLES / "tasks", "touch", "--episodes", 3, "--out", out
+    )
+    assert "solved 3 of 3 scenes" in told
+    with Image.open(out) as picture:
+        assert picture.size == (3 * 64, 4 * 64)
+
+
+def test_runs_are_plotted(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "curves.png"
+    told = play(monkeypatch, capsys, "plot_runs.py", run.path, run.path, "--out", out)
+    assert told.count("25% after 50 real steps") == 2
+    with Image.open(out) as picture:
+        assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 3
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_a_script_is_short_and_says_how_to_run_it(script: Path) -> None:
+    text = script.read_text()
+    assert len(text.splitlines()) < 60
+    assert f"python examples/{script.name} " in text.split('"""')[1]
