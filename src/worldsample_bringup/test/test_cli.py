@@ -19,7 +19,7 @@ from worldsample_bringup.graph.node_command import ProcessSpec
 from worldsample_bringup.run.options import OPTIONS, options_of
 from worldsample_bringup.run.run_folder import RunFolder
 
-BRINGUP = Path(__file__).parent.parent / "src" / "worldsample_bringup"
+BRINGUP = Path(__file__).parent.parent
 COMMANDS = ("train", "eval", "demos", "label", "bench", "export", "report", "test", "check")
 
 

@@ -94,7 +94,8 @@ def test_side_by_side_no_run_is_given_the_domain_of_this_one(
 GRID = """
 import sys
 from pathlib import Path
-from tests.test_bringup_grid import cell
+sys.path.insert(0, sys.argv[2])
+from test_grid import cell
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.bench.grid import Grid
 cells = [cell(Path(sys.argv[1]), name, "--seconds=30") for name in ("a", "b", "c")]
@@ -106,8 +107,7 @@ print(outcome.stopped, outcome.failed)
 def start_grid(root: Path) -> subprocess.Popen[str]:
     """A grid in a process of its own, with two runs at work."""
     process = subprocess.Popen(
-        [sys.executable, "-c", GRID, str(root)],
-        cwd=TRAIN.parent.parent,
+        [sys.executable, "-c", GRID, str(root), str(TRAIN.parent)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
