@@ -7,84 +7,101 @@ from typing import Literal
 
 from worldsample_core.arm.command_law import DRIVER_MAX_LEAD
 from worldsample_core.config import ConfigError, TaskConfig
+from worldsample_core.units import (
+    Metres,
+    MetresPerSecond,
+    MetresPerSecond2,
+    PerSecond,
+    Pixels,
+    Radians,
+    RadiansPerSecond,
+    RadiansPerSecond2,
+    Seconds,
+)
 
-Six = tuple[float, float, float, float, float, float]
+Rate = RadiansPerSecond
+Acceleration = RadiansPerSecond2
+SixRates = tuple[Rate, Rate, Rate, Rate, Rate, Rate]
+SixAccelerations = tuple[Acceleration, Acceleration, Acceleration, Acceleration, Acceleration, Acceleration]
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A vendor topic and its QoS; notes of users differ, so every part is a setting.
-
-    Attributes:
-        name: of the topic. reliability, durability, depth: QoS on our side.
-    """
+    """A vendor topic and its QoS; notes of users differ, so every part is a setting."""
 
     name: str
+    """Name of the topic."""
     reliability: Literal["reliable", "best_effort"] = "best_effort"
+    """Reliability of our publisher or subscription."""
     durability: Literal["volatile", "transient_local"] = "volatile"
+    """Durability of our publisher or subscription."""
     depth: int = 5
+    """Messages that our side keeps."""
 
 
 @dataclass(frozen=True)
 class VendorTopics:
-    """The vendor's interface. A best-effort subscription hears both reliable and best-effort publishers; a
-    reliable publisher is heard by both kinds of subscription.
+    """The vendor's interface.
 
-    Attributes:
-        feedback_arm: JointState, 6 joints (rad) or more. feedback_gripper: JointState, 0 closed .. 100 open.
-        feedback_status: hdas_msg, errors.
-        target_joints: JointState. target_pose: PoseStamped, for ``ik: vendor``.
-        target_gripper: JointState or Float32, 0 .. 100.
-        function_frame: hdas_msg, 1 enable, 2 disable, 3 calibrate, 4 clear errors: a topic or a service.
+    A best-effort subscription hears both reliable and best-effort publishers; a reliable publisher is heard
+    by both kinds of subscription.
     """
 
     feedback_arm: Topic = field(default_factory=lambda: Topic("/hdas/feedback_arm"))
+    """Measured joints: JointState, 6 joints (rad) or more."""
     feedback_gripper: Topic = field(default_factory=lambda: Topic("/hdas/feedback_gripper"))
+    """Measured gripper: JointState, 0 closed .. 100 open."""
     feedback_status: Topic = field(default_factory=lambda: Topic("/hdas/feedback_status_arm"))
+    """Errors of the arm: hdas_msg."""
     target_joints: Topic = field(
         default_factory=lambda: Topic("/motion_target/target_joint_state_arm", "reliable", depth=1)
     )
+    """Joint targets, for ``ik: own``: JointState."""
     target_pose: Topic = field(
         default_factory=lambda: Topic("/motion_target/pose_ee_arm", "reliable", depth=1)
     )
+    """Pose targets, for ``ik: vendor``: PoseStamped."""
     target_gripper: Topic = field(
         default_factory=lambda: Topic("/motion_target/target_position_gripper", "reliable", depth=1)
     )
+    """Gripper targets: JointState or Float32, 0 .. 100."""
     function_frame: Topic = field(
         default_factory=lambda: Topic("/arm_node/function_frame_arm", "reliable", depth=5)
     )
+    """Functions of the arm: hdas_msg, 1 enable, 2 disable, 3 calibrate, 4 clear errors: a topic or a
+    service."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the arm may do, whatever the policy says.
+    """What the arm may do, whatever the policy says."""
 
-    Attributes:
-        joint_velocity: rad/s; the vendor's caps are 3, 3, 3, 5, 5, 5. joint_acceleration: rad/s^2.
-        joint_margin: rad, kept from the joint limits.
-        rest_tolerance: rad, how far outside its limits a joint may read without being a fault (joint 3 reads
-            +1.5 deg at rest).
-        linear_velocity, linear_acceleration: of the end effector along each axis, m/s, m/s^2.
-        angular_velocity, angular_acceleration: rad/s, rad/s^2.
-        max_translation, max_rotation: of one command, per axis, m and rad: a task cannot ask for more.
-        max_tilt: largest angle from the reset orientation, rad.
-        max_lead: m, how far the commanded position may be ahead of the measured one: bounds contact forces.
-        tracking_error: rad, between target and feedback, beyond which the arm counts as blocked.
-    """
-
-    joint_velocity: Six = (2.0, 2.0, 2.0, 3.0, 3.0, 3.0)
-    joint_acceleration: Six = (30.0, 30.0, 30.0, 50.0, 50.0, 50.0)
-    joint_margin: float = 0.01
-    rest_tolerance: float = 0.06
-    linear_velocity: float = 0.2
-    linear_acceleration: float = 2.0
-    angular_velocity: float = 1.2
-    angular_acceleration: float = 6.0
-    max_translation: float = 0.015
-    max_rotation: float = 0.15
-    max_tilt: float = 0.6
-    max_lead: float = DRIVER_MAX_LEAD
-    tracking_error: float = 0.3
+    joint_velocity: SixRates = (2.0, 2.0, 2.0, 3.0, 3.0, 3.0)
+    """Largest speed of each joint; the vendor's caps are 3, 3, 3, 5, 5, 5."""
+    joint_acceleration: SixAccelerations = (30.0, 30.0, 30.0, 50.0, 50.0, 50.0)
+    """Largest acceleration of each joint."""
+    joint_margin: Radians = 0.01
+    """Distance kept from the joint limits."""
+    rest_tolerance: Radians = 0.06
+    """How far outside its limits a joint may read without being a fault (joint 3 reads +1.5 deg at rest)."""
+    linear_velocity: MetresPerSecond = 0.2
+    """Largest speed of the end effector along each axis."""
+    linear_acceleration: MetresPerSecond2 = 2.0
+    """Largest acceleration of the end effector along each axis."""
+    angular_velocity: RadiansPerSecond = 1.2
+    """Largest speed of the end effector's rotation about each axis."""
+    angular_acceleration: RadiansPerSecond2 = 6.0
+    """Largest acceleration of the end effector's rotation about each axis."""
+    max_translation: Metres = 0.015
+    """Largest translation of one command, per axis: a task cannot ask for more."""
+    max_rotation: Radians = 0.15
+    """Largest rotation of one command, per axis: a task cannot ask for more."""
+    max_tilt: Radians = 0.6
+    """Largest angle from the reset orientation."""
+    max_lead: Metres = DRIVER_MAX_LEAD
+    """How far the commanded position may be ahead of the measured one: bounds contact forces."""
+    tracking_error: Radians = 0.3
+    """Difference between target and feedback beyond which the arm counts as blocked."""
 
     def __post_init__(self) -> None:
         caps = (3.0, 3.0, 3.0, 5.0, 5.0, 5.0)
@@ -110,22 +127,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Watchdog:
-    """Times after which something counts as lost, s.
+    """Times after which something counts as lost."""
 
-    Attributes:
-        command: without a command the arm holds its pose; also, a pause after which it starts from the
-            measured pose again.
-        command_age: a command that answers an older observation is refused.
-        feedback: without arm feedback the arm is stopped, and the driver says so.
-        recovery: for how long feedback must be back before the arm may move again.
-        blocked: for how long the arm may fail to follow.
-    """
-
-    command: float = 0.3
-    command_age: float = 0.5
-    feedback: float = 0.1
-    recovery: float = 0.3
-    blocked: float = 0.5
+    command: Seconds = 0.3
+    """Without a command for this time the arm holds its pose; also, a pause after which it starts from the
+    measured pose again."""
+    command_age: Seconds = 0.5
+    """A command that answers an observation older than this is refused."""
+    feedback: Seconds = 0.1
+    """Without arm feedback for this time the arm is stopped, and the driver says so."""
+    recovery: Seconds = 0.3
+    """How long feedback must be back before the arm may move again."""
+    blocked: Seconds = 0.5
+    """How long the arm may fail to follow."""
 
     def __post_init__(self) -> None:
         if min(self.command, self.command_age, self.feedback, self.recovery, self.blocked) <= 0:
@@ -134,27 +148,26 @@ class Watchdog:
 
 @dataclass(frozen=True)
 class ResetMotion:
-    """How the arm goes to the task's reset pose: straight up, over, down.
-
-    Attributes:
-        speed: fraction of the limits' joint velocity.
-        lift: m above the reset pose, as far as it can be reached.
-        clearance: m, how far below the lower end of the workspace box the way may lead.
-        table: m, height of the table in base_link; the fingertips stay above it.
-        gripper_wait: s for the gripper before the arm moves.
-        tolerance: rad, of each joint at the end; settle: s.
-        timeout: s for the whole way. patience: s for what forbids it to pass, e.g. feedback just come back.
-    """
+    """How the arm goes to the task's reset pose: straight up, over, down."""
 
     speed: float = 0.3
-    lift: float = 0.06
-    clearance: float = 0.01
-    table: float = 0.0
-    gripper_wait: float = 0.5
-    tolerance: float = 0.03
-    settle: float = 0.2
-    timeout: float = 40.0
-    patience: float = 3.0
+    """Fraction of the limits' joint velocity."""
+    lift: Metres = 0.06
+    """Height above the reset pose, as far as it can be reached."""
+    clearance: Metres = 0.01
+    """How far below the lower end of the workspace box the way may lead."""
+    table: Metres = 0.0
+    """Height of the table in base_link; the fingertips stay above it."""
+    gripper_wait: Seconds = 0.5
+    """Time for the gripper before the arm moves."""
+    tolerance: Radians = 0.03
+    """Largest error of each joint at the end."""
+    settle: Seconds = 0.2
+    """How long the joints must be within the tolerance."""
+    timeout: Seconds = 40.0
+    """Time for the whole way."""
+    patience: Seconds = 3.0
+    """Time for what forbids the way to pass, e.g. feedback that has just come back."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.speed <= 1.0 or min(self.tolerance, self.timeout) <= 0:
@@ -163,66 +176,67 @@ class ResetMotion:
 
 @dataclass(frozen=True)
 class CameraNodes:
-    """Who publishes the two camera topics.
-
-    Attributes:
-        source: realsense: a realsense2_camera node for each view is started; external: somebody else.
-        side_serial, wrist_serial: of the RealSense cameras.
-        profile: of the colour stream, width x height x frames per second. Depth stays off: two cameras with
-            depth do not keep 30 fps on one bus (realsense-ros#3494).
-        auto_exposure: of the colour sensor.
-    """
+    """Who publishes the two camera topics."""
 
     source: Literal["realsense", "external"] = "realsense"
+    """realsense: a realsense2_camera node for each view is started; external: somebody else publishes."""
     side_serial: str = ""
+    """Serial number of the side view's RealSense camera."""
     wrist_serial: str = ""
+    """Serial number of the wrist view's RealSense camera."""
     profile: str = "640x480x30"
+    """Profile of the colour stream, width x height x frames per second. Depth stays off: two cameras with
+    depth do not keep 30 fps on one bus (realsense-ros#3494)."""
     auto_exposure: bool = True
+    """The colour sensor chooses its exposure itself."""
 
 
 @dataclass(frozen=True)
 class StandIns:
-    """The cell without a cell (``driver.standin=true``), for tests.
-
-    Attributes:
-        person: also start a stand-in of a person, who shows a motion with a gamepad and presses success.
-        width, height: of the stand-in cameras' images, pixels; rate: their frames per second.
-    """
+    """The cell without a cell (``driver.standin=true``), for tests."""
 
     person: bool = True
-    width: int = 128
-    height: int = 96
-    rate: float = 20.0
+    """Also start a stand-in of a person, who shows a motion with a gamepad and presses success."""
+    width: Pixels = 128
+    """Width of the stand-in cameras' images."""
+    height: Pixels = 96
+    """Height of the stand-in cameras' images."""
+    rate: PerSecond = 20.0
+    """Frames per second of the stand-in cameras."""
 
 
 @dataclass(frozen=True)
 class DriverConfig:
-    """Section ``driver``.
-
-    Attributes:
-        standin: start stand-ins of arm, cameras and person in place of hardware.
-        topics: the vendor's.
-        functions: how enable, disable and clear are sent: topic or service (SDKs differ), none.
-        ik: own: joint targets by our inverse kinematics; vendor: poses for the vendor's. Limits hold in both.
-        gripper_interface: type of the gripper's target topic.
-        enable_on_reset: a reset enables the arm, unless a person has disabled it.
-        stream_rate: targets per second. state_rate: at most so many states (poses, joints) per second.
-    """
+    """Section ``driver``."""
 
     standin: bool = False
+    """Start stand-ins of arm, cameras and person in place of hardware."""
     topics: VendorTopics = field(default_factory=VendorTopics)
+    """The vendor's topics."""
     functions: Literal["topic", "service", "none"] = "topic"
+    """How enable, disable and clear are sent: by topic or by service (SDKs differ), or not at all."""
     ik: Literal["own", "vendor"] = "own"
+    """own: joint targets by our inverse kinematics; vendor: poses for the vendor's. Limits hold in both."""
     gripper_interface: Literal["joint_state", "float32"] = "joint_state"
+    """Type of the gripper's target topic."""
     enable_on_reset: bool = True
-    stream_rate: float = 100.0
-    state_rate: float = 50.0
-    gripper_speed: float = 2.5
+    """A reset enables the arm, unless a person has disabled it."""
+    stream_rate: PerSecond = 100.0
+    """Targets per second."""
+    state_rate: PerSecond = 50.0
+    """Largest number of states (poses, joints) per second."""
+    gripper_speed: PerSecond = 2.5
+    """Largest speed of the gripper's target, full strokes per second."""
     limits: Limits = field(default_factory=Limits)
+    """What the arm may do."""
     watchdog: Watchdog = field(default_factory=Watchdog)
+    """Times after which something counts as lost."""
     reset: ResetMotion = field(default_factory=ResetMotion)
+    """The way to the reset pose."""
     cameras: CameraNodes = field(default_factory=CameraNodes)
+    """Who publishes the camera topics."""
     standins: StandIns = field(default_factory=StandIns)
+    """The stand-ins."""
 
     def __post_init__(self) -> None:
         if not 20.0 <= self.stream_rate <= 500.0 or self.state_rate <= 0 or self.gripper_speed <= 0:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from worldsample_core.units import PerSecond, Seconds
+
 Axes = tuple[int, int, int, int, int, int]
 Signs = tuple[float, float, float, float, float, float]
 
@@ -13,52 +15,55 @@ Signs = tuple[float, float, float, float, float, float]
 class Buttons:
     """Indices into ``Joy.buttons``; -1: there is none.
 
-    Attributes:
-        hold: the operator drives only while it is held.
-        success, failure, abort: end the episode so. reset: abort, and the cell is reset before the next one.
-            Where labels are recorded: success labels what is seen while it is held, failure and reset end the
-            episode and keep its labels, abort discards them.
-        close, open: the gripper.
+    Where labels are recorded, success labels what is seen while it is held, failure and reset end the episode
+    and keep its labels, and abort discards them.
     """
 
     hold: int = 5
+    """Button that is held to drive; without it the operator does not drive."""
     success: int = 0
+    """Button that ends the episode as a success."""
     failure: int = 1
+    """Button that ends the episode as a failure."""
     abort: int = 3
+    """Button that ends the episode as aborted: it counts as neither."""
     reset: int = 6
+    """Button that aborts the episode and has the cell reset before the next one."""
     close: int = 2
+    """Button that closes the gripper."""
     open: int = 4
+    """Button that opens the gripper."""
 
 
 @dataclass(frozen=True)
 class TeleopConfig:
-    """Section ``teleop``.
-
-    Attributes:
-        device: joy: a gamepad (``joy_node``); spacemouse: ``spacenav`` (a Twist and a Joy for its buttons);
-            keyboard: the terminal of the node; the others' topics are heard in any case.
-        joy_topic, twist_topic, stamped: of the device; ``stamped``: TwistStamped in place of Twist.
-        axes: which of ``Joy.axes`` moves x, y, z, roll, pitch, yaw; -1: none. signs: direction and gain.
-        twist_scale: what the twist's largest values are (linear, angular): they become action 1.
-        deadband: of an axis, 0 .. 1.
-        buttons: of ``Joy``.
-        rate: Intervention messages per second.
-        timeout: s without a message after which the device counts as gone, and drives no more.
-        dead_after: s of holding with nothing but zeros after which the device is reported as dead.
-    """
+    """Section ``teleop``."""
 
     device: Literal["joy", "spacemouse", "keyboard"] = "joy"
+    """joy: a gamepad (``joy_node``); spacemouse: ``spacenav`` (a Twist and a Joy for its buttons); keyboard:
+    the terminal of the node; the others' topics are heard in any case."""
     joy_topic: str = "joy"
+    """Topic of the device's Joy messages."""
     twist_topic: str = "spacenav/twist"
+    """Topic of the device's Twist messages."""
     stamped: bool = False
+    """The twist topic carries TwistStamped in place of Twist."""
     axes: Axes = (1, 0, 4, -1, -1, 3)
+    """Index into ``Joy.axes`` that moves x, y, z, roll, pitch, yaw; -1: none."""
     signs: Signs = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    """Direction and gain of x, y, z, roll, pitch, yaw."""
     twist_scale: tuple[float, float] = (0.35, 0.35)
+    """Largest values of the twist (linear, angular): they become action 1."""
     deadband: float = 0.08
+    """Deflection of an axis, 0 .. 1, below which it counts as still."""
     buttons: Buttons = field(default_factory=Buttons)
-    rate: float = 30.0
-    timeout: float = 0.3
-    dead_after: float = 2.0
+    """Buttons of ``Joy``."""
+    rate: PerSecond = 30.0
+    """Intervention messages per second."""
+    timeout: Seconds = 0.3
+    """Without a message for this time the device counts as gone, and drives no more."""
+    dead_after: Seconds = 2.0
+    """A device that is held and sends nothing but zeros for this time is reported as dead."""
 
     def __post_init__(self) -> None:
         if min(self.rate, self.timeout, self.dead_after, *self.twist_scale) <= 0:

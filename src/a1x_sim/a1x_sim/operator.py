@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a1x_sim.tasks.base import State, Task
+from worldsample_core.units import ControlSteps, Episodes, Frames
 
 Array = NDArray[np.float64]
 Phase = Literal["demo", "train", "eval", "label"]
@@ -17,44 +18,45 @@ Phase = Literal["demo", "train", "eval", "label"]
 
 @dataclass(frozen=True)
 class OperatorConfig:
-    """How the scripted operator behaves. Steps are control steps; distances of actions are normalised.
-
-    Attributes:
-        noise: standard deviation of each step's hand tremor.
-        wander: standard deviation of the slow error of the hand, with a memory of ``wander_steps``.
-        wander_steps: correlation time of the slow error.
-        slowest, fastest: the speed of an episode is drawn between them (1 is the expert's).
-        patience: steps without progress after which the operator takes over.
-        drift: fall of the potential below its best in the episode at which the operator takes over.
-        progress: rise of the potential that counts as progress.
-        reaction: steps from the decision to the first driven step.
-        help_min, help_max: longest time of driving, drawn between them.
-        help_progress: the operator lets go earlier after this rise of the potential.
-        window: episodes over which the policy's success rate is taken.
-        bother_first, bother_last: probability of bothering to watch an episode at success rate 0 and 1.
-        max_helps: interventions in one episode.
-        linger: frames of success that the operator shows in an episode of labels before it ends it.
-        astray: an episode of labels begins with up to so many steps in some direction, to show failures too.
-    """
+    """How the scripted operator behaves; its actions are normalised, -1..1."""
 
     noise: float = 0.12
+    """Standard deviation of each step's hand tremor."""
     wander: float = 0.12
+    """Standard deviation of the slow error of the hand, with a memory of ``wander_steps``."""
     wander_steps: float = 8.0
+    """Correlation time of the slow error, in control steps."""
     slowest: float = 0.65
+    """Least speed of an episode, which is drawn up to ``fastest``; 1 is the expert's."""
     fastest: float = 1.0
-    patience: int = 12
+    """Greatest speed of an episode."""
+    patience: ControlSteps = 12
+    """Steps without progress after which the operator takes over."""
     drift: float = 0.15
+    """Fall of the potential below its best in the episode at which the operator takes over."""
     progress: float = 0.02
-    reaction: int = 3
-    help_min: int = 10
-    help_max: int = 20
+    """Rise of the potential that counts as progress."""
+    reaction: ControlSteps = 3
+    """Steps from the decision to the first driven step."""
+    help_min: ControlSteps = 10
+    """Least value of the longest time of driving, which is drawn up to ``help_max``."""
+    help_max: ControlSteps = 20
+    """Greatest value of the longest time of driving."""
     help_progress: float = 0.5
-    window: int = 20
+    """Rise of the potential after which the operator lets go earlier."""
+    window: Episodes = 20
+    """Episodes over which the policy's success rate is taken."""
     bother_first: float = 1.0
+    """Probability of watching an episode at success rate 0."""
     bother_last: float = 0.05
+    """Probability of watching an episode at success rate 1."""
     max_helps: int = 4
-    linger: int = 8
-    astray: int = 12
+    """Largest number of interventions in one episode."""
+    linger: Frames = 8
+    """Frames of success that the operator shows in an episode of labels before it ends it."""
+    astray: ControlSteps = 12
+    """Largest number of steps in some direction with which an episode of labels begins, to show failures
+    too."""
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from worldsample_core.units import Seconds
+
 
 @dataclass(frozen=True)
 class SimConfig:
-    """Timing of the simulator node; wall-clock seconds.
+    """Timing of the simulator node, by the wall clock."""
 
-    Attributes:
-        republish_after: lockstep: a tick without a command is published again after this time.
-        learner_patience: lockstep: a learner whose status has not changed for this time is not waited for.
-        command_timeout: real time: without a command for this time the arm reports that it holds its pose;
-            also the age at which a command is refused as stale.
-    """
-
-    republish_after: float = 0.5
-    learner_patience: float = 2.0
-    command_timeout: float = 0.5
+    republish_after: Seconds = 0.5
+    """Lockstep: a tick without a command is published again after this time."""
+    learner_patience: Seconds = 2.0
+    """Lockstep: a learner whose status has not changed for this time is not waited for."""
+    command_timeout: Seconds = 0.5
+    """Real time: without a command for this time the arm reports that it holds its pose; also the age at
+    which a command is refused as stale."""
 
     def __post_init__(self) -> None:
         if min(self.republish_after, self.learner_patience, self.command_timeout) <= 0:

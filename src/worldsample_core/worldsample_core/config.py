@@ -6,7 +6,7 @@ later ones winning::
     defaults <- config/machines/<machine>.yaml <- config/methods/<method>.yaml <- config/tasks/<task>.yaml
              <- section.key=value
 
-An unknown key is an error that names the known ones, so that a typing mistake is seen before training starts.
+An unknown key is an error that names the nearest ones: a typing mistake is seen before training starts.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from worldsample_core.units import ControlSteps, Metres, Radians, RealSteps, Seconds
+
 T = TypeVar("T")
 
 
@@ -30,18 +32,23 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the message says where, why and what would work."""
 
 
-def _known(name: str, known: Iterable[str], what: str) -> ConfigError:
+FEW = 12
+"""Up to so many known names are listed in an error; of more, only those nearest to the mistaken one."""
+
+
+def _unknown(name: str, known: Iterable[str], what: str, listing: str = "") -> ConfigError:
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    return ConfigError(f"unknown {what} {name!r}{hint} Known: {', '.join(names)}")
+    near = difflib.get_close_matches(name, names, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+    others = f" Known: {', '.join(names)}" if len(names) <= FEW or not listing else f" {listing}"
+    return ConfigError(f"unknown {what} {name!r}{hint}{others}")
 
 
 def choose(name: str, known: Iterable[str], what: str) -> str:
     """``name`` if it is known. Raises :class:`ConfigError` listing what is known otherwise."""
     names = list(known)
     if name not in names:
-        raise _known(name, names, what)
+        raise _unknown(name, names, what)
     return name
 
 
@@ -101,7 +108,8 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], where: str = "config"
     arguments: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:
-            raise _known(str(key), fields, f"setting in {where!r}:")
+            listing = f"All of them: worldsample settings {where}"
+            raise _unknown(str(key), fields, f"setting in {where!r}:", listing)
         arguments[key] = _convert(value, hints[key], f"{where}.{key}")
     missing = [
         name
@@ -175,32 +183,30 @@ def parse_override(text: str) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
-    """Limits of a task: how the arm may move, and for how long.
-
-    Attributes:
-        name: name of the task.
-        horizon: control steps until an episode is truncated.
-        gamma: discount per control step.
-        active: which of the 7 action dimensions the task uses.
-        action_scale: motion per control step at action 1: m (3), rad (3), 1 (gripper).
-        box_low, box_high: the workspace box of the end effector, m in base_link.
-        reset_joints: arm joints at the start of an episode, rad.
-        reset_gripper: opening at the start, 0 closed .. 1 open.
-        max_real_steps: budget of real training steps.
-        control_period: s.
-    """
+    """Limits of a task: how the arm may move, and for how long."""
 
     name: str
-    horizon: int
+    """Name of the task."""
+    horizon: ControlSteps
+    """Control steps until an episode is truncated."""
     gamma: float
+    """Discount per control step."""
     active: tuple[bool, bool, bool, bool, bool, bool, bool]
+    """Which of the 7 action dimensions the task uses: x, y, z, roll, pitch, yaw, gripper."""
     action_scale: tuple[float, float, float, float, float, float, float]
-    box_low: tuple[float, float, float]
-    box_high: tuple[float, float, float]
-    reset_joints: tuple[float, float, float, float, float, float]
+    """Motion per control step at action 1: m (3), rad (3), 1 (gripper)."""
+    box_low: tuple[Metres, Metres, Metres]
+    """Lowest x, y, z of the end effector's workspace box, in base_link."""
+    box_high: tuple[Metres, Metres, Metres]
+    """Highest x, y, z of the end effector's workspace box, in base_link."""
+    reset_joints: tuple[Radians, Radians, Radians, Radians, Radians, Radians]
+    """Arm joints at the start of an episode."""
     reset_gripper: float
-    max_real_steps: int
-    control_period: float = 0.1
+    """Opening of the gripper at the start of an episode, 0 closed .. 1 open."""
+    max_real_steps: RealSteps
+    """Budget of training."""
+    control_period: Seconds = 0.1
+    """Time of one control step."""
 
     def __post_init__(self) -> None:
         if self.horizon < 1 or self.max_real_steps < 1:

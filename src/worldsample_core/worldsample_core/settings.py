@@ -7,76 +7,102 @@ from pathlib import Path
 from typing import Any, Literal
 
 from worldsample_core.config import TaskConfig, from_mapping, read_yaml
+from worldsample_core.units import Episodes, Frames, Pixels, RealSteps, Seconds
 
 Mode = Literal["train", "eval", "demos", "label"]
 Reward = Literal["auto", "button", "classifier"]
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """Settings of the run itself: name, mode, cell, seeds, evaluations and checkpoints.
-
-    Attributes:
-        name: also the identity that every transition and weight carries.
-        directory: the run folder.
-        mode: train; eval (no learner, fixed weights); demos (no learner, the operator drives); label (no
-            learner, the operator drives and holds the success button while the task is solved).
-        method: name of config/methods/<method>.yaml.
-        seed: of everything random.
-        sim: simulated cell instead of the real one.
-        lockstep: the simulator waits for the policy, and for the learner up to ``lag`` steps; otherwise 10 Hz
-            wall clock.
-        lag: lockstep only: real steps that the learner may be behind; also how far ahead weights are dated.
-        publish_every: real steps between two publications of the weights.
-        image_size: side of the training images, pixels.
-        demos: demonstrations to record before training; demos_from: a folder of recorded ones to use instead.
-        labels: mode label: frames of success to record, and of failure.
-        classifier_from: a folder of labelled frames (mode label), for the reward classifier of real rollouts
-            and for that of the world model; or a run folder with a fitted classifier.
-        reward: who says that a real rollout succeeded. button: the operator (the scripted one sees the
-            simulator's own success). classifier: the reward classifier; a person's buttons overrule it, and
-            in simulation evaluations still count the simulator's own success. auto: the classifier on a real
-            cell that has one, else the button.
-        classifier: how success is judged then, as module:function (see
-            :mod:`worldsample_core.success_detector`).
-        eval_every: real steps between evaluations (0: only the final one); eval_episodes: episodes in each.
-        final_eval_episodes: of the last evaluation (mode eval: of the only one).
-        checkpoint_every: real steps; keep_checkpoints: how many stay on disk.
-        stop_when_solved: end training when this many evaluations in a row reach solved_success (0: never).
-        checkpoint: mode eval: the checkpoint folder to act on.
-        black_images: the policy gets black images: one that succeeds all the same does not look.
-        resume: go on with what is in the run folder.
-        git_revision: of the code, with "+changes" where the tree was not clean; "unknown" outside git.
-    """
+class IdentityConfig:
+    """What the run is, and where it lives."""
 
     name: str
+    """Name of the run; also the identity that every transition and weight carries."""
     directory: str
+    """The run folder."""
     mode: Mode = "train"
+    """train; eval (no learner, fixed weights); demos (no learner, the operator drives); label (no learner,
+    the operator drives and holds the success button while the task is solved)."""
     method: str = "hil_serl"
+    """Name of config/methods/<method>.yaml."""
     machine: str = "cpu"
+    """Name of config/machines/<machine>.yaml."""
     seed: int = 0
-    sim: bool = True
-    lockstep: bool = True
-    lag: int = 20
-    publish_every: int = 20
-    image_size: int = 64
-    demos: int = 20
-    demos_from: str = ""
-    labels: int = 200
-    classifier_from: str = ""
-    reward: Reward = "auto"
-    classifier: str = "worldsample_worldmodel.success_detection:make"
-    eval_every: int = 1000
-    eval_episodes: int = 20
-    final_eval_episodes: int = 50
-    checkpoint_every: int = 1000
-    keep_checkpoints: int = 3
-    stop_when_solved: int = 0
-    solved_success: float = 0.95
-    checkpoint: str = ""
-    black_images: bool = False
+    """Seed of everything random."""
     resume: bool = False
+    """Go on with what is in the run folder."""
     git_revision: str = "unknown"
+    """Revision of the code, with "+changes" where the tree was not clean; "unknown" outside git."""
+
+
+@dataclass(frozen=True)
+class CellConfig:
+    """The cell, its clock, and how far the learner may be behind it."""
+
+    sim: bool = True
+    """Simulated cell instead of the real one."""
+    lockstep: bool = True
+    """The simulator waits for the policy, and for the learner up to ``lag`` steps; otherwise 10 Hz by the
+    wall clock."""
+    lag: RealSteps = 20
+    """Lockstep only: how many steps the learner may be behind; also how far ahead weights are dated."""
+    publish_every: RealSteps = 20
+    """Time between two publications of the weights."""
+    image_size: Pixels = 64
+    """Side of the training images; a multiple of 8."""
+
+
+@dataclass(frozen=True)
+class RecordingConfig:
+    """Demonstrations and labels, and who says that a rollout succeeded."""
+
+    demos: Episodes = 20
+    """Demonstrations to record before training."""
+    demos_from: str = ""
+    """Folder of recorded demonstrations to use instead; "": record them."""
+    labels: Frames = 200
+    """Mode label: how many frames of success to record, and of failure."""
+    classifier_from: str = ""
+    """Folder of labelled frames (mode label), for the reward classifier of real rollouts and for that of the
+    world model; or a run folder with a fitted classifier; "": none."""
+    reward: Reward = "auto"
+    """Who says that a real rollout succeeded. button: the operator (the scripted one sees the simulator's own
+    success). classifier: the reward classifier; a person's buttons overrule it, and in simulation evaluations
+    still count the simulator's own success. auto: the classifier on a real cell that has one, else the
+    button."""
+    classifier: str = "worldsample_worldmodel.success_detection:make"
+    """How the classifier judges success, as module:function (see
+    :mod:`worldsample_core.success_detector`)."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Evaluations and checkpoints during a run."""
+
+    eval_every: RealSteps = 1000
+    """Time between two evaluations; 0: only the final one."""
+    eval_episodes: Episodes = 20
+    """Episodes of each evaluation during training."""
+    final_eval_episodes: Episodes = 50
+    """Episodes of the last evaluation (mode eval: of the only one)."""
+    checkpoint_every: RealSteps = 1000
+    """Time between two checkpoints."""
+    keep_checkpoints: int = 3
+    """How many checkpoints stay on disk."""
+    stop_when_solved: int = 0
+    """Training ends when this many evaluations in a row reach ``solved_success``; 0: never."""
+    solved_success: float = 0.95
+    """Success rate, 0..1, at which an evaluation counts as solved."""
+    checkpoint: str = ""
+    """Mode eval: the checkpoint folder to act on."""
+    black_images: bool = False
+    """The policy gets black images: one that succeeds all the same does not look."""
+
+
+@dataclass(frozen=True)
+class RunConfig(EvaluationConfig, RecordingConfig, CellConfig, IdentityConfig):
+    """Settings of the run itself: identity, cell, recordings, evaluations and checkpoints."""
 
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 64:
@@ -110,17 +136,15 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class CamerasConfig:
-    """The two colour cameras.
+    """The two colour cameras."""
 
-    Attributes:
-        width, height: of the images that the cameras publish, pixels; an image of another size is an error
-            (a camera with the wrong profile would be cropped silently otherwise). 0: any size.
-        max_age: real time: an image older than this is stale, s.
-    """
-
-    width: int = 0
-    height: int = 0
-    max_age: float = 0.25
+    width: Pixels = 0
+    """Width of the images that the cameras publish; an image of another size is an error (a camera with the
+    wrong profile would be cropped silently otherwise). 0: any width."""
+    height: Pixels = 0
+    """Height of the images that the cameras publish; 0: any height."""
+    max_age: Seconds = 0.25
+    """Real time: an image older than this is stale."""
 
 
 @dataclass(frozen=True)

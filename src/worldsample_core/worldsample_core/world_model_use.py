@@ -8,27 +8,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from worldsample_core.config import from_mapping
+from worldsample_core.units import RealSteps, Seconds
 
 
 @dataclass(frozen=True)
 class WorldModelUse:
-    """The part of the section ``worldmodel`` that the learner and the graph read.
-
-    Attributes:
-        enabled: true if the graph has a world model.
-        nodes: number of world-model processes that share the generation; each trains a model of its own.
-        lag: lockstep: real steps after an episode's end at which the learner uses what was imagined from it.
-            0: twice the task's horizon, rounded up to tens.
-        patience: lockstep: seconds without a change of its status after which the learner no longer waits for
-            a world model.
-        start_patience: the same for the first status after the learner's start, s.
-    """
+    """The part of the section ``worldmodel`` that the learner and the graph read."""
 
     enabled: bool = False
+    """The graph has a world model."""
     nodes: int = 1
-    lag: int = 0
-    patience: float = 5.0
-    start_patience: float = 60.0
+    """World-model processes that share the generation; each trains a model of its own."""
+    lag: RealSteps = 0
+    """Lockstep: time after an episode's end at which the learner uses what was imagined from it. 0: twice the
+    task's horizon, rounded up to tens."""
+    patience: Seconds = 5.0
+    """Lockstep: a world model whose status has not changed for this time is no longer waited for by the
+    learner."""
+    start_patience: Seconds = 60.0
+    """Lockstep: how long the learner waits for the world model's first status after its own start."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= 64:

@@ -1,13 +1,17 @@
 """Every hyperparameter of the learner and the actor, each with where it comes from.
 
 Sources: [RLPD] Ball et al. 2023, ikostrikov/rlpd; [HiL-SERL] Luo et al. 2024, rail-berkeley/hil-serl; [DrQ]
-Yarats et al. 2021; [WMPO] WM-PO/WMPO; [ours] chosen here, by measurement
-where the comment says so (docs/learner.md).
+Yarats et al. 2021; [DQfD] Hester et al. 2018; [WMPO] WM-PO/WMPO; [WorldSample] the paper that this project
+implements; [ours] chosen here, by measurement where the comment says so (docs/learner.md).
+
+``worldsample settings`` prints the text below each field, its unit and its source.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from worldsample_core.units import Metres, Nats, Pixels, RealSteps, Transitions, Updates
 
 ENCODERS = ("random", "autoencoder", "efficientnet_lite0", "learned")
 PRECISIONS = ("highest", "high", "medium")
@@ -17,23 +21,28 @@ HEADS = ("linear", "spatial_embedding")
 
 
 @dataclass
-class LearnerConfig:
-    """Settings of `Learner` and `Actor`. Defaults are the `cpu` machine: 64x64 images, two cores."""
+class MethodConfig:
+    """Way of learning, seed and device."""
 
     algorithm: str = "sac"
-    """How the policy learns: one of `ALGORITHMS`; sac: HiL-SERL and WorldSample, the others in the files of
-    their names."""
+    """How the policy learns: sac (HiL-SERL and WorldSample), wmpo or vlaw."""
     seed: int = 0
-    """Seed of the weights, of augmentation and of batch sampling."""
+    """Seed of the weights, of augmentation and of batch sampling; follows run.seed."""
     device: str = "cpu"
     """torch device of the learner ("cpu", "cuda"). The actor always runs on the CPU."""
 
-    # --- images -> latents ----------------------------------------------------------------------------------
-    image_size: int = 64
-    """Height and width of the images, pixels. 128 [HiL-SERL]; 64 on the cpu machine [ours]."""
+
+@dataclass
+class EncoderConfig:
+    """The encoder: from images to latents."""
+
+    image_size: Pixels = 64
+    """Height and width of the images; follows run.image_size. 128 [HiL-SERL]; 64 on the cpu machine
+    [ours]."""
     encoder: str = "autoencoder"
-    """Which encoder turns images into latents: one of `ENCODERS`. All are frozen but `learned` (gradients run
-    through the images: for a GPU). HiL-SERL: a frozen ResNet-10; ours by measurement."""
+    """Encoder of the images: random, autoencoder, efficientnet_lite0 or learned. All are frozen but `learned`
+    (gradients run through the images: for a GPU). HiL-SERL: a frozen ResNet-10; the default by measurement
+    [ours]."""
     latent_channels: int = 16
     """Channels C of the frozen encoder's latent grid [ours]."""
     latent_size: int = 8
@@ -56,15 +65,18 @@ class LearnerConfig:
     """K: shifted copies of a frame encoded on arrival (the first is unshifted); sampling picks one of them
     [ours]."""
     shift_fraction: float = 1.0 / 32.0
-    """Largest random shift as a fraction of the image: 4 px at 128 [HiL-SERL, DrQ], 2 px at 64."""
-
+    """Largest random shift as a fraction of the image: 4 px at 128, 2 px at 64 [HiL-SERL, DrQ]."""
     latent_noise: float = 0.0
     """Deviation of Gaussian noise on the (standardised) latents of a batch, against overfitting few frames:
     0.5 to 1 cut the error of cloned policies by a fifth [ours, measured]."""
 
-    # --- latents -> features --------------------------------------------------------------------------------
+
+@dataclass
+class FeatureConfig:
+    """The learned heads: from latents and proprioception to features."""
+
     head: str = "linear"
-    """Learned projection of one view's latents: `linear`, or `spatial_embedding` [HiL-SERL]."""
+    """Learned projection of one view's latents: spatial_embedding as in HiL-SERL, or linear [ours]."""
     spatial_embeddings: int = 8
     """Learned spatial embeddings per channel, of `spatial_embedding` [HiL-SERL]."""
     bottleneck: int = 64
@@ -72,59 +84,74 @@ class LearnerConfig:
     proprio_features: int = 64
     """Features of the proprioception (Dense, LayerNorm, tanh) [HiL-SERL]."""
     actor_trains_head: bool = False
-    """Whether the actor's loss also trains the shared heads. Not in [DrQ] and [HiL-SERL]: the critic's loss
-    does."""
+    """The actor's loss also trains the shared heads; in DrQ and HiL-SERL only the critic's loss does
+    [HiL-SERL]."""
     target_head: bool = True
-    """Whether the target critic has its own slow copy of the heads [HiL-SERL]; without, it uses the online
-    heads [DrQ]."""
+    """The target critic has its own slow copy of the heads; without, it uses the online heads, as DrQ
+    does [HiL-SERL]."""
 
-    # --- SAC on prior data ----------------------------------------------------------------------------------
+
+@dataclass
+class SacConfig:
+    """Soft actor-critic on prior data."""
+
     hidden: int = 256
     """Width of the two hidden layers (LayerNorm, tanh) of actor and critics [HiL-SERL]."""
     critics: int = 2
     """Size of the critic ensemble [HiL-SERL]."""
-    batch_size: int = 256
+    batch_size: Transitions = 256
     """Transitions per update, half of them demonstrations and interventions [RLPD, HiL-SERL]."""
     lr: float = 3e-4
     """Adam step size of actor, critics, heads and temperature [HiL-SERL]."""
     tau: float = 0.005
     """Soft update of the target critics, per critic update [HiL-SERL]."""
     gamma: float | None = None
-    """Discount per control step; None: the task's own (0.97, longer tasks 0.98-0.985 [HiL-SERL])."""
+    """Discount per control step; None: the task's own (0.97, longer tasks 0.98-0.985) [HiL-SERL]."""
     temperature_init: float = 1e-2
     """Initial entropy temperature alpha [HiL-SERL]."""
-    target_entropy: float | None = None
-    """nats; None: -|A|/2, |A| the active continuous action dimensions (-3.5 for 7) [HiL-SERL]."""
+    target_entropy: Nats | None = None
+    """Entropy of the policy that the temperature aims at; None: -|A|/2, |A| the active continuous action
+    dimensions (-3.5 for 7) [HiL-SERL]."""
     std_min: float = 1e-5
     """Lower clamp of the policy's standard deviation before tanh [HiL-SERL]."""
     std_max: float = 5.0
     """Upper clamp of the policy's standard deviation before tanh [HiL-SERL]."""
     entropy_backup: bool = False
-    """Whether the critic's target includes the entropy bonus. Not in [HiL-SERL]."""
+    """The critic's target includes the entropy bonus; it does not in [HiL-SERL]."""
     utd: int = 2
-    """Updates owed per real transition: HiL-SERL's cycle of two; used by whoever paces the learner [ours: per
+    """Updates owed per real step, HiL-SERL's cycle of two; read by the node that paces the learner [ours: per
     step]."""
     critic_actor_ratio: int = 2
     """Of so many updates one is full (critic, actor, temperature), the others critic only [HiL-SERL]."""
+    max_grad_norm: float = 0.0
+    """Clip of the gradient's norm, per loss (0: none) [HiL-SERL]."""
+
+
+@dataclass
+class CloningConfig:
+    """Behaviour cloning beside the actor's loss of SAC."""
+
     bc_weight: float = 0.0
     """Weight of a behaviour-cloning term, -log pi(a|s) on demonstrations and interventions, in the actor's
     loss [ours]."""
-    bc_decay_updates: int = 0
+    bc_decay_updates: Updates = 0
     """Updates over which `bc_weight` falls linearly to 0 (0: it stays) [ours]."""
-    pretrain_updates: int = 0
+    pretrain_updates: Updates = 0
     """Full updates on the demonstrations alone before the loop starts [ours]."""
     pretrain_bc_weight: float = 1.0
     """`bc_weight` during pretraining [ours]."""
-    max_grad_norm: float = 0.0
-    """Clip of the gradient's norm, per loss (0: none, [HiL-SERL])."""
 
-    # --- Policy-Paced Learning ------------------------------------------------------------------------------
+
+@dataclass
+class PacingConfig:
+    """Policy-Paced Learning: how much imagined data count, and which."""
+
     pacing: bool = False
-    """Whether imagined data may enter training (method `worldsample`)."""
+    """Imagined data may enter training (method `worldsample`)."""
     pacing_schedule: bool = True
-    """Whether rho follows the policy's entropy; otherwise it is `rho_max` after the warm-up (ablation)."""
+    """rho follows the policy's entropy; otherwise it is `rho_max` after the warm-up (ablation)."""
     pacing_selection: bool = True
-    """Whether the synthetic batch is selected and weighted by Q; otherwise drawn uniformly (ablation)."""
+    """The synthetic batch is selected and weighted by Q; otherwise drawn uniformly (ablation)."""
     rho_max: float = 0.30
     """Largest weight of the synthetic loss [WorldSample]."""
     pacing_kappa: float = 1.0
@@ -134,7 +161,7 @@ class LearnerConfig:
     """p of the schedule [ours]."""
     pacing_smoothing: float = 0.99
     """Weight of the old entropy per full update [ours]."""
-    pacing_warmup: int = 300
+    pacing_warmup: RealSteps = 300
     """Real steps before imagined data count [ours]."""
     q_gap_limit: float = 0.05
     """delta_Q: how far the synthetic batch's mean Q may be from the real one's [ours]."""
@@ -142,13 +169,13 @@ class LearnerConfig:
     """p_min: least share of imagined successes in a synthetic batch [ours]."""
     success_share_max: float = 0.95
     """p_max: largest share of imagined successes in a synthetic batch [ours]."""
-    synthetic_batch: int = 128
+    synthetic_batch: Transitions = 128
     """Imagined transitions per update [ours]."""
     synthetic_returns: str = "multi_step"
     """`multi_step`: where the policy itself acted in the imagination, targets bootstrap at the segment's end
     (model-based value expansion, Feinberg et al. 2018: without bias only on policy); `one_step`: never
     [ours]."""
-    synthetic_capacity: int = 10_000
+    synthetic_capacity: Transitions = 10_000
     """Imagined transitions in each of the two queues [ours]."""
     synthetic_augmentations: int = 2
     """Shifted copies of an imagined frame (the first is unshifted) [ours]."""
@@ -156,52 +183,84 @@ class LearnerConfig:
     """World-model versions for which imagined data are kept [ours]."""
     synthetic_uncertainty: float = 0.12
     """Largest uncertainty (expected root mean square error of a frame's pixels, 0..1) of a segment [ours]."""
-    synthetic_box_margin: float = 0.03
-    """m, by which the imagined end effector may leave the workspace box [ours]."""
+    synthetic_box_margin: Metres = 0.03
+    """How far the imagined end effector may leave the workspace box [ours]."""
 
-    # --- wmpo, vlaw -----------------------------------------------------------------------------------------
-    imitation_updates: int = 2000
+
+@dataclass
+class ImitationConfig:
+    """The methods that begin with imitation: wmpo and vlaw."""
+
+    imitation_updates: Updates = 2000
     """Updates of imitation on the demonstrations before the loop, in place of `pretrain_updates` [ours]."""
     imitate_interventions: bool = False
-    """Whether every intervention joins the demonstrations that are imitated; without, it is a real step like
-    any other [ours]."""
+    """Every intervention joins the demonstrations that are imitated; without, it is a real step like any
+    other [ours]."""
     grpo_lr: float = 3e-5
     """wmpo: Adam step size after the imitation; 1e-4 takes half of all steps out of the clip within four
     updates on the same groups [ours, measured]."""
     grpo_groups: int = 4
     """wmpo: groups of rollouts per update [ours]."""
-    grpo_epochs: int = 4
+    grpo_epochs: Updates = 4
     """wmpo: updates on the same groups [ours]."""
     grpo_clip_low: float = 0.2
     """wmpo: how far the ratio of new to old probability may fall below 1 [WMPO]."""
     grpo_clip_high: float = 0.28
-    """wmpo: how far it may rise above 1 [WMPO]."""
+    """wmpo: how far the ratio of new to old probability may rise above 1 [WMPO]."""
 
-    # --- gripper --------------------------------------------------------------------------------------------
+
+@dataclass
+class GripperConfig:
+    """The gripper's discrete critic."""
+
     gripper_penalty: float = -0.02
     """Reward of a gripper command that switches the gripper [HiL-SERL]."""
     gripper_open_threshold: float = 0.5
-    """Opening (0 closed .. 1 open) above which the gripper counts as open, for the penalty [ours; HiL-SERL
-    0.9]."""
+    """Opening (0 closed .. 1 open) above which the gripper counts as open, for the penalty; HiL-SERL has 0.9
+    [ours]."""
     gripper_epsilon: float = 0.0
-    """Chance of a random gripper command when exploring (0 in [HiL-SERL]: interventions explore)."""
+    """Chance of a random gripper command when exploring (0: interventions explore) [HiL-SERL]."""
     gripper_margin: float = 0.0
-    """By how much the command of demonstrations and interventions shall be worth more than any other command
-    to the gripper critic, a large-margin loss beside the temporal-difference error [DQfD: Hester et al.,
-    2018]; 0: no such loss, as in [HiL-SERL]."""
+    """How much more the command of demonstrations and interventions shall be worth than any other command
+    to the gripper critic, a large-margin loss beside the temporal-difference error; 0: no such loss, as in
+    HiL-SERL [DQfD]."""
 
-    # --- replay ---------------------------------------------------------------------------------------------
-    replay_capacity: int = 200_000
+
+@dataclass
+class ReplayConfig:
+    """The replay of real transitions."""
+
+    replay_capacity: Transitions = 200_000
     """Transitions in each of the two buffers; storage grows with use [HiL-SERL]."""
-    training_starts: int = 100
+    training_starts: Transitions = 100
     """Real (non-demonstration) transitions before the first update [HiL-SERL]."""
 
-    # --- speed ----------------------------------------------------------------------------------------------
+
+@dataclass
+class SpeedConfig:
+    """Precision and compilation."""
+
     matmul_precision: str = "highest"
     """torch.set_float32_matmul_precision: "highest" (float32), "high" (TF32 on a GPU), "medium" (bfloat16
     products, summed in float32, where the CPU has them: a third more updates per second) [ours]."""
     compile: bool = False
-    """Whether the losses run through torch.compile (needs a C++ compiler; a minute at start) [ours]."""
+    """The losses run through torch.compile (needs a C++ compiler; a minute at start) [ours]."""
+
+
+@dataclass
+class LearnerConfig(
+    SpeedConfig,  # a dataclass takes its fields from the last base first
+    ReplayConfig,
+    GripperConfig,
+    ImitationConfig,
+    PacingConfig,
+    CloningConfig,
+    SacConfig,
+    FeatureConfig,
+    EncoderConfig,
+    MethodConfig,
+):
+    """Settings of `Learner` and `Actor`. Defaults are the `cpu` machine: 64x64 images, two cores."""
 
     @property
     def updates_before(self) -> int:

@@ -6,6 +6,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from worldsample_core.synthetic import MAX_LENGTH
+from worldsample_core.units import (
+    ControlSteps,
+    Decibels,
+    Episodes,
+    Frames,
+    Metres,
+    Pixels,
+    RealSteps,
+    Segments,
+    Updates,
+)
 from worldsample_core.world_model_use import WorldModelUse
 from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
@@ -13,88 +24,83 @@ from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 
 @dataclass(frozen=True)
 class RewardModelConfig:
-    """Size and training of the classifier.
+    """Size and training of the classifier."""
 
-    Attributes:
-        image_size: side of the frames, pixels; a multiple of 16.
-        width: channels of the first convolution.
-        hidden, dropout: of the dense layer.
-        hold: frames in a row that must be above the threshold; also the last frames of a successful episode
-            that count as successes (the label says when the success had held that long).
-        release: below threshold - release the count starts again; in between it stands still.
-        unsure: frames right before those that are left out: 0 in simulation, which knows; 1 where a person
-            says when it succeeded.
-        near: frames before a success that make up half of the negatives.
-        margin: of the gate beyond the poses of known successes, in m (position), rad, and gripper opening.
-        reaction: recorded labels: frames before the button was pressed or let go that are left out, because a
-            person is late.
-        updates, batch, learning_rate, shift: of one fit; pixels of random shift.
-        threshold_low, threshold_high: the chosen threshold stays between them.
-        validation: share of the episodes kept for choosing the threshold.
-        device, seed: as elsewhere.
-    """
-
-    image_size: int = 64
+    image_size: Pixels = 64
+    """Side of the frames; a multiple of 16; follows run.image_size."""
     width: int = 32
+    """Channels of the first convolution."""
     hidden: int = 256
+    """Width of the dense layer."""
     dropout: float = 0.1
-    hold: int = 2
-    unsure: int = 0
+    """Dropout of the dense layer."""
+    hold: Frames = 2
+    """Frames in a row that must be above the threshold; also the last frames of a successful episode that
+    count as successes (the label says when the success had held that long)."""
+    unsure: Frames = 0
+    """Frames right before those that are left out: 0 in simulation, which knows; 1 where a person says when
+    it succeeded."""
     release: float = 0.2
-    near: int = 8
+    """Below threshold - release the count starts again; in between it stands still."""
+    near: Frames = 8
+    """Frames before a success that make up half of the negatives."""
     margin: float = 0.003
-    reaction: int = 2
-    updates: int = 300
-    batch: int = 64
+    """Margin of the gate beyond the poses of known successes, in m (position), rad, and gripper opening."""
+    reaction: Frames = 2
+    """Recorded labels: frames before the button was pressed or let go that are left out, because a person is
+    late."""
+    updates: Updates = 300
+    """Updates of one fit."""
+    batch: Frames = 64
+    """Frames per update."""
     learning_rate: float = 1e-3
-    shift: int = 2
+    """Step size of a fit."""
+    shift: Pixels = 2
+    """Largest random shift of a frame."""
     threshold_low: float = 0.3
+    """Least value of the chosen threshold."""
     threshold_high: float = 0.85
+    """Greatest value of the chosen threshold."""
     validation: float = 0.2
+    """Share of the episodes kept for choosing the threshold."""
     device: str = "cpu"
+    """torch device of the reward model ("cpu", "cuda"); the world model's."""
     seed: int = 0
+    """Seed of initialisation and sampling; follows run.seed."""
 
 
 @dataclass(frozen=True)
 class GateConfig:
-    """Held-out quality below which nothing imagined may be trained on.
+    """Held-out quality below which nothing imagined may be trained on."""
 
-    Attributes:
-        psnr: dB, dual view over the whole horizon. moving_gain: dB above copy-last-frame on moving pixels.
-        segments: of held-out episodes that an evaluation generates at most.
-    """
-
-    psnr: float = 25.0
-    moving_gain: float = 3.0
-    segments: int = 64
+    psnr: Decibels = 25.0
+    """Least PSNR, dual view over the whole horizon."""
+    moving_gain: Decibels = 3.0
+    """Least gain over copy-last-frame on moving pixels."""
+    segments: Segments = 64
+    """Segments of held-out episodes that an evaluation generates at most."""
 
 
 @dataclass(frozen=True)
 class ImaginationConfig:
-    """Which segments are generated, and which are thrown away.
+    """Which segments are generated, and which are thrown away."""
 
-    Attributes:
-        min_length: steps; a segment that starts nearer to its episode's end has no more real actions to
-            perturb.
-        uncertainty_limit: root mean square error of pixels (0..1) expected of a frame, above which the
-            segment is rejected.
-        box_margin: m, by which the imagined end effector may leave the task's workspace box.
-        before_takeover: steps; an imagined segment that asks what if nobody had helped starts up to so many
-            before the person took over.
-        undecided: half width of the band around the reward model's threshold in which a segment's last frame
-            must not end, unless it has already succeeded.
-        policy_horizon: control steps of a segment in which the policy acts; 0: the model's own horizon, for
-            which it was trained.
-        group: segments from each real starting point, where the policy acts (GRPO compares them).
-    """
-
-    min_length: int = 3
+    min_length: ControlSteps = 3
+    """Least length; a segment that starts nearer to its episode's end has no more real actions to perturb."""
     uncertainty_limit: float = 0.12
-    box_margin: float = 0.03
-    before_takeover: int = 3
+    """Root mean square error of pixels (0..1) expected of a frame above which the segment is rejected."""
+    box_margin: Metres = 0.03
+    """How far the imagined end effector may leave the task's workspace box."""
+    before_takeover: ControlSteps = 3
+    """How long before a person took over an imagined segment may start that asks what if nobody had
+    helped."""
     undecided: float = 0.05
-    policy_horizon: int = 0
-    group: int = 1
+    """Half width of the band around the reward model's threshold in which a segment's last frame must not
+    end, unless it has already succeeded."""
+    policy_horizon: ControlSteps = 0
+    """Length of a segment in which the policy acts; 0: the model's own horizon, for which it was trained."""
+    group: Segments = 1
+    """Segments from each real starting point, where the policy acts (GRPO compares them)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.policy_horizon <= MAX_LENGTH or self.group < 1:
@@ -103,45 +109,46 @@ class ImaginationConfig:
 
 @dataclass(frozen=True)
 class WorldModelNodeConfig(WorldModelUse):
-    """When the node trains, releases and imagines; and the models themselves.
+    """When the node trains, releases and imagines; and the models themselves."""
 
-    Attributes:
-        adapt_updates: training updates on the demonstrations before the loop.
-        updates_per_step: training updates owed per real step.
-        release_every: real steps between two releases: new version, held-out evaluation, reward model.
-        segments_per_step: segments generated per real step while the gate is open, over all nodes.
-        generation_batch: segments generated at once, at most; a whole group of them in any case.
-        recent_share, recent_episodes: so many of the segments start in so many newest episodes; the others
-            anywhere in the memory, demonstrations included.
-        memory_steps: control steps of real episodes that are kept (the oldest online ones go first).
-        backlog: real time: segments under way to a slow learner above which nothing is generated.
-        policy: how the policy acts in the imagination, as module:function (see
-            :mod:`worldsample_core.imagined_policy`); "": it does not.
-        policy_share: of the segments, those in which the policy acts; in the others the real actions are
-            perturbed.
-        takeover_share: of the policy's segments, those that start where a person took over from it.
-        reward_segments: generated segments of real actions, with known labels, for a fit of the reward model.
-        model, reward, gate, imagination, counterfactual: see there.
-    """
-
-    adapt_updates: int = 600
+    adapt_updates: Updates = 600
+    """Training updates on the demonstrations before the loop."""
     updates_per_step: float = 0.5
-    release_every: int = 500
+    """Training updates owed per real step."""
+    release_every: RealSteps = 500
+    """Time between two releases: new version, held-out evaluation, reward model."""
     segments_per_step: float = 0.5
-    generation_batch: int = 8
+    """Segments generated per real step while the gate is open, over all nodes."""
+    generation_batch: Segments = 8
+    """Segments generated at once, at most; a whole group of them in any case."""
     recent_share: float = 0.5
-    recent_episodes: int = 8
-    memory_steps: int = 20_000
-    backlog: int = 64
+    """Share of the segments that start in the newest episodes; the others start anywhere in the memory,
+    demonstrations included."""
+    recent_episodes: Episodes = 8
+    """How many episodes count as the newest."""
+    memory_steps: ControlSteps = 20_000
+    """Steps of real episodes that are kept (the oldest online ones go first)."""
+    backlog: Segments = 64
+    """Real time: segments under way to a slow learner above which nothing is generated."""
     policy: str = "worldsample_policy.imagined_acting:make"
+    """How the policy acts in the imagination, as module:function (see
+    :mod:`worldsample_core.imagined_policy`); "": it does not."""
     policy_share: float = 0.75
+    """Share of the segments in which the policy acts; in the others the real actions are perturbed."""
     takeover_share: float = 0.3
-    reward_segments: int = 64
+    """Share of the policy's segments that start where a person took over from it."""
+    reward_segments: Segments = 64
+    """Generated segments of real actions, with known labels, for a fit of the reward model."""
     model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    """The video model."""
     reward: RewardModelConfig = field(default_factory=RewardModelConfig)
+    """The reward model."""
     gate: GateConfig = field(default_factory=GateConfig)
+    """Quality below which nothing imagined may be trained on."""
     imagination: ImaginationConfig = field(default_factory=ImaginationConfig)
+    """Which segments are generated, and which are thrown away."""
     counterfactual: CounterfactualConfig = field(default_factory=CounterfactualConfig)
+    """How far counterfactual actions lie from the real ones."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

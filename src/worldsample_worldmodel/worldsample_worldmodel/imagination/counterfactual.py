@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class CounterfactualConfig:
-    """scale: s, of the factor shared by a segment. noise: sigma, of each step; both in normalised actions."""
+    """How far counterfactual actions lie from the real ones, in normalised actions."""
 
     scale: float = 0.20
+    """s: a segment's actions are multiplied by one factor in [1 - s, 1 + s]."""
     noise: float = 0.05
+    """sigma: standard deviation of the noise on each step."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.scale < 1.0 or self.noise < 0.0:

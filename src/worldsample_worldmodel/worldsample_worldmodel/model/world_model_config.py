@@ -4,52 +4,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from worldsample_core.units import ControlSteps, Frames, Pixels, Segments, Updates
+
 
 @dataclass(frozen=True)
 class WorldModelConfig:
-    """Size and training of the video model; the ``gpu`` machine changes these numbers only.
+    """Size and training of the video model; the ``gpu`` machine changes these numbers only."""
 
-    Attributes:
-        image_size: side of the frames, pixels; a multiple of 32.
-        width: channels at the 32x32 level; the 16x16 and 8x8 levels have 1.5 and 2 times as many.
-        latent: size of the dynamics' hidden state.
-        members: of the dynamics' ensemble.
-        flow_modes: terms of the bilinear flow (see :mod:`worldsample_worldmodel.model.frame_decoder`).
-        keypoints: learned keypoints per view.
-        horizon: steps of a generated segment, control steps.
-        noise: so much of the proprioception's predicted deviation is drawn once per imagined segment. 0: what
-            differs from segment to segment is the member of the ensemble. A deviation covers rare contacts
-            too: drawn, it puts every arm beside what its own pictures show.
-        batch: segments per update.
-        frames_per_segment: horizons decoded per segment in an update.
-        motions: segments without images per update, for the dynamics.
-        learning_rate, weight_decay, warmup: of AdamW; updates until the full rate.
-        moving_weight: extra weight of the pixels that differ from the last real frame.
-        average: decay of the exponential moving average of the weights that generates.
-        device: cpu or cuda.
-        autocast: train and generate in bfloat16 (needs AMX or AVX512-BF16 to pay on a CPU).
-        seed: of initialisation and sampling.
-    """
-
-    image_size: int = 64
+    image_size: Pixels = 64
+    """Side of the frames; a multiple of 32; follows run.image_size."""
     width: int = 32
+    """Channels at the 32x32 level; the 16x16 and 8x8 levels have 1.5 and 2 times as many."""
     latent: int = 128
+    """Size of the dynamics' hidden state."""
     members: int = 3
+    """Members of the dynamics' ensemble."""
     flow_modes: int = 8
+    """Terms of the bilinear flow (see :mod:`worldsample_worldmodel.model.frame_decoder`)."""
     keypoints: int = 8
-    horizon: int = 8
+    """Learned keypoints per view."""
+    horizon: ControlSteps = 8
+    """Steps of a generated segment."""
     noise: float = 0.0
-    batch: int = 8
-    frames_per_segment: int = 3
-    motions: int = 64
+    """How much of the proprioception's predicted deviation is drawn once per imagined segment. 0: what
+    differs from segment to segment is the member of the ensemble. A deviation covers rare contacts too:
+    drawn, it puts every arm beside what its own pictures show."""
+    batch: Segments = 8
+    """Segments per update."""
+    frames_per_segment: Frames = 3
+    """Horizons decoded per segment in an update."""
+    motions: Segments = 64
+    """Segments without images per update, for the dynamics."""
     learning_rate: float = 2e-3
+    """Step size of AdamW."""
     weight_decay: float = 1e-4
-    warmup: int = 100
+    """Weight decay of AdamW."""
+    warmup: Updates = 100
+    """Updates until the full step size."""
     moving_weight: float = 2.0
+    """Extra weight of the pixels that differ from the last real frame."""
     average: float = 0.995
+    """Decay of the exponential moving average of the weights that generates."""
     device: str = "cpu"
+    """torch device of the world model ("cpu", "cuda")."""
     autocast: bool = True
+    """Train and generate in bfloat16 (needs AMX or AVX512-BF16 to pay on a CPU)."""
     seed: int = 0
+    """Seed of initialisation and sampling; follows run.seed."""
 
     def __post_init__(self) -> None:
         if self.image_size % 32 or self.image_size < 32:
