@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLI_MODULE = "worldsample_bringup.cli"
 
 # Known here too, so that a slip of the pen does not start a set-up.
-CLI_COMMANDS = ("train", "eval", "demos", "label", "export", "bench", "report", "test", "check")
+CLI_COMMANDS = ("train", "eval", "demos", "label", "export", "bench", "report", "settings", "test", "check")
 OWN_COMMANDS = ("setup", "env", "shell")
 
 HELP = """\
@@ -57,6 +57,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   export   write a trained policy as a small folder
   bench    measure the loop and the learner
   report   build a run's report again
+  settings print every setting with its meaning
   test     check and test everything
   check    say what this machine and its set-up can do
 

@@ -20,7 +20,7 @@ from worldsample_bringup.run.options import OPTIONS, options_of
 from worldsample_bringup.run.run_folder import RunFolder
 
 BRINGUP = Path(__file__).parent.parent
-COMMANDS = ("train", "eval", "demos", "label", "bench", "export", "report", "test", "check")
+COMMANDS = ("train", "eval", "demos", "label", "bench", "export", "report", "settings", "test", "check")
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

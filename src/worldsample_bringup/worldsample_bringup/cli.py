@@ -1,4 +1,4 @@
-"""The command line: ``worldsample train | eval | demos | label | export | bench | report | test | check``.
+"""The command line: ``worldsample COMMAND``.
 
 Only the standard library is imported before a command is known, so that help needs no set-up.
 """
@@ -34,6 +34,8 @@ DESCRIPTIONS = {
     "machine. No episodes, no optimizer: training goes on in the run folder only.",
     "bench": "Measure: the control loop, the learner, the world model, and the methods against each other.",
     "report": "Build summary.json and report.html of a run folder again from what stands in it.",
+    "settings": "Print every setting of config.yaml with its default, unit, meaning and source.\n"
+    "With --method, --task or --machine also the values of these layers.",
     "test": "Check (ruff, mypy) and test everything; the last line is pytest's.",
     "check": "Say what this machine and its set-up can do.",
 }
@@ -41,7 +43,9 @@ SETTINGS_HELP = """\
 settings:
   section.key=value    any setting of config.yaml, e.g. learner.lr=1e-4 run.demos=10 task.horizon=80;
                        a setting that nobody knows is an error. Sections: run, task, cameras, learner,
-                       operator, sim (src/worldsample_bringup/config has the layers below them)
+                       operator, worldmodel, sim, driver, teleop.
+                       worldsample settings [SECTION] prints them all; src/worldsample_bringup/config has
+                       the layers below them.
 """
 
 
@@ -73,6 +77,21 @@ def make_parser() -> argparse.ArgumentParser:
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_json(report)
+    settings = _add(commands, "settings", _settings)
+    settings.add_argument(
+        "section",
+        nargs="?",
+        default="",
+        metavar="SECTION",
+        help="a section, a part of it or one key: learner, worldmodel.gate, learner.lr (default: all)",
+    )
+    for kind in ("machine", "method", "task"):
+        settings.add_argument(
+            f"--{kind}", default="", metavar="NAME", help=f"show the values of this {kind}, too"
+        )
+    settings.add_argument("--quick", action="store_true", help="show the values of --quick, too")
+    settings.add_argument("--markdown", action="store_true", help="the whole page docs/settings.md")
+    _add_json(settings)
     _add(commands, "test", _test, "What follows is handed to pytest: worldsample test -k replay\n")
     check = _add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n")
     check.add_argument(
@@ -138,6 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         if not _is_for_people(error):
             raise
@@ -201,6 +223,16 @@ def _report(options: argparse.Namespace) -> int:
     print(f"{folder.report}\n{folder.summary}")
     if options.json:
         print(json.dumps(summary))
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.run.settings_page import page
+
+    form = "markdown" if options.markdown else "json" if options.json else "text"
+    layers = (options.machine, options.method, options.task, options.quick)
+    print(page(options.section, *layers, form=form).rstrip("\n"))
     return 0
 
 

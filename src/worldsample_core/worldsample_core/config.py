@@ -38,7 +38,7 @@ FEW = 12
 
 def _unknown(name: str, known: Iterable[str], what: str, listing: str = "") -> ConfigError:
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3)
+    near = difflib.get_close_matches(name, names, n=3) or difflib.get_close_matches(name, names, 1, 0.4)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     others = f" Known: {', '.join(names)}" if len(names) <= FEW or not listing else f" {listing}"
     return ConfigError(f"unknown {what} {name!r}{hint}{others}")

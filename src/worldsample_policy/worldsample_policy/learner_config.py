@@ -119,8 +119,7 @@ class SacConfig:
     entropy_backup: bool = False
     """The critic's target includes the entropy bonus; it does not in [HiL-SERL]."""
     utd: int = 2
-    """Updates owed per real step, HiL-SERL's cycle of two; read by the node that paces the learner [ours: per
-    step]."""
+    """Updates owed per real step: HiL-SERL's cycle of two; read by the node that paces the learner [ours]."""
     critic_actor_ratio: int = 2
     """Of so many updates one is full (critic, actor, temperature), the others critic only [HiL-SERL]."""
     max_grad_norm: float = 0.0
@@ -155,8 +154,8 @@ class PacingConfig:
     rho_max: float = 0.30
     """Largest weight of the synthetic loss [WorldSample]."""
     pacing_kappa: float = 1.0
-    """kappa: rho of a policy that has learned nothing is rho_max / (1 + kappa) [ours: with 9,
-    imagined data came too late to keep the critic from optimism]."""
+    """kappa: rho of a policy that has learned nothing is rho_max / (1 + kappa). With 9, imagined data
+    came too late to keep the critic from optimism [ours, measured]."""
     pacing_power: float = 1.0
     """p of the schedule [ours]."""
     pacing_smoothing: float = 0.99

@@ -18,6 +18,7 @@ import yaml
 
 from worldsample_core.config import (
     ConfigError,
+    TaskConfig,
     choose,
     from_mapping,
     merge,
@@ -25,14 +26,14 @@ from worldsample_core.config import (
     read_yaml,
     to_mapping,
 )
-from worldsample_core.settings import Settings
+from worldsample_core.settings import CamerasConfig, RunConfig, Settings
 from worldsample_core.task_path import task_files
 
 SECTION_CLASSES = {
     "learner": ("worldsample_policy.learner_config", "LearnerConfig"),
     "operator": ("a1x_sim.operator", "OperatorConfig"),
-    "sim": ("a1x_sim.sim_config", "SimConfig"),
     "worldmodel": ("worldsample_worldmodel.worldmodel_config", "WorldModelNodeConfig"),
+    "sim": ("a1x_sim.sim_config", "SimConfig"),
     "driver": ("a1x_driver.driver_config", "DriverConfig"),
     "teleop": ("a1x_driver.teleop_config", "TeleopConfig"),
 }
@@ -76,30 +77,41 @@ def config_directory() -> Path:
 
 def known(kind: str) -> list[str]:
     """Names of the layers of one kind: "machines", "methods" or "tasks"."""
-    return sorted(_layer_files(kind))
+    return sorted(layer_files(kind))
 
 
-def _layer_files(kind: str) -> dict[str, Path]:
-    """Files of one kind of layer by name; own tasks are found in the folders of ``WORLDSAMPLE_TASK_PATH``."""
-    files = {path.stem: path for path in (config_directory() / kind).glob("*.yaml")}
-    own = task_files(".yaml") if kind == "tasks" else {}
-    for name in files.keys() & own.keys():
-        raise ConfigError(f"{own[name]}: the task {name!r} comes with WorldSample: give yours another name")
-    return files | own
+def layer_files(kind: str, own: bool = True) -> dict[str, Path]:
+    """Files of one kind of layer by name, sorted.
+
+    Args:
+        kind: "machines", "methods" or "tasks".
+        own: with a person's own tasks, from the folders of ``WORLDSAMPLE_TASK_PATH``.
+    """
+    files = {path.stem: path for path in sorted((config_directory() / kind).glob("*.yaml"))}
+    theirs = task_files(".yaml") if own and kind == "tasks" else {}
+    for name in files.keys() & theirs.keys():
+        raise ConfigError(
+            f"{theirs[name]}: the task {name!r} comes with WorldSample: give yours another name"
+        )
+    return files | theirs
 
 
 def read_layer(kind: str, name: str) -> dict[str, Any]:
     """One layer by its name. Raises :class:`ConfigError` naming the known ones."""
-    files = _layer_files(kind)
+    files = layer_files(kind)
     return read_yaml(files[choose(name, files, kind[:-1])])
+
+
+def named_layers(machine: str, method: str, task: str, quick: bool) -> list[tuple[str, dict[str, Any]]]:
+    """The layers below the command line with their names, e.g. ``methods/vlaw.yaml``; "" leaves one out."""
+    asked = (("machines", machine), ("methods", method), ("tasks", task))
+    named = [(f"{kind}/{name}.yaml", read_layer(kind, name)) for kind, name in asked if name]
+    return [*named, ("quick.yaml", read_yaml(config_directory() / "quick.yaml"))] if quick else named
 
 
 def layers(machine: str, method: str, task: str, quick: bool) -> dict[str, Any]:
     """The merged layers below the command line."""
-    tiny = read_yaml(config_directory() / "quick.yaml") if quick else {}
-    return merge(
-        read_layer("machines", machine), read_layer("methods", method), read_layer("tasks", task), tiny
-    )
+    return merge(*(layer for _, layer in named_layers(machine, method, task, quick)))
 
 
 def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
@@ -146,6 +158,12 @@ def _follow_run(values: dict[str, Any], path: tuple[str, ...]) -> None:
                     f"{name}={section[key]} contradicts run.{key}={run[key]}: set run.{key} only"
                 )
             section[key] = run[key]
+
+
+def section_classes() -> dict[str, type]:
+    """The dataclass of each section, in the order of ``config.yaml``."""
+    known: dict[str, type] = {"run": RunConfig, "task": TaskConfig, "cameras": CamerasConfig}
+    return known | {section: _class(*where) for section, where in SECTION_CLASSES.items()}
 
 
 def _class(module: str, name: str) -> type:

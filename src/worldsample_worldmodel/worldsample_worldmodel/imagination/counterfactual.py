@@ -19,7 +19,7 @@ class CounterfactualConfig:
     """How far counterfactual actions lie from the real ones, in normalised actions."""
 
     scale: float = 0.20
-    """s: a segment's actions are multiplied by one factor in [1 - s, 1 + s]."""
+    """s: a segment's actions are multiplied by one factor between 1 - s and 1 + s."""
     noise: float = 0.05
     """sigma: standard deviation of the noise on each step."""
 
