@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from worldsample_bringup.graph import real_cell
-from worldsample_bringup.graph.graph import NodeSpec, build_graph
+from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.node_command import process_for
+from worldsample_bringup.graph.node_spec import NodeSpec
 from worldsample_bringup.run import prepare
 from worldsample_bringup.run.options import Request
 from worldsample_core.config import ConfigError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worldsample_bringup.bench import bench_loop
-from worldsample_bringup.bench.bench_loop import Probe, Samples, percentile, rate
+from worldsample_bringup.bench.bench_loop import LoopProbe, Samples, percentile, rate
 from worldsample_bringup.graph.runner import Outcome
 
 
@@ -37,9 +37,9 @@ class Bench:
         self.signals: list[tuple[int, int]] = []
         monkeypatch.setattr(bench_loop.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(bench_loop.os, "kill", lambda pid, number: self.signals.append((pid, number)))
-        monkeypatch.setattr(Probe, "_listen", lambda probe: setattr(probe, "_node", object()))
-        monkeypatch.setattr(Probe, "_heard", lambda probe: 0)
-        self.probe, self.runner = Probe(60.0), Runner()
+        monkeypatch.setattr(LoopProbe, "_listen", lambda probe: setattr(probe, "_node", object()))
+        monkeypatch.setattr(LoopProbe, "_heard", lambda probe: 0)
+        self.probe, self.runner = LoopProbe(60.0), Runner()
 
     @property
     def samples(self) -> Samples:

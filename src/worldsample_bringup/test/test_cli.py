@@ -14,8 +14,8 @@ import pytest
 from worldsample_bringup import cli
 from worldsample_bringup.graph import run_session
 from worldsample_bringup.graph.domain import DomainClaim
-from worldsample_bringup.graph.graph import NodeSpec
 from worldsample_bringup.graph.node_command import ProcessSpec
+from worldsample_bringup.graph.node_spec import NodeSpec
 from worldsample_bringup.run.options import OPTIONS, options_of
 from worldsample_bringup.run.run_folder import RunFolder
 

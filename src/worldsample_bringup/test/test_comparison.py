@@ -25,7 +25,7 @@ from worldsample_bringup.bench.comparison import (
     steps_to_success,
     table,
 )
-from worldsample_bringup.bench.grid import Cell
+from worldsample_bringup.bench.grid import GridCell
 from worldsample_bringup.bench.method_variants import ABLATION, BASELINE, Variant
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.configuration import read_overrides, write_config
@@ -158,7 +158,7 @@ def with_scripts(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     """Scripts in place of training runs; the cells are otherwise those of the command."""
     real = bench_method.cell_of
 
-    def cell_of(*said: Any) -> Cell:
+    def cell_of(*said: Any) -> GridCell:
         cell = real(*said)
         script = (sys.executable, "-S", str(TRAIN), str(cell.folder.path), str(cell.steps))
         return replace(cell, start=(*script, "start", *arguments), resume=(*script, "resume", *arguments))

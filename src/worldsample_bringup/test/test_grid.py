@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup.bench.grid import Cell, Grid, progress_of
+from worldsample_bringup.bench.grid import Grid, GridCell, progress_of
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.run_folder import RunFolder
 
@@ -22,20 +22,20 @@ pytestmark = pytest.mark.alone  # real processes, in real time
 TRAIN = Path(__file__).with_name("fake_train.py")
 
 
-def cell(root: Path, name: str, *arguments: str, steps: int = 100) -> Cell:
+def cell(root: Path, name: str, *arguments: str, steps: int = 100) -> GridCell:
     folder = RunFolder(root / name)
     command = (sys.executable, "-S", str(TRAIN), str(folder.path), str(steps))
-    return Cell(name, folder, (*command, "start", *arguments), (*command, "resume", *arguments), steps)
+    return GridCell(name, folder, (*command, "start", *arguments), (*command, "resume", *arguments), steps)
 
 
-def run(*cells: Cell, jobs: int = 1) -> tuple[Grid, str, dict[str, str]]:
+def run(*cells: GridCell, jobs: int = 1) -> tuple[Grid, str, dict[str, str]]:
     stream = io.StringIO()
     grid = Grid(cells, jobs, Console(stream))
     outcome = grid.run()
     return grid, stream.getvalue(), outcome.failed
 
 
-def calls(cell: Cell) -> list[str]:
+def calls(cell: GridCell) -> list[str]:
     """How the script was called, every time."""
     path = cell.folder.path / "calls"
     return path.read_text().split() if path.exists() else []

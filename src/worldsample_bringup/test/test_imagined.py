@@ -18,7 +18,15 @@ from worldsample_bringup.dashboard.imagination_watch import (
     ImaginationWatch,
     worth_imagining,
 )
-from worldsample_bringup.dashboard.imagined import KEPT, Figures, Quality, compare, picture, pictures, store
+from worldsample_bringup.dashboard.imagined import (
+    KEPT,
+    Figures,
+    ImaginedQuality,
+    compare,
+    picture,
+    pictures,
+    store,
+)
 from worldsample_bringup.dashboard.metrics import MetricsLog
 from worldsample_bringup.run.history import History
 from worldsample_bringup.run.run_folder import RunFolder
@@ -58,7 +66,7 @@ def segment(images: np.ndarray, step: int = 7) -> SyntheticSegment:
 
 def figures(**said: Any) -> Figures:
     psnr, ssim = {"side": [30.0, 28.0], "wrist": [31.0, 29.0]}, {"side": [0.9, 0.8], "wrist": [0.9, 0.7]}
-    return replace(Figures(1, 30, 7, 100, Quality(psnr, ssim, psnr, ssim)), **said)
+    return replace(Figures(1, 30, 7, 100, ImaginedQuality(psnr, ssim, psnr, ssim)), **said)
 
 
 def test_quality_is_that_of_the_imagined_steps_beside_the_copied_frame() -> None:

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from worldsample_bringup.graph.graph import NodeSpec, build_graph
+from worldsample_bringup.graph.graph import build_graph
+from worldsample_bringup.graph.node_spec import NodeSpec
 from worldsample_bringup.run.options import Mode, options_of
 from worldsample_core.settings import load_settings
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worldsample_bringup.dashboard.imagined import Figures, Quality, store
+from worldsample_bringup.dashboard.imagined import Figures, ImaginedQuality, store
 from worldsample_bringup.dashboard.metrics import MetricsLog
 from worldsample_bringup.dashboard.progress import Pace, duration, live_line
 from worldsample_bringup.report.curves import Series, chart, ticks
@@ -274,7 +274,7 @@ def imagine(plan: prepare.Plan, events: Events | None = None) -> MetricsLog:
     log.status("worldmodel", WORLD)
     log.status("pacing", PACING)
     psnr, ssim = {"side": [30.0, 28.0], "wrist": [31.0, 29.0]}, {"side": [0.9, 0.8], "wrist": [0.9, 0.7]}
-    figures = Figures(2, 5, 7, 80, Quality(psnr, ssim, psnr_copied=psnr, ssim_copied=ssim))
+    figures = Figures(2, 5, 7, 80, ImaginedQuality(psnr, ssim, psnr_copied=psnr, ssim_copied=ssim))
     image = np.zeros((40, 60, 3), np.uint8)
     store(plan.folder.imagined, image, figures)
     log.imagined(image, figures)

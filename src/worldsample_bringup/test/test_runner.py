@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup.graph.graph import OnExit
 from worldsample_bringup.graph.node_command import ProcessSpec
+from worldsample_bringup.graph.node_spec import OnExit
 from worldsample_bringup.graph.runner import Outcome, RestartPolicy, Runner
 from worldsample_bringup.graph.terminal import LIVE_MARK, Console
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION

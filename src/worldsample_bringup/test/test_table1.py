@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 
 from worldsample_bringup.bench import bench_table1
-from worldsample_bringup.bench.bench_table1 import Table, cells_of, figures, measure, ratios, wilson
-from worldsample_bringup.bench.grid import Cell, Grid, Outcome
+from worldsample_bringup.bench.bench_table1 import Table, cells_of, measure
+from worldsample_bringup.bench.grid import Grid, GridCell, GridOutcome
 from worldsample_bringup.bench.method_variants import METHODS, TASKS
+from worldsample_bringup.bench.table1_figures import figures, ratios, wilson
 from worldsample_bringup.bench.table1_text import PAPER
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run import configuration, prepare
@@ -43,7 +44,7 @@ def with_scripts(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     """Scripts in place of training runs."""
     real = bench_table1.cell_of
 
-    def cell_of(*said: Any) -> Cell:
+    def cell_of(*said: Any) -> GridCell:
         cell = real(*said)
         script = (sys.executable, "-S", str(TRAIN), str(cell.folder.path), str(cell.steps))
         return replace(cell, start=(*script, "start", *arguments), resume=(*script, "resume", *arguments))
@@ -167,8 +168,10 @@ def with_policies(asked: Table) -> None:
 def test_a_published_cell_outlives_its_run_folder(
     asked: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What took hours stays in the table, with the policy that eval evaluates again, on a machine that has
-    not a single run; a run there takes its place."""
+    """What took hours stays in the table, on a machine that has not a single run, too.
+
+    Its policy, which eval evaluates again, stays as well; a run there takes its place.
+    """
     with_scripts(monkeypatch)
     asked = replace(asked, methods="hil_serl", results=str(tmp_path / "results/table1.json"))
     measure(asked, Console(io.StringIO()))
@@ -197,7 +200,7 @@ def test_two_commands_into_one_table_lose_nothing(
     grids: list[Grid] = []
 
     class Slow(Grid):
-        def run(self) -> Outcome:
+        def run(self) -> GridOutcome:
             grids.append(self)
             if len(grids) == 1:
                 measure(second, Console(io.StringIO()))
@@ -249,8 +252,7 @@ PUBLISHED = Path(__file__).parents[3] / "benchmarks/results/table1.json"
 
 
 def test_the_published_policies_still_act() -> None:
-    """A change of the networks, or of a setting, that leaves them behind is found here, not by whoever wants
-    to repeat a cell."""
+    """A change of the networks, or of a setting, that leaves published policies behind is found here."""
     rows = json.loads(PUBLISHED.read_text())["cells"].values()
     policies = [s["policy"] for row in rows for cell in row.values() for s in cell["seeds"] if s["policy"]]
     assert policies

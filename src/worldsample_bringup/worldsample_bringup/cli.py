@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _is_for_people(error: Exception) -> bool:
-    """Whether the message says what is wrong and what to do, so that a traceback would only hide it."""
+    """True if the message says what is wrong and what to do: a traceback would only hide it."""
     from worldsample_bringup.graph.domain import DomainTaken
     from worldsample_core.config import ConfigError
     from worldsample_core.episodes.journal import StorageError

@@ -1,0 +1,1 @@
+"""Measurements: the control loop, the world model, and the methods against each other."""

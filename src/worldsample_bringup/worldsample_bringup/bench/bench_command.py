@@ -210,7 +210,7 @@ def _table1(options: argparse.Namespace) -> int:
 
 
 def _show_table(options: argparse.Namespace, result: Mapping[str, Any], table: str, code: int) -> int:
-    """For people, and as JSON where it is asked for; the exit code again."""
+    """Print a table for people, and as JSON where it is asked for. Returns the exit code."""
     print(table)
     if options.json:
         print(json.dumps(result))

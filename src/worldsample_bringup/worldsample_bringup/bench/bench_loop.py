@@ -40,7 +40,7 @@ RUN_SETTINGS = (
 
 @dataclass
 class Samples:
-    """What was heard since :meth:`clear`. Times in s of the monotonic clock."""
+    """Messages heard since :meth:`clear`. Times in s of the monotonic clock."""
 
     commands: list[float] = field(default_factory=list)
     jitters: list[float] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Samples:
             self.updates_per_second.append(float(message.updates_per_second))
 
 
-class Probe:
+class LoopProbe:
     """The schedule of the measurement, called by the runner about 20 times a second.
 
     It waits until the learner trains, measures, stops the learner for 30 s, measures again, and ends the run.
@@ -185,7 +185,7 @@ def measure(seconds: float = 60.0) -> dict[str, Any]:
         )
         if run_session(recording).code != 0:
             raise ConfigError("the demonstrations for the measurement could not be recorded, see above")
-        probe = Probe(seconds)
+        probe = LoopProbe(seconds)
         try:
             outcome = run_session(plan(training, Path(folder)), watch=probe)
         finally:

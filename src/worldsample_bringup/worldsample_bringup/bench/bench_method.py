@@ -1,8 +1,11 @@
-"""``worldsample bench method`` and ``bench ablation``: real training runs, each ended when it has solved the
-task or spent its budget, and what they say about each other."""
+"""``worldsample bench method`` and ``bench ablation``: methods compared by real training runs.
+
+Each run ends when it has solved the task or spent its budget.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from worldsample_bringup.bench.comparison import SOLVED_IN_A_ROW, SOLVED_SUCCESS, figures, step_ratios, table
-from worldsample_bringup.bench.grid import Cell, Grid, write_json
+from worldsample_bringup.bench.grid import Grid, GridCell, write_json
 from worldsample_bringup.bench.method_variants import OURS, Variant
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.configuration import git_revision, read_overrides
@@ -29,7 +32,7 @@ QUICK_RUNS = Path("runs/bench/quick")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is asked for.
+    """A comparison that a person asked for.
 
     Attributes:
         what: "method" or "ablation": in the result's name.
@@ -70,21 +73,14 @@ class Comparison:
 
     @property
     def root(self) -> Path:
-        """Of the run folders."""
+        """Folder of the run folders."""
         return Path(self.out) if self.out else QUICK_RUNS if self.quick else RUNS
 
     @property
     def results_file(self) -> Path:
-        """A result of other than the plain settings does not replace the published one."""
-        name = f"{self.what}-{self.task}.json"
-        if self.results:
-            return Path(self.results)
-        if self.quick or self.settings or self.out:
-            return self.root / name
-        try:
-            return find_checkout() / "benchmarks" / "results" / name
-        except ConfigError:
-            return self.root / name
+        """File of the result."""
+        plain = not (self.quick or self.settings or self.out)
+        return results_file(self.results, f"{self.what}-{self.task}.json", self.root, plain)
 
     def overrides(self, variant: Variant) -> tuple[str, ...]:
         """Settings of a variant's runs; what a person said comes last."""
@@ -98,6 +94,23 @@ class Comparison:
             *variant.overrides,
             *self.settings,
         )
+
+
+def results_file(given: str, name: str, root: Path, plain: bool) -> Path:
+    """File for a result.
+
+    Args:
+        given: the file that a person named; "" for none.
+        name: of the file otherwise.
+        root: folder of the run folders.
+        plain: no setting was changed: only then the result replaces the published one of the checkout.
+    """
+    if given:
+        return Path(given)
+    if plain:
+        with contextlib.suppress(ConfigError):  # an installation without a checkout
+            return find_checkout() / "benchmarks" / "results" / name
+    return root / name
 
 
 def compare(asked: Comparison, console: Console | None = None) -> tuple[dict[str, Any], str, int]:
@@ -157,7 +170,7 @@ def resolve(asked: Comparison, variant: Variant) -> Settings:
     return settings
 
 
-def cell_of(asked: Comparison, variant: Variant, seed: int, budget: int) -> Cell:
+def cell_of(asked: Comparison, variant: Variant, seed: int, budget: int) -> GridCell:
     """The run of a variant with a seed."""
     name = f"{asked.task}-{variant.folder}-seed{seed}"
     folder = RunFolder(asked.root / name)
@@ -169,10 +182,10 @@ def cell_of(asked: Comparison, variant: Variant, seed: int, budget: int) -> Cell
         *(("--quick",) if asked.quick else ()),
         *asked.overrides(variant),
     )
-    return Cell(name, folder, start, (*train, "--resume", str(folder.path)), budget)
+    return GridCell(name, folder, start, (*train, "--resume", str(folder.path)), budget)
 
 
-def check_same(cell: Cell, overrides: Sequence[str], settings: Settings) -> None:
+def check_same(cell: GridCell, overrides: Sequence[str], settings: Settings) -> None:
     """Raise :class:`ConfigError` where the folder of a cell holds a run with other settings than asked for.
 
     Only what was asked for is compared, and the budget: a default that has changed since is another revision
@@ -192,7 +205,7 @@ def check_same(cell: Cell, overrides: Sequence[str], settings: Settings) -> None
 
 
 def result_of(
-    asked: Comparison, cells: Mapping[tuple[str, int], Cell], budget: int, episodes: int
+    asked: Comparison, cells: Mapping[tuple[str, int], GridCell], budget: int, episodes: int
 ) -> dict[str, Any]:
     """The result as JSON-able values; a run that is not finished counts for nothing."""
 
@@ -233,7 +246,7 @@ def result_of(
     }
 
 
-def _revisions(cells: Iterable[Cell]) -> list[str]:
-    """Of the code that made (or last resumed) the runs: more than one is worth knowing."""
+def _revisions(cells: Iterable[GridCell]) -> list[str]:
+    """Revisions of the code that made (or last resumed) the runs: more than one is worth knowing."""
     revisions = {str(read_yaml(c.folder.config)["run"].get("git_revision")) for c in cells if c.begun}
     return sorted(revisions)

@@ -72,7 +72,7 @@ def ratio(steps: Steps | None, baseline: Steps | None) -> tuple[float | None, st
 
 
 def figures(summaries: Sequence[Mapping[str, Any] | None], budget: int, episodes: int) -> dict[str, Any]:
-    """What the runs of one variant say, in the order of the seeds; null for a run that is not finished.
+    """Figures of the runs of one variant, in the order of the seeds; null where a run is not finished.
 
     Args:
         summaries: each ``summary.json``, None where the run is not finished.

@@ -26,7 +26,7 @@ from worldsample_bringup.run.history import History, read_tail
 from worldsample_bringup.run.run_folder import RunFolder
 
 ATTEMPTS = 3
-"""How often a run is started in one go; again only where it got further than before."""
+"""Starts of a run in one go, at most; it is started again only where it got further than before."""
 STOP_PATIENCE = 60.0
 """Seconds for a run to write its last words when it is asked to stop."""
 _TICK = 0.2
@@ -35,7 +35,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """One run of the grid.
 
     Attributes:
@@ -54,28 +54,34 @@ class Cell:
 
     @property
     def finished(self) -> bool:
-        """Whether its ``summary.json`` says so."""
+        """True if its ``summary.json`` says so."""
         return bool(self.folder.read_summary().get("finished"))
 
     @property
     def begun(self) -> bool:
-        """Whether there is something to resume."""
+        """True if there is something to resume."""
         return self.folder.config.is_file()
 
     @property
     def log(self) -> Path:
-        """What its command said, beside the folder (which must not be there before the run makes it)."""
+        """Output of its command, beside the folder (which must not be there before the run makes it)."""
         return self.folder.path.with_name(f"{self.folder.path.name}.log")
 
     def command(self) -> tuple[str, ...]:
-        """What to run now."""
+        """The command to run now."""
         return self.resume if self.begun else self.start
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a cell is. ``seconds``: wall time of the run; ``success``: of its newest evaluation, over the
-    ``episodes`` that it has so far."""
+class CellProgress:
+    """Progress of a cell.
+
+    Attributes:
+        steps: real steps so far.
+        seconds: wall time of the run so far.
+        success: of its newest evaluation; None before the first.
+        episodes: that the newest evaluation has so far.
+    """
 
     steps: int = 0
     seconds: float = 0.0
@@ -83,23 +89,25 @@ class Progress:
     episodes: int = 0
 
 
-def progress_of(cell: Cell) -> Progress:
-    """From what stands in the run folder, whoever runs it."""
+def progress_of(cell: GridCell) -> CellProgress:
+    """A cell's progress from what stands in its run folder, whoever runs it."""
     summary = cell.folder.read_summary()
     if summary.get("finished"):
         steps, seconds = int(summary.get("real_steps") or 0), float(summary.get("wall_seconds") or 0.0)
-        return Progress(steps, seconds, summary.get("eval_success_rate"), summary.get("eval_episodes") or 0)
+        return CellProgress(
+            steps, seconds, summary.get("eval_success_rate"), summary.get("eval_episodes") or 0
+        )
     history = History()
     for record in read_tail(cell.folder.metrics):
         history.add(record)
     evaluations = history.evaluations(0)
     newest = (evaluations[-1].success_rate, evaluations[-1].episodes) if evaluations else (None, 0)
-    return Progress(history.real_steps, history.wall_seconds, *newest)
+    return CellProgress(history.real_steps, history.wall_seconds, *newest)
 
 
 @dataclass
-class Outcome:
-    """How a grid ended.
+class GridOutcome:
+    """The end of a grid.
 
     Attributes:
         failed: names of cells that ended with an error, and what their commands said last.
@@ -131,7 +139,7 @@ class Grid:
 
     def __init__(
         self,
-        cells: Sequence[Cell],
+        cells: Sequence[GridCell],
         jobs: int,
         console: Console,
         environment: Mapping[str, str] | None = None,
@@ -145,11 +153,11 @@ class Grid:
         if jobs > 1:
             self._environment.pop("ROS_DOMAIN_ID", None)
         self._running: dict[str, _Running] = {}
-        self._outcome = Outcome()
+        self._outcome = GridOutcome()
         self._signals: list[int] = []
         self._kill_at = float("inf")
 
-    def run(self) -> Outcome:
+    def run(self) -> GridOutcome:
         """Run what is not finished yet. SIGINT and SIGTERM stop every run in order; a second one kills."""
         kept = [cell for cell in self._cells if cell.finished]
         if kept:
@@ -170,7 +178,7 @@ class Grid:
         return self._outcome
 
     def line(self) -> str:
-        """How far everything is, and how long it may still take: until every budget is spent."""
+        """The live line: how far everything is, and how long until every budget is spent."""
         progress = {cell.name: progress_of(cell) for cell in self._cells}
         finished = {cell.name for cell in self._cells if cell.finished}
         parts = [f"{len(finished)}/{len(self._cells)} runs"]
@@ -188,8 +196,8 @@ class Grid:
             parts.append(f"ETA {duration(left)} at most")
         return " · ".join(parts)
 
-    def _seconds_left(self, progress: Mapping[str, Progress], finished: set[str]) -> float | None:
-        """At the mean pace of all runs so far; None before the first step."""
+    def _seconds_left(self, progress: Mapping[str, CellProgress], finished: set[str]) -> float | None:
+        """Seconds left at the mean pace of all runs so far; None before the first step."""
         steps = sum(each.steps for each in progress.values())
         seconds = sum(each.seconds for each in progress.values() if each.steps)
         left = [
@@ -201,7 +209,7 @@ class Grid:
             return None
         return max(sum(left) / min(self._jobs, len(left)), max(left)) * seconds / steps
 
-    def _start(self, cell: Cell, attempt: int) -> None:
+    def _start(self, cell: GridCell, attempt: int) -> None:
         again = "goes on" if cell.begun else "starts"
         self._console.say(f"{cell.name} {again}: {cell.log}")
         cell.log.parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +225,7 @@ class Grid:
         )
         self._running[cell.name] = _Running(process, log, attempt, progress_of(cell).steps)
 
-    def _reap(self) -> list[tuple[Cell, int]]:
+    def _reap(self) -> list[tuple[GridCell, int]]:
         """Take leave of what has ended. Returns what is to be started again."""
         again = []
         for cell in self._cells:

@@ -1,4 +1,4 @@
-"""What is compared: a method, with settings that take a part of it away; the paper's ablation by name."""
+"""Variants to compare: a method, with settings that take a part of it away; the paper's ablation."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def method_variants(names: str) -> tuple[Variant, ...]:
 
 
 def task_names(names: str) -> tuple[str, ...]:
-    """Of the paper's tasks, by their names, separated by commas; "": all.
+    """Some of the paper's tasks, by their names, separated by commas; "": all.
 
     Raises:
         ConfigError: an unknown one.

@@ -89,7 +89,7 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """For a terminal."""
+    """The table for a terminal."""
     blocks = []
     for title, lines in rows(result).items():
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
@@ -100,7 +100,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """For ``table1.md``."""
+    """The table as ``table1.md``."""
     parts = [
         "# Five tasks, four methods",
         f"`{result['command']}`, revision {result['git_revision']}, seeds {result['seeds']}; "

@@ -33,7 +33,7 @@ ByView = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
-class Quality:
+class ImaginedQuality:
     """Imagined steps against the real ones: PSNR (dB) and SSIM, and both of repeating the last real frame."""
 
     psnr: ByView
@@ -44,7 +44,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a picture shows.
+    """Caption and quality of a picture.
 
     Attributes:
         version: of the world model.
@@ -57,11 +57,11 @@ class Figures:
     episode: int
     start_step: int
     real_steps: int
-    quality: Quality
+    quality: ImaginedQuality
 
     @property
     def steps(self) -> int:
-        """Of the segment."""
+        """Name of the segment."""
         return len(self.quality.psnr[VIEWS[0]])
 
     def psnr(self, view: str) -> float:
@@ -74,11 +74,11 @@ class Figures:
 
     @property
     def name(self) -> str:
-        """Of the file; in order of time."""
+        """Name of the file; names sort by time."""
         return f"steps_{self.real_steps:07d}_version_{self.version}.png"
 
 
-def compare(real: Images, imagined: Images) -> Quality:
+def compare(real: Images, imagined: Images) -> ImaginedQuality:
     """Compare the steps after the first frame, which is real in both.
 
     Args:
@@ -92,7 +92,7 @@ def compare(real: Images, imagined: Images) -> Quality:
         values = measure(images, real[1:])
         return {view: [round(float(v), 4) for v in values[:, index]] for index, view in enumerate(VIEWS)}
 
-    return Quality(
+    return ImaginedQuality(
         psnr=by_view(psnr, imagined[1:]),
         ssim=by_view(ssim, imagined[1:]),
         psnr_copied=by_view(psnr, copied),
@@ -101,7 +101,7 @@ def compare(real: Images, imagined: Images) -> Quality:
 
 
 def picture(real: Images, imagined: Images, psnr: ByView) -> Images:
-    """For each view a row of real frames above a row of imagined ones, PSNR below each step.
+    """A picture: for each view a row of real frames above a row of imagined ones, PSNR below each step.
 
     Args:
         real, imagined: ``(T + 1, 2, H, W, 3) uint8``; psnr: T values for each view, dB.
@@ -173,4 +173,4 @@ def pictures(folder: Path) -> list[tuple[Path, Figures]]:
 
 
 def _figures(values: dict[str, Any]) -> Figures:
-    return Figures(**{**values, "quality": Quality(**values["quality"])})
+    return Figures(**{**values, "quality": ImaginedQuality(**values["quality"])})

@@ -183,7 +183,7 @@ class MetricsLog:
 
 
 def _is_curve(kind: str, name: str, value: Any) -> bool:
-    """Whether a value of a status is worth a curve: figures, and what the world-model half counts."""
+    """True if a value of a status is worth a curve: figures, and what the world-model half counts."""
     if isinstance(value, bool) or name == "real_steps":
         return False
     if name.startswith(("psnr", "ssim")) and not value:  # not measured yet

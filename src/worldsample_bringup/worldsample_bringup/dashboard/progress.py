@@ -109,7 +109,7 @@ SILENT = 20.0
 
 
 def _imagining(history: History) -> list[str]:
-    """What the world model does; nothing where there is none."""
+    """The world model's part of the live line; empty where there is none."""
     world = history.latest("worldmodel")
     if not world:
         return []

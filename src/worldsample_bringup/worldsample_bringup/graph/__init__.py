@@ -1,0 +1,1 @@
+"""The node graph: its description, and what starts, supervises and ends its processes."""

@@ -1,4 +1,4 @@
-"""What a person is told when a run begins and when it ends."""
+"""The lines that a person reads when a run begins and when it ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldsample_core.settings import Settings
 
 
 def opening(plan: Plan, domain: int) -> list[str]:
-    """What will happen, where it goes and how to look at it."""
+    """Lines that say what will happen, where it goes and how to look at it."""
     run, task, path = plan.settings.run, plan.settings.task, shown(plan.folder.path)
     cell = "simulated cell" if run.sim else "real cell"
     clock = "lockstep" if run.lockstep else "10 Hz real time"
@@ -79,7 +79,7 @@ def _reward_in_words(settings: Settings) -> list[str]:
 
 
 def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str]:
-    """How it went and where the result is, from ``summary.json``."""
+    """Lines that say how it went and where the result is, from ``summary.json``."""
     summary, run = folder.read_summary(), settings.run
     lines = [""]
     if outcome.code == 0:
@@ -122,7 +122,7 @@ def shown(path: Path) -> str:
 
 
 def command_name() -> str:
-    """How a person calls this command from here."""
+    """The command as a person calls it from here."""
     root = os.environ.get("WORLDSAMPLE_ROOT")
     path = shown(Path(root, "worldsample")) if root else "worldsample"
     return path if "/" in path or not root else f"./{path}"

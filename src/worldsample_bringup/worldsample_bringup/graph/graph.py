@@ -8,56 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from pathlib import Path
 
+from worldsample_bringup.graph.node_spec import ONE_THREAD, NodeSpec, OnExit
+from worldsample_bringup.graph.real_cell import real_cell
 from worldsample_core.config import choose
 from worldsample_core.settings import Settings
 from worldsample_core.world_model_use import world_model_use
-
-
-class OnExit(Enum):
-    """What the end of a node means for the others."""
-
-    ENDS_GRAPH = "ends the graph"
-    """Needed all the time: any exit ends the graph; exit code 0 is a failure too: it came too early."""
-    MAY_FINISH = "may finish"
-    """Exit code 0: its work is done, the others go on. Anything else ends the graph."""
-    COMPLETES_RUN = "completes the run"
-    """Exit code 0: the run is complete, everything is stopped. Anything else ends the graph."""
-    RESPAWN = "is started again"
-    """As MAY_FINISH, but a crash starts the node again, with back-off and a limit."""
-    CAN_BE_SPARED = "can be spared"
-    """As RESPAWN, but beyond the limit the others go on without it."""
-
-
-@dataclass(frozen=True)
-class NodeSpec:
-    """One node of the graph.
-
-    Attributes:
-        package, executable: as in ``ros2 run``; the executable's module has the same name.
-        name: of the node, also the prefix of its log lines.
-        parameters: ROS parameters.
-        remappings: (from, to) names.
-        environment: variables for this process only.
-        on_exit: what its end means for the others.
-        nice: scheduling niceness, 0 .. 19: nodes that act come before nodes that learn.
-        grace: seconds between being asked to stop (SIGINT) and SIGTERM; SIGKILL follows after twice as long.
-        stop_last: asked to stop only when the others have ended, so that it sees all they have to say.
-    """
-
-    package: str
-    executable: str
-    name: str
-    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-    remappings: tuple[tuple[str, str], ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    on_exit: OnExit = OnExit.ENDS_GRAPH
-    nice: int = 0
-    grace: float = 5.0
-    stop_last: bool = False
 
 
 def build_graph(settings: Settings, config: Path) -> tuple[NodeSpec, ...]:
@@ -90,10 +48,6 @@ def build_graph(settings: Settings, config: Path) -> tuple[NodeSpec, ...]:
 def cell(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     """The robot, its cameras and its operator. Simulated or real, they speak the same topics."""
     if not settings.run.sim:
-        from worldsample_bringup.graph.real_cell import (
-            real_cell,  # it describes itself in the words of this module
-        )
-
         return real_cell(settings, parameters)
     return (
         NodeSpec("a1x_sim", "sim_node", "a1x", parameters, environment=ONE_THREAD),
@@ -159,7 +113,3 @@ def dashboard(parameters: Mapping[str, str]) -> NodeSpec:
         grace=10.0,
         stop_last=True,
     )
-
-
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""For nodes whose arrays are small: threads would cost more than they bring, and take the learner's core."""

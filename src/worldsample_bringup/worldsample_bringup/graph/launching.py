@@ -27,7 +27,8 @@ from launch_ros.actions import Node
 
 from worldsample_bringup.graph.announcement import opening
 from worldsample_bringup.graph.domain import claim_domain
-from worldsample_bringup.graph.graph import NodeSpec, OnExit, build_graph
+from worldsample_bringup.graph.graph import build_graph
+from worldsample_bringup.graph.node_spec import NodeSpec, OnExit
 from worldsample_bringup.run.options import Mode, Option, options_of, request_from
 from worldsample_bringup.run.prepare import plan
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
@@ -35,7 +36,7 @@ from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 Entities = list[LaunchDescriptionEntity]
 
 RESTARTS = 5
-"""How often a crashed node is started again, a second later each time twice as late."""
+"""Restarts of a crashed node, at most: the first after 1 s, each later one after twice the time."""
 
 _held: list[object] = []  # the ROS domain and the run folder, until the launch process ends
 
@@ -123,7 +124,7 @@ def to_action(node: NodeSpec) -> Node:
 
 
 def _after_exit(supervised: _Supervised, event: ProcessExited, context: LaunchContext) -> Entities | None:
-    """What ``OnExit`` says. A failure is raised: ``ros2 launch`` then ends with exit code 1."""
+    """Do what ``OnExit`` says. A failure is raised: ``ros2 launch`` then ends with exit code 1."""
     node, code = supervised.node, event.returncode
     if context.is_shutdown:
         return None

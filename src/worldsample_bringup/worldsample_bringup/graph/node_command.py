@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from worldsample_bringup.graph.graph import NodeSpec, OnExit
+from worldsample_bringup.graph.node_spec import NodeSpec, OnExit
 from worldsample_core.config import ConfigError
 
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be imported between fork and exec
@@ -27,7 +27,7 @@ STARTING = 5.0
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """A command to run. Fields as in :class:`worldsample_bringup.graph.graph.NodeSpec`."""
+    """A command to run. Fields as in :class:`worldsample_bringup.graph.node_spec.NodeSpec`."""
 
     name: str
     command: Sequence[str]
@@ -39,7 +39,7 @@ class ProcessSpec:
 
 
 def die_with_parent() -> Callable[[], None]:
-    """For ``preexec_fn``: the kernel kills the new process when this one dies, however that happens."""
+    """A ``preexec_fn``: the kernel kills the new process when this one dies, however that happens."""
     parent = os.getpid()
 
     def before_exec() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from a1x_driver.driver_config import CameraNodes, DriverConfig
 from a1x_driver.teleop_config import TeleopConfig
-from worldsample_bringup.graph.graph import ONE_THREAD, NodeSpec
+from worldsample_bringup.graph.node_spec import ONE_THREAD, NodeSpec
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.observation import VIEWS
 from worldsample_core.settings import Settings
@@ -89,8 +89,10 @@ def cameras(config: CameraNodes) -> tuple[NodeSpec, ...]:
 
 
 def _operator(teleop: TeleopConfig, operator: NodeSpec) -> tuple[NodeSpec, ...]:
-    """The operator's node, and its device's driver where it is installed. A keyboard needs a terminal of its
-    own: the person starts that node."""
+    """The operator's node, and its device's driver where it is installed.
+
+    A keyboard needs a terminal of its own: the person starts that node.
+    """
     if teleop.device == "keyboard":
         return ()
     package, executable = {"joy": ("joy", "joy_node"), "spacemouse": ("spacenav", "spacenav_node")}[

@@ -23,8 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from worldsample_bringup.graph.graph import OnExit
 from worldsample_bringup.graph.node_command import Process, ProcessSpec
+from worldsample_bringup.graph.node_spec import OnExit
 from worldsample_bringup.graph.terminal import LIVE_INTERVAL, LIVE_MARK, Console
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 
@@ -36,7 +36,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a graph ended.
+    """The end of a graph.
 
     Attributes:
         code: 0 where the run is complete; the failed node's exit code; 128 + n after signal n to the runner.
@@ -53,9 +53,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """When a crashed node is started again: after ``first_delay`` seconds, doubling up to ``longest_delay``;
-    at most
-    ``limit`` times within ``window`` seconds."""
+    """Limits and delays of the restarts of a crashed node.
+
+    Attributes:
+        limit: restarts within ``window``, at most.
+        window: s.
+        first_delay: s before the first restart; it doubles with each.
+        longest_delay: s.
+    """
 
     limit: int = 5
     window: float = 600.0
@@ -182,7 +187,9 @@ class Runner:
         now = time.monotonic()
         for slot in self._slots.values():
             if slot.process is not None and (code := slot.process.exit_code()) is not None:
-                self._after_exit(slot, code)
+                self._close(slot, code)
+                if self._outcome is None:
+                    self._draw_consequence(slot, code)
             elif slot.start_at is not None and now >= slot.start_at and self._outcome is None:
                 self._start(slot)
         if self._finish_by is not None and now > self._finish_by:
@@ -232,8 +239,8 @@ class Runner:
             self._console.say(f"{slot.spec.name}.log can no longer be written: {error}")
             slot.log = None
 
-    def _after_exit(self, slot: _Slot, code: int) -> None:
-        """Take the last output of a process that has ended, and draw the consequence."""
+    def _close(self, slot: _Slot, code: int) -> None:
+        """Take the last output of a process that has ended, and leave nothing of it."""
         assert slot.process is not None
         while self._read(slot):
             pass
@@ -246,8 +253,9 @@ class Runner:
         slot.process.output.close()
         slot.process = None
         self._record(slot, f"--- ended with exit code {code}")
-        if self._outcome is not None:
-            return
+
+    def _draw_consequence(self, slot: _Slot, code: int) -> None:
+        """End the run, start the node again, or go on without it, as its ``on_exit`` says."""
         name, on_exit = slot.spec.name, slot.spec.on_exit
         if code == 0 and on_exit is OnExit.COMPLETES_RUN:
             self.stop(Outcome(0))

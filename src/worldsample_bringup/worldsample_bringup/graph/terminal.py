@@ -1,4 +1,4 @@
-"""What the person at the terminal sees: log lines of many nodes, and a live line that they do not tear."""
+"""The terminal: log lines of many nodes, and a live line below them that they do not tear."""
 
 from __future__ import annotations
 

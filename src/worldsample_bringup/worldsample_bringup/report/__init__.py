@@ -1,0 +1,1 @@
+"""Pictures and figures of a finished run: the report, the summary and their curves."""

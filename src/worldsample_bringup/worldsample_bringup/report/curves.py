@@ -104,7 +104,7 @@ def _swatch(series: Series) -> str:
 
 
 def thin(points: Points) -> list[tuple[float, float]]:
-    """At most about :data:`_MOST_POINTS` points: means over equal numbers of neighbours."""
+    """A curve thinned to about :data:`_MOST_POINTS` points: means over equal numbers of neighbours."""
     size = math.ceil(len(points) / _MOST_POINTS)
     if size <= 1:
         return list(points)

@@ -35,7 +35,7 @@ def file_url(path: Path) -> str:
 
 
 def choose_episodes(history: History) -> list[tuple[str, Record]]:
-    """What is worth showing, with captions: a demonstration, and the success with the least help."""
+    """The episodes worth showing, with captions: a demonstration, and the success with the least help."""
     chosen = []
     demo = next((r for r in history.demos if r["success"] and r.get("path")), None)
     if demo is not None:

@@ -17,13 +17,13 @@ SHOWN = 3
 """Pictures in the report: the first one and the newest."""
 
 FIGURES = ("psnr", "ssim", "uncertainty")
-"""What the names of figures begin with that are 0 until they are measured."""
+"""Beginning of the names of figures that are 0 until they are measured."""
 QUALITY = (("world model", "psnr", BLUE), ("moving pixels", "psnr_moving", ORANGE))
 COPIED = (
     ("last frame copied", "psnr_copy_last", BLUE),
     ("moving pixels, copied", "psnr_moving_copy_last", ORANGE),
 )
-"""What repeating the last real frame would give: dashed."""
+"""Figures that repeating the last real frame would give: drawn dashed."""
 Q = (
     ("real", "q_real", INK),
     ("imagined successes", "q_success", GREEN),

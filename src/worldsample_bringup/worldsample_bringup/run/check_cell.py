@@ -13,7 +13,7 @@ from worldsample_bringup.run.options import Request
 from worldsample_bringup.run.prepare import plan
 
 REMEMBERED = "cell.json"
-"""In the folder of the runs: what the cameras saw when a person said that all was right."""
+"""Folder, in that of the runs, of the cameras' pictures from when a person said that all was right."""
 
 
 def check_cell(overrides: Sequence[str], runs: Path, seconds: float, remember: bool) -> dict[str, Any]:

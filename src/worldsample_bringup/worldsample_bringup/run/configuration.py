@@ -180,7 +180,7 @@ def write_config(path: Path, settings: Settings) -> None:
 
 
 def detect_machine() -> str:
-    """ "gpu" where torch can use one, else "cpu"."""
+    """Name of the machine's layer: "gpu" where torch can use one, else "cpu"."""
     if not (Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi")):
         return "cpu"
     import torch  # only here: it takes seconds
@@ -189,8 +189,10 @@ def detect_machine() -> str:
 
 
 def git_revision() -> str:
-    """Of the checkout that this file belongs to; "+changes" where it is not clean (results that a benchmark
-    wrote aside), "unknown" outside git."""
+    """Revision of the checkout that this file belongs to; "unknown" outside git.
+
+    "+changes" follows where the checkout is not clean; results that a benchmark wrote do not count.
+    """
     root = os.environ.get("WORLDSAMPLE_ROOT") or str(Path(__file__).resolve().parent)
 
     def git(*arguments: str) -> str:

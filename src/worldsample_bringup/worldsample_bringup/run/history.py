@@ -1,5 +1,4 @@
-"""What a run has done so far, rebuilt from its metrics: the live line, the summary and the report all read
-this.
+"""A run's past, rebuilt from its metrics for the live line, the summary and the report.
 
 A record is one line of ``metrics.jsonl``: a flat mapping with ``kind`` ("start", "episode", "learner",
 "policy", "pacing", "worldmodel", "done") and ``t``, wall seconds since the run began, interruptions left out.
@@ -22,7 +21,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationRecord:
     """Consecutive evaluation episodes of one policy."""
 
     real_steps: int
@@ -73,7 +72,7 @@ class History:
         return records[-1] if records else {}
 
     def total(self, kind: str, key: str) -> int | None:
-        """What a counter of a status has come to, over all publishers; None where nobody publishes it.
+        """Total of a status's counter over all publishers; None where nobody publishes it.
 
         A publisher that was restarted counts on from wherever its counter begins again.
         """
@@ -121,7 +120,7 @@ class History:
         """Fraction of all training steps that the operator drove."""
         return intervention_rate(self.train)
 
-    def evaluations(self, final_episodes: int) -> list[Evaluation]:
+    def evaluations(self, final_episodes: int) -> list[EvaluationRecord]:
         """The evaluations in order, each of one number of real steps.
 
         Args:
@@ -138,8 +137,10 @@ class History:
         return [*result, _evaluation(final, final=True)] if final else result
 
 
-def _evaluation(block: Sequence[Record], final: bool) -> Evaluation:
-    return Evaluation(int(block[-1]["real_steps"]), len(block), sum(bool(r["success"]) for r in block), final)
+def _evaluation(block: Sequence[Record], final: bool) -> EvaluationRecord:
+    return EvaluationRecord(
+        int(block[-1]["real_steps"]), len(block), sum(bool(r["success"]) for r in block), final
+    )
 
 
 def success_rate(episodes: Sequence[Record]) -> float | None:

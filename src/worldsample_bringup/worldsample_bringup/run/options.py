@@ -160,7 +160,7 @@ def options_of(mode: Mode) -> tuple[Option, ...]:
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asked for. None, False or "": not said."""
+    """A person's request. None, False or "": not said."""
 
     mode: Mode
     task: str = ""

@@ -1,4 +1,4 @@
-"""From what a person asked for to a run folder with its ``config.yaml``; both launchers begin here."""
+"""Turns a person's request into a run folder with its ``config.yaml``; both launchers begin here."""
 
 from __future__ import annotations
 
@@ -142,8 +142,10 @@ def _demonstrations(path: str, task: str) -> dict[str, Any]:
 
 
 def _plan_resume(request: Request, runs: Path) -> Plan:
-    """Go on with a training run or a recording. What identifies it cannot change; its budget and its settings
-    can."""
+    """Go on with a training run or a recording.
+
+    What identifies it cannot change; its budget and its settings can.
+    """
     if request.quick or request.name or request.demos_from or request.classifier_from:
         raise ConfigError(
             "--resume goes on with the run as it is: --quick, --name, --demos-from and --classifier-from "
@@ -151,6 +153,27 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
         )
     folder = _run_to_resume(request, runs)
     settings = folder.settings()
+    _check_identity(request, folder, settings)
+    run: dict[str, Any] = {
+        "directory": str(folder.path),
+        "resume": True,
+        "git_revision": configuration.git_revision(),
+        **({"lockstep": False} if request.realtime else {}),
+        **({"machine": request.machine} if request.machine not in ("", "auto") else {}),
+        **({"demos": request.episodes} if request.episodes is not None else {}),
+        **({"labels": request.frames} if request.frames is not None else {}),
+    }
+    task_values = {} if request.steps is None else {"max_real_steps": request.steps}
+    said = configuration.read_overrides(request.overrides)
+    resumed = configuration.make_settings(
+        merge(to_mapping(settings), {"run": run, "task": task_values}, said)
+    )
+    _check_something_is_left(request, folder, resumed)
+    return Plan(folder, resumed)
+
+
+def _check_identity(request: Request, folder: RunFolder, settings: Settings) -> None:
+    """Raises :class:`ConfigError` where the folder holds another kind of run, or another run, than asked."""
     if settings.run.mode != request.mode:
         what = {
             "train": "training run",
@@ -169,46 +192,29 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
             raise ConfigError(
                 f"{folder.path} was begun with {name} {there}, not {asked}: resume it without --{name}"
             )
-    run: dict[str, Any] = {
-        "directory": str(folder.path),
-        "resume": True,
-        "git_revision": configuration.git_revision(),
-        **({"lockstep": False} if request.realtime else {}),
-        **({"machine": request.machine} if request.machine not in ("", "auto") else {}),
-        **({"demos": request.episodes} if request.episodes is not None else {}),
-        **({"labels": request.frames} if request.frames is not None else {}),
-    }
-    task_values = {} if request.steps is None else {"max_real_steps": request.steps}
-    said = configuration.read_overrides(request.overrides)
-    resumed = configuration.make_settings(
-        merge(to_mapping(settings), {"run": run, "task": task_values}, said)
-    )
+
+
+def _check_something_is_left(request: Request, folder: RunFolder, resumed: Settings) -> None:
+    """Raises :class:`ConfigError` where the run is complete: nothing would be left to do."""
     summary = folder.read_summary()
     if summary.get("exported"):
         raise ConfigError(
             f"{folder.path} is an exported policy, which acts and does not learn: resume the run that it was "
             "exported from"
         )
+    if not summary.get("finished"):
+        return
     if request.mode == "label":
-        there = min(int(summary.get(name) or 0) for name in ("label_successes", "label_failures"))
-        if summary.get("finished") and resumed.run.labels <= there:
-            raise ConfigError(
-                f"{folder.path} is complete ({there} frames of each kind): record more with --frames N"
-            )
-        return Plan(folder, resumed)
-    if request.mode == "demos":
-        recorded = int(summary.get("demo_episodes") or 0)
-        if summary.get("finished") and resumed.run.demos <= recorded:
-            raise ConfigError(
-                f"{folder.path} is complete ({recorded} demonstrations): record more with --episodes N"
-            )
-        return Plan(folder, resumed)
-    if summary.get("finished") and resumed.task.max_real_steps <= int(summary.get("real_steps") or 0):
-        raise ConfigError(
-            f"{folder.path} is complete ({summary['real_steps']} real steps): train on with --steps N, "
-            f"or see {folder.report}"
-        )
-    return Plan(folder, resumed)
+        found = min(int(summary.get(name) or 0) for name in ("label_successes", "label_failures"))
+        wanted, more = resumed.run.labels, f"({found} frames of each kind): record more with --frames N"
+    elif request.mode == "demos":
+        wanted, found = resumed.run.demos, int(summary.get("demo_episodes") or 0)
+        more = f"({found} demonstrations): record more with --episodes N"
+    else:
+        wanted, found = resumed.task.max_real_steps, int(summary.get("real_steps") or 0)
+        more = f"({found} real steps): train on with --steps N, or see {folder.report}"
+    if wanted <= found:
+        raise ConfigError(f"{folder.path} is complete {more}")
 
 
 def _run_to_resume(request: Request, runs: Path) -> RunFolder:

@@ -1,4 +1,6 @@
-"""The run folder, a contract that tools read::
+"""The run folder, a contract that tools read.
+
+::
 
 config.yaml       all resolved settings, git revision
 episodes/         one rosbag2 MCAP per real episode
@@ -67,7 +69,7 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def exists(self) -> bool:
-        """Whether there is anything at the path: such a folder is never written into as a new run."""
+        """True if there is anything at the path: such a folder is never written into as a new run."""
         return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
 
     def settings(self) -> Settings:
