@@ -60,52 +60,14 @@ def make_parser() -> argparse.ArgumentParser:
         command = _add(commands, mode, _run, SETTINGS_HELP)
         _add_options(command, mode)
     add_benches(_add(commands, "bench"))
-    export = _add(commands, "export", _export)
-    export.add_argument(
-        "--run-dir", default="", metavar="DIR", help="the training run (default: the newest in runs/)"
-    )
-    export.add_argument(
-        "--checkpoint",
-        default="",
-        metavar="STEP",
-        help="a checkpoint folder, or its step number (default: the newest)",
-    )
-    export.add_argument(
-        "--out", default="", metavar="DIR", help="the folder to make (default: the run's, -policy added)"
-    )
-    _add_json(export)
+    _add_export(_add(commands, "export", _export))
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
-    _add_json(report)
-    settings = _add(commands, "settings", _settings)
-    settings.add_argument(
-        "section",
-        nargs="?",
-        default="",
-        metavar="SECTION",
-        help="a section, a part of it or one key: learner, worldmodel.gate, learner.lr (default: all)",
-    )
-    for kind in ("machine", "method", "task"):
-        settings.add_argument(
-            f"--{kind}", default="", metavar="NAME", help=f"show the values of this {kind}, too"
-        )
-    settings.add_argument("--quick", action="store_true", help="show the values of --quick, too")
-    settings.add_argument("--markdown", action="store_true", help="the whole page docs/settings.md")
-    _add_json(settings)
+    _add_settings(_add(commands, "settings", _settings))
     _add(commands, "test", _test, "What follows is handed to pytest: worldsample test -k replay\n")
-    check = _add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n")
-    check.add_argument(
-        "--cell", action="store_true", help="look at the real cell: arm, cameras, operator, disk"
-    )
-    check.add_argument(
-        "--seconds", type=float, default=4.0, metavar="S", help="listen so long (default: %(default)g)"
-    )
-    check.add_argument(
-        "--remember",
-        action="store_true",
-        help="all is right: keep the pictures, to tell swapped cameras later",
-    )
-    _add_json(check)
+    _add_check(_add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n"))
+    for name in ("export", "report", "settings", "check"):
+        _add_json(commands.choices[name])
     return parser
 
 
@@ -143,6 +105,51 @@ def _add_options(parser: argparse.ArgumentParser, mode: Mode) -> None:
         else:
             parser.add_argument(flag, metavar=option.value, type=option.kind, help=option.described)
     _add_json(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run-dir", default="", metavar="DIR", help="the training run (default: the newest in runs/)"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        default="",
+        metavar="STEP",
+        help="a checkpoint folder, or its step number (default: the newest)",
+    )
+    parser.add_argument(
+        "--out", default="", metavar="DIR", help="the folder to make (default: the run's, -policy added)"
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "section",
+        nargs="?",
+        default="",
+        metavar="SECTION",
+        help="a section, a part of it or one key: learner, worldmodel.gate, learner.lr (default: all)",
+    )
+    for kind in ("machine", "method", "task"):
+        parser.add_argument(
+            f"--{kind}", default="", metavar="NAME", help=f"show the values of this {kind}, too"
+        )
+    parser.add_argument("--quick", action="store_true", help="show the values of --quick, too")
+    parser.add_argument("--markdown", action="store_true", help="the whole page docs/settings.md")
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cell", action="store_true", help="look at the real cell: arm, cameras, operator, disk"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, metavar="S", help="listen so long (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--remember",
+        action="store_true",
+        help="all is right: keep the pictures, to tell swapped cameras later",
+    )
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""``worldsample bench safety``: a run with stand-ins, which :mod:`a1x_driver.bench_safety` measures."""
+"""``worldsample bench safety``: a run with stand-ins, which :mod:`a1x_driver.safety_measurement` measures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def measure(sequences: int = SEQUENCES) -> dict[str, Any]:
     Raises:
         DomainTaken: the ROS domain is in use.
     """
-    from a1x_driver import bench_safety  # loads ROS
+    from a1x_driver import safety_measurement  # loads ROS
 
     claim = claim_domain("bench safety")
     os.environ["ROS_DOMAIN_ID"] = str(claim.domain)
@@ -38,6 +38,6 @@ def measure(sequences: int = SEQUENCES) -> dict[str, Any]:
             )
             prepared = plan(request, Path(folder))
             prepared.begin().close()
-            return bench_safety.measure(prepared.folder.config, sequences)
+            return safety_measurement.measure(prepared.folder.config, sequences)
     finally:
         claim.release()
