@@ -20,8 +20,8 @@ from a1x_sim.cameras import Cameras
 from a1x_sim.cell import Cell
 from worldsample_bringup.run.run_folder import RunFolder
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
-from act_with_policy import load_actor
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from examples.act_with_policy import load_actor
 
 SIDE, BAR, GAP = 256, 24, 4  # pixels: side of a view, height of the caption, gap between the views
 HOLD = 10  # frames for which the end of an episode stays

@@ -126,7 +126,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "quick",
-        "everything tiny: closes the whole loop in two minutes",
+        "everything tiny: closes the whole loop in about a minute",
         bool,
         "false",
         "",
