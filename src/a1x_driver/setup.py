@@ -13,6 +13,7 @@ setup(
         ("share/a1x_driver/config", glob("config/*.yaml")),
     ],
     install_requires=["setuptools", "numpy"],
+    extras_require={"test": ["hypothesis", "pytest", "pyyaml"]},  # colcon test then calls pytest
     zip_safe=True,
     maintainer="WorldSample maintainers",
     maintainer_email="worldsample@example.org",

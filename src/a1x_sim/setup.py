@@ -12,7 +12,8 @@ setup(
         ("share/a1x_sim", ["package.xml"]),
         ("share/a1x_sim/urdf", glob("urdf/*.urdf")),
     ],
-    install_requires=["setuptools", "numpy", "mujoco>=3.3"],
+    install_requires=["setuptools", "mujoco", "numpy"],
+    extras_require={"test": ["hypothesis", "pytest", "pyyaml"]},  # colcon test then calls pytest
     zip_safe=True,
     maintainer="WorldSample maintainers",
     maintainer_email="worldsample@example.org",

@@ -9,7 +9,7 @@ setup(
     name=package_name,
     version="0.1.0",
     packages=find_packages(exclude=["test"]),
-    package_data={package_name: ["py.typed", "*.css"]},
+    package_data={package_name: ["py.typed", "report/*.css"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (share, ["package.xml"]),
@@ -19,7 +19,8 @@ setup(
         (f"{share}/config/methods", glob("config/methods/*.yaml")),
         (f"{share}/config/tasks", glob("config/tasks/*.yaml")),
     ],
-    install_requires=["setuptools", "numpy", "pyyaml", "tensorboardX", "rosbags"],
+    install_requires=["setuptools", "numpy", "pillow", "pyyaml", "tensorboardX", "torch"],
+    extras_require={"test": ["pytest"]},  # colcon test then calls pytest
     zip_safe=False,
     maintainer="WorldSample maintainers",
     maintainer_email="worldsample@example.org",

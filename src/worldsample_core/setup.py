@@ -12,6 +12,7 @@ setup(
         (f"share/{package_name}", ["package.xml"]),
     ],
     install_requires=["setuptools", "numpy", "pyyaml", "rosbags", "safetensors"],
+    extras_require={"test": ["hypothesis", "pytest"]},  # colcon test then calls pytest
     zip_safe=False,
     maintainer="WorldSample maintainers",
     maintainer_email="worldsample@example.org",

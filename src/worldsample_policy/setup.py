@@ -6,11 +6,13 @@ setup(
     name=package_name,
     version="0.1.0",
     packages=find_packages(exclude=["test"]),
+    package_data={package_name: ["py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
     ],
-    install_requires=["setuptools"],
+    install_requires=["setuptools", "numpy", "safetensors", "torch"],
+    extras_require={"test": ["hypothesis", "pytest"]},  # colcon test then calls pytest
     zip_safe=True,
     maintainer="WorldSample",
     maintainer_email="worldsample@example.org",

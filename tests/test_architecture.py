@@ -1,0 +1,177 @@
+"""The structure of the workspace: which package may import which, no circles, every dependency declared.
+
+Every ``import`` counts, wherever it stands: in a function, and under ``TYPE_CHECKING`` as well, because two
+modules that need each other's types are one idea in two files.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src"
+PACKAGES = sorted(path.parent.name for path in SOURCE.glob("*/package.xml"))
+PYTHON_PACKAGES = [name for name in PACKAGES if (SOURCE / name / "setup.py").is_file()]
+
+MAY_IMPORT = {
+    "worldsample_msgs": set[str](),
+    "worldsample_core": {"worldsample_msgs"},
+    "worldsample_policy": {"worldsample_msgs", "worldsample_core"},
+    "worldsample_worldmodel": {"worldsample_msgs", "worldsample_core"},
+    "a1x_driver": {"worldsample_msgs", "worldsample_core"},
+    "a1x_sim": {"worldsample_msgs", "worldsample_core"},
+    "worldsample_bringup": set(PACKAGES) - {"worldsample_bringup"},
+}
+"""The packages that each package may import."""
+
+ROSDEP_KEYS = {
+    "PIL": "python3-pil",
+    "hypothesis": "python3-hypothesis",
+    "mujoco": "python3-mujoco-pip",
+    "numpy": "python3-numpy",
+    "pytest": "python3-pytest",
+    "rosbags": "python3-rosbags-pip",
+    "tensorboardX": "python3-tensorboardX-pip",
+    "torch": "python3-pytorch-pip",
+    "yaml": "python3-yaml",
+}
+"""rosdep's key of each library from outside ROS (rosdep/python.yaml of ros/rosdistro)."""
+
+WITHOUT_ROSDEP_KEY = {"safetensors"}
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
+"""The name on the package index where it differs from the module's."""
+
+STARTED_BY_NAME = {"worldsample_bringup": {"joy", "realsense2_camera", "ros2launch", "spacenav"}}
+"""ROS packages whose nodes or commands are started, not imported."""
+
+
+def imports(path: Path, modules: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Every module that a file imports; `from package import module` is resolved where `modules` has it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:  # relative: the test folders only
+            assert node.module
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules else node.module
+
+
+@cache
+def module_graph() -> dict[str, set[str]]:
+    """For each module of the workspace the workspace's modules that it imports."""
+    files = {}
+    for package in PYTHON_PACKAGES:
+        for path in sorted((SOURCE / package / package).rglob("*.py")):
+            parts = path.relative_to(SOURCE / package).with_suffix("").parts
+            files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    modules = frozenset(files)
+    return {name: set(imports(path, modules)) & modules - {name} for name, path in files.items()}
+
+
+def test_the_packages_name_what_they_import_in_full() -> None:
+    """Relative imports would be left out of the graph."""
+    for package in PYTHON_PACKAGES:
+        for path in (SOURCE / package / package).rglob("*.py"):
+            nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            assert not any(isinstance(node, ast.ImportFrom) and node.level for node in nodes), path
+
+
+def third_party(folder: Path, package: str) -> set[str]:
+    """Top-level modules from outside the package and the standard library that a folder's files import."""
+    found = {name.split(".")[0] for path in folder.rglob("*.py") for name in imports(path)}
+    return found - set(sys.stdlib_module_names) - {package, "tests"}
+
+
+def declared(package: str, *tags: str) -> set[str]:
+    """The dependencies in a package.xml under these tags."""
+    root = ElementTree.parse(SOURCE / package / "package.xml").getroot()
+    return {element.text for tag in tags for element in root.iter(tag) if element.text}
+
+
+def list_in_setup(package: str, argument: str) -> set[str]:
+    """The distribution names in `install_requires` or in the `test` extra of a setup.py."""
+    tree = ast.parse((SOURCE / package / "setup.py").read_text(encoding="utf-8"))
+    (value,) = (n.value for n in ast.walk(tree) if isinstance(n, ast.keyword) and n.arg == argument)
+    content = ast.literal_eval(value)
+    return {
+        re.split(r"[<>=!~ ]", name)[0].lower()
+        for name in (content if argument != "extras_require" else content["test"])
+    }
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_packages_import_in_one_direction(package: str) -> None:
+    wrong = {
+        f"{path.relative_to(SOURCE)} imports {name}"
+        for path in (SOURCE / package / package).rglob("*.py")
+        for name in imports(path)
+        if name.split(".")[0] in set(PACKAGES) - MAY_IMPORT[package] - {package}
+    }
+    assert not wrong
+
+
+STILL_CIRCULAR = {
+    "worldsample_policy.algorithms",
+    "worldsample_policy.encoders",
+    "worldsample_policy.learning",
+    "worldsample_worldmodel.backends",
+}
+"""Sub-packages whose modules still import each other; each is to leave this list."""
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {
+        name: imported
+        for name, imported in module_graph().items()
+        if name.rpartition(".")[0] not in STILL_CIRCULAR
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_package_xml_declares_what_is_imported(package: str) -> None:
+    used = third_party(SOURCE / package / package, package) | third_party(
+        SOURCE / package / "launch", package
+    )
+    keys = {ROSDEP_KEYS.get(name, name) for name in used - WITHOUT_ROSDEP_KEY}
+    assert declared(package, "exec_depend") == keys | STARTED_BY_NAME.get(package, set())
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_package_xml_declares_what_the_tests_import(package: str) -> None:
+    used = third_party(SOURCE / package / "test", package) - WITHOUT_ROSDEP_KEY
+    keys = {ROSDEP_KEYS.get(name, name) for name in used}
+    assert declared(package, "test_depend") == keys - declared(package, "exec_depend")
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_setup_py_declares_what_comes_from_the_package_index(package: str) -> None:
+    def from_index(folder: str) -> set[str]:
+        used = third_party(SOURCE / package / folder, package) & (set(ROSDEP_KEYS) | WITHOUT_ROSDEP_KEY)
+        return {DISTRIBUTIONS.get(name, name).lower() for name in used}
+
+    needed = from_index(package)
+    assert list_in_setup(package, "install_requires") == needed | {"setuptools"}
+    assert list_in_setup(package, "extras_require") == (from_index("test") - needed) | {"pytest"}
+
+
+def test_every_distribution_is_among_the_requirements() -> None:
+    names = {"requirements.txt", "requirements-test.txt"}
+    lines = [line for name in names for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
+    required = {re.split(r"[<>=!~ #]", line.strip())[0].lower() for line in lines}
+    for package in PYTHON_PACKAGES:
+        for argument in ("install_requires", "extras_require"):
+            assert list_in_setup(package, argument) - {"setuptools"} <= required
