@@ -1,7 +1,7 @@
-"""Draws evaluation episodes of a trained policy as a moving picture (GIF): side camera and wrist camera.
+r"""Draws evaluation episodes of a trained policy as a moving picture (GIF): side camera and wrist camera.
 
     source <(./worldsample env)
-    python benchmarks/rollout_picture.py benchmarks/results/table1/sorting-worldsample-seed0 \\
+    python benchmarks/rollout_picture.py benchmarks/results/table1/sorting-worldsample-seed0 \
         --out docs/images/rollout.gif
 
 The policy acts on its own 64x64 images; the picture is rendered larger from the same states. Every scene that

@@ -1,4 +1,4 @@
-"""Try a task of your own: does its expert solve it, and do the cameras show what matters?
+"""Try a task of your own: let its expert play, and look at what the cameras show.
 
     source <(./worldsample env)
     python examples/add_task.py examples/tasks touch --out touch.png
