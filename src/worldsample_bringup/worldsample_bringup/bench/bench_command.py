@@ -22,6 +22,8 @@ BENCHES = {
     "safety": "The real arm's driver against a stand-in: adversarial commands, stop times, added latency.",
     "worldmodel": "The world model on held-out episodes of a simulated online run: image quality beside\n"
     "copy-last-frame, imagined against true counterfactual futures, speed.",
+    "cell": "One cell of the table end to end: wall time, and CPU time by process and by piece of work.\n"
+    "Wants an idle machine. A second one, of another revision, tells what a change was worth.",
     "method": "Real steps until two evaluations in a row reach 90 %, per method and seed.\n"
     "Every run is kept: Ctrl-C loses nothing, and the same command goes on where it was.",
     "ablation": "The same of WorldSample whole, without its schedule, without its selection, without both,\n"
@@ -59,6 +61,7 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     )
     worldmodel.add_argument("--save", metavar="DIR", help="write the checkpoint there")
     _add_quick(worldmodel)
+    _add_cell_options(_add(benches, "cell", _cell, SETTINGS_HELP))
     method = _add(benches, "method", _method, SETTINGS_HELP)
     method.add_argument(
         "--methods",
@@ -79,6 +82,34 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     )
     table1.add_argument("--show", action="store_true", help="run nothing: the table of what is there")
     _add_run_options(table1, "500", "runs/bench/table1", "benchmarks/results/table1.json, .md and .png")
+
+
+def _add_cell_options(parser: argparse.ArgumentParser) -> None:
+    for name, default in (("task", "pick_place"), ("method", "worldsample")):
+        parser.add_argument(f"--{name}", default=default, metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="budget of real steps (default: 5000; quick: 150)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
+    _add_quick(parser)
+    parser.add_argument(
+        "--checkout",
+        default="",
+        metavar="DIR",
+        help="run the worldsample of another checkout, which must be set up (default: this one)",
+    )
+    parser.add_argument(
+        "--baseline", default="", metavar="FILE", help="an earlier result, to compare with (default: none)"
+    )
+    parser.add_argument(
+        "--out", default="", metavar="DIR", help="where the run folder goes (default: runs/bench/cell)"
+    )
+    parser.add_argument(
+        "--results",
+        default="",
+        metavar="FILE",
+        help="where the result goes (default: beside the run folder)",
+    )
 
 
 def _add(benches: Any, name: str, run: Callable[..., int], epilog: str = "") -> argparse.ArgumentParser:
@@ -153,6 +184,26 @@ def _worldmodel(options: argparse.Namespace) -> int:
     save = Path(options.save) if options.save else None
     result = measure(options.task, options.updates, options.minutes, save, options.quick)
     return _show(options, {**result, "command": this_command()})
+
+
+def _cell(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_cell import MeasuredCell, measure
+
+    asked = MeasuredCell(
+        task=options.task,
+        method=options.method,
+        steps=options.steps,
+        seed=options.seed,
+        quick=options.quick,
+        settings=tuple(options.rest),
+        checkout=options.checkout,
+        out=options.out,
+        results=options.results,
+        baseline=options.baseline,
+        command=this_command(),
+    )
+    return _show_table(options, *measure(asked))
 
 
 def _method(options: argparse.Namespace) -> int:
