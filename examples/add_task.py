@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from a1x_sim.cell import Cell
-from worldsample_core.task_path import VARIABLE
+from worldsample_core.extension_path import TASK_PATH
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("task.png"))
     options = parser.parse_args()
-    os.environ[VARIABLE] = str(options.folder)
+    os.environ[TASK_PATH] = str(options.folder)
     cell = Cell(options.task, image_size=64)
     lengths, columns = [], []
     for seed in range(options.episodes):

@@ -20,8 +20,8 @@ from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import from_mapping
 from worldsample_core.episodes.episode_bag import encode_transition, read_transitions
 from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
+from worldsample_core.extension_path import TASK_PATH
 from worldsample_core.observation import clean_action
-from worldsample_core.task_path import VARIABLE
 from worldsample_core.transition import EpisodeSummary, Transition
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner
@@ -131,7 +131,7 @@ def test_a_segment_is_imagined_below_the_real_one(
 def test_an_own_task_is_solved_and_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "")  # the script sets it
+    monkeypatch.setenv(TASK_PATH, "")  # the script sets it
     out = tmp_path / "touch.png"
     told = play(
         monkeypatch, capsys, "add_task.py", EXAMPLES / "tasks", "touch", "--episodes", 3, "--out", out

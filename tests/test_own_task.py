@@ -13,8 +13,8 @@ from a1x_sim.tasks import make_task
 from worldsample_bringup.run import configuration, prepare
 from worldsample_bringup.run.options import Request
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
+from worldsample_core.extension_path import TASK_PATH
 from worldsample_core.settings import load_settings
-from worldsample_core.task_path import VARIABLE
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "adding-a-task.md"
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "button.py").write_text(block("python"))
     (folder / "button.yaml").write_text(block("yaml"))
-    monkeypatch.setenv(VARIABLE, str(folder))
+    monkeypatch.setenv(TASK_PATH, str(folder))
     return folder
 
 
@@ -92,7 +92,7 @@ def test_names_cannot_be_taken_twice(folder: Path) -> None:
 
 
 def test_a_folder_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
+    monkeypatch.setenv(TASK_PATH, str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match=r"WORLDSAMPLE_TASK_PATH.*nowhere"):
         make_task("button")
     with pytest.raises(ConfigError, match=r"WORLDSAMPLE_TASK_PATH.*nowhere"):

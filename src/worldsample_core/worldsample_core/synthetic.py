@@ -54,8 +54,11 @@ class SyntheticSegment:
     def __len__(self) -> int:
         return len(self.actions)
 
-    def validate(self) -> SyntheticSegment:
-        """Return self. Raises :class:`InvalidObservation`, with the reason, where it cannot be used."""
+    def validate(self, image_size: int | None = None) -> SyntheticSegment:
+        """Return self. Raises :class:`InvalidObservation`, with the reason, where it cannot be used.
+
+        image_size: side that the images must have, where it is known.
+        """
         steps = len(self.actions)
         if not 1 <= steps <= MAX_LENGTH:
             raise InvalidObservation(f"a segment has 1 to {MAX_LENGTH} steps, got {steps}")
@@ -63,6 +66,8 @@ class SyntheticSegment:
         side = images.shape[2] if images.ndim == 5 else 0
         if images.dtype != np.uint8 or images.shape != (steps + 1, len(VIEWS), side, side, 3):
             raise InvalidObservation(f"segment images are {images.shape} {images.dtype} for {steps} steps")
+        if image_size is not None and side != image_size:
+            raise InvalidObservation(f"segment images are {side} pixels wide, not {image_size}")
         expected = {
             "proprio": (steps + 1, PROPRIO_DIM),
             "actions": (steps, ACTION_DIM),

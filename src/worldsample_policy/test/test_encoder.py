@@ -7,14 +7,9 @@ import pytest
 import torch
 
 from worldsample_policy.encoders import efficientnet
-from worldsample_policy.encoders.frozen_encoder import (
-    Encoder,
-    Frames,
-    images_to_float,
-    make_encoder,
-    random_shift,
-    shifted_copies,
-)
+from worldsample_policy.encoders.frozen_encoder import Encoder, Frames
+from worldsample_policy.encoders.make_encoder import make_encoder
+from worldsample_policy.encoders.random_shift import images_to_float, random_shift, shifted_copies
 from worldsample_policy.encoders.tokenizer import Tokenizer, shift
 from worldsample_policy.learner_speed import measure_size
 from worldsample_policy.tiny_learner import SIZE, tiny_config

@@ -169,7 +169,7 @@ class PoisonedData(RealData):
 
 def test_batches_that_are_not_finite_change_nothing() -> None:
     learner = make_learner()
-    learner.mixer = PoisonedData(learner.replay)
+    learner.algorithm.mixer = PoisonedData(learner.replay)
     learner.update()
     before = {name: value.clone() for name, value in learner.agent.state_dict().items()}
     assert learner.update() == {"skipped": 1.0}
@@ -205,8 +205,11 @@ class HalfImagined(RealData):
 def test_synthetic_data_enter_the_critic_loss_with_rho_and_weight() -> None:
     """E_real[l] + rho E_syn[w l]: weight or rho zero gives the very update without synthetic data."""
     plain, silent, loud = make_learner(), make_learner(), make_learner()
-    silent.mixer, loud.mixer = HalfImagined(silent, 0.3, 0.0), HalfImagined(loud, 0.3, 1.0)
-    logs = [learner.update(full=False) for learner in (plain, silent, loud)]
+    silent.algorithm.mixer, loud.algorithm.mixer = (
+        HalfImagined(silent, 0.3, 0.0),
+        HalfImagined(loud, 0.3, 1.0),
+    )
+    logs = [learner.update() for learner in (plain, silent, loud)]
     assert logs[0]["critic_grad_norm"] == pytest.approx(logs[1]["critic_grad_norm"], rel=1e-6)
     assert logs[2]["critic_grad_norm"] > 1.2 * logs[0]["critic_grad_norm"]
     assert "synthetic/critic_loss" in logs[2]

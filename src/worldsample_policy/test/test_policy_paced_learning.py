@@ -96,8 +96,8 @@ def test_imagined_data_change_the_critic_and_leave_the_replay_alone() -> None:
 def test_guards_refuse_and_count(reason: str, changes: dict[str, object]) -> None:
     learner = make_learner()
     assert not learner.add_synthetic(segment(learner, **changes))
-    assert learner.pacing is not None
-    assert learner.pacing.rejected == {reason: 1}
+    assert learner.algorithm.pacing is not None
+    assert learner.algorithm.pacing.rejected == {reason: 1}
     assert len(learner.synthetic) == 0
 
 
@@ -105,37 +105,39 @@ def test_segments_of_old_world_models_are_stale() -> None:
     learner = make_learner()
     learner.add_synthetic(segment(learner, world_model_version=5))
     assert not learner.add_synthetic(segment(learner, world_model_version=3))
-    assert learner.pacing is not None and learner.pacing.rejected == {"stale": 1}
+    assert learner.algorithm.pacing is not None and learner.algorithm.pacing.rejected == {"stale": 1}
 
 
 def test_rho_is_zero_while_the_world_model_fails_or_the_policy_warms_up() -> None:
     learner = make_learner()
     fill(learner)
-    assert learner.pacing is not None
-    learner.pacing.world_model_ready = False
+    assert learner.algorithm.pacing is not None
+    learner.algorithm.pacing.world_model_ready = False
     assert "synthetic/critic_loss" not in learner.update()
-    assert "gate" in learner.pacing.report().detail
-    learner.pacing.world_model_ready = True
+    assert "gate" in learner.algorithm.pacing.report().detail
+    learner.algorithm.pacing.world_model_ready = True
     assert "synthetic/critic_loss" in learner.update()
     early = make_learner(pacing_warmup=1000)
     fill(early)
     assert "synthetic/critic_loss" not in early.update()
-    assert early.pacing is not None and "warm-up: 12 of 1000" in early.pacing.report().detail
+    assert (
+        early.algorithm.pacing is not None and "warm-up: 12 of 1000" in early.algorithm.pacing.report().detail
+    )
 
 
 def test_each_half_can_be_switched_off() -> None:
     learner = make_learner(pacing_schedule=False, pacing_selection=False)
     fill(learner)
-    assert learner.pacing is not None
-    assert learner.pacing.rho == learner.config.rho_max
+    assert learner.algorithm.pacing is not None
+    assert learner.algorithm.pacing.rho == learner.config.rho_max
     learner.update()
-    assert learner.pacing.p_success == pytest.approx(8 / 24), "drawn uniformly over both queues"
+    assert learner.algorithm.pacing.p_success == pytest.approx(8 / 24), "drawn uniformly over both queues"
 
 
 def test_the_selection_keeps_the_mean_q_near_the_real_one() -> None:
     learner = make_learner(q_gap_limit=0.02)
     fill(learner)
-    pacing = learner.pacing
+    pacing = learner.algorithm.pacing
     assert pacing is not None
     pacing.sample(8)
     pacing._successes = 32
@@ -154,7 +156,7 @@ def test_a_checkpoint_keeps_the_pacing(tmp_path: Path) -> None:
     learner.save(tmp_path / "step", replay=True)
     other = make_learner()
     other.load(tmp_path / "step")
-    assert learner.pacing is not None and other.pacing is not None
-    assert other.pacing.schedule == learner.pacing.schedule
-    assert other.pacing.accepted == 6 and len(other.synthetic) == 0
+    assert learner.algorithm.pacing is not None and other.algorithm.pacing is not None
+    assert other.algorithm.pacing.schedule == learner.algorithm.pacing.schedule
+    assert other.algorithm.pacing.accepted == 6 and len(other.synthetic) == 0
     assert "synthetic/critic_loss" not in other.update(), "the queues are filled again first"

@@ -182,7 +182,7 @@ def test_grpo_goes_on_from_a_checkpoint_with_its_optimizer(tmp_path: Path) -> No
     learner.save(tmp_path / "step_1", replay=True)
     other = Learner(learner.config, learner.task)
     other.load(tmp_path / "step_1")
-    wmpo(learner).load_state(wmpo(learner).state(), with_replay=True)
+    wmpo(learner).load_counters(wmpo(learner).counters(), with_replay=True)
     for each in (learner, other):
         each.published(7)
         for start in range(3):

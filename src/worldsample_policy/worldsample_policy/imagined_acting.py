@@ -10,6 +10,7 @@ from worldsample_core.config import TaskConfig, from_mapping
 from worldsample_core.messages.weights import InvalidWeights, PackedWeights, Tensors, unpack
 from worldsample_core.observation import PROPRIO_DIM, VIEWS
 from worldsample_core.settings import Settings
+from worldsample_policy.algorithms.make_algorithm import algorithm_class
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.sac.agent import Agent
 from worldsample_policy.sac.networks import GRIPPER_COMMANDS
@@ -27,6 +28,7 @@ class BatchActor:
         self.agent = Agent(config, task.active, task.gamma, views=len(VIEWS), proprio=PROPRIO_DIM).eval()
         self.agent.requires_grad_(False)
         self._active = self.agent.sac.active.numpy()
+        self._samples_gripper = algorithm_class(config.algorithm).samples_gripper
         self._kept: dict[int, Tensors] = {}
         self._used = 0
 
@@ -65,7 +67,7 @@ class BatchActor:
         actions[:, self._active] = sac.actor.sample(features, noise).action.numpy()
         if sac.gripper is not None:
             values = sac.gripper(features).numpy()
-            if self.config.algorithm == "wmpo":  # logits, and it learns from what it has drawn
+            if self._samples_gripper:  # its values are logits
                 values = values + rng.gumbel(size=values.shape)
             choice = values.argmax(1)
             actions[:, GRIPPER] = np.array(GRIPPER_COMMANDS, np.float32)[choice]

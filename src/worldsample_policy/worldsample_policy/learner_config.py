@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from worldsample_core.extension_path import METHOD_PATH, extension_files
 from worldsample_core.units import Metres, Nats, Pixels, RealSteps, Transitions, Updates
 
 ENCODERS = ("random", "autoencoder", "efficientnet_lite0", "learned")
@@ -276,10 +277,12 @@ class LearnerConfig(
                 f"learner.matmul_precision is {self.matmul_precision!r}; choose one of "
                 f"{', '.join(PRECISIONS)}"
             )
-        if self.algorithm not in ALGORITHMS:
-            raise ValueError(
-                f"learner.algorithm is {self.algorithm!r}; choose one of {', '.join(ALGORITHMS)}"
-            )
+        known = (
+            *ALGORITHMS,
+            *(extension_files(METHOD_PATH, ".py") if self.algorithm not in ALGORITHMS else ()),
+        )
+        if self.algorithm not in known:
+            raise ValueError(f"learner.algorithm is {self.algorithm!r}; choose one of {', '.join(known)}")
         if self.algorithm != "sac" and self.pacing:
             raise ValueError(f"learner.pacing is of SAC: {self.algorithm} decides itself what it takes")
         if self.synthetic_returns not in RETURNS:

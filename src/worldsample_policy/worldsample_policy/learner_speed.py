@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from worldsample_policy.acting.actor import Actor
+from worldsample_policy.algorithms.rlpd import RLPD
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.tiny_learner import make_episode, make_observation, make_task
@@ -113,6 +114,8 @@ def _measure(config: LearnerConfig, threads: int, seconds: float, active: tuple[
 def _parts(learner: Learner, seconds: float) -> dict[str, float]:
     """Median time of each part, s."""
     sac, size = learner.sac, learner.config.batch_size
+    assert isinstance(learner.algorithm, RLPD)
+    mixer = learner.algorithm.mixer
     times: dict[str, list[float]] = {}
 
     def timed(name: str, run: Callable[..., Any], *arguments: Any) -> Any:
@@ -124,15 +127,15 @@ def _parts(learner: Learner, seconds: float) -> dict[str, float]:
         return result
 
     def critic(*arguments: Any) -> None:
-        learner.apply("critic", sac.critic_loss(*arguments)[0], {})
+        learner.optimiser.apply("critic", sac.critic_loss(*arguments)[0], {})
 
     def actor(*arguments: Any) -> None:
-        learner.apply("actor", sac.actor_loss(*arguments)[0], {})
+        learner.optimiser.apply("actor", sac.actor_loss(*arguments)[0], {})
 
     deadline = time.perf_counter() + seconds
     while len(times.get("actor", ())) < 3 or time.perf_counter() < deadline:
-        batch = timed("sample", learner.mixer.sample, size).real
-        noise = sac.noise(size, learner.generator)
+        batch = timed("sample", mixer.sample, size).real
+        noise = sac.noise(size, learner.intake.generator)
         features = timed("features", sac.features, batch)
         following = timed("next_features", sac.next_features, batch)
         timed("critic_target", sac.critic_target, batch, following, noise)

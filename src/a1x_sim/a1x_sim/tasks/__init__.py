@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-
 from a1x_sim.tasks.assembly import Assembly
 from a1x_sim.tasks.base import Task
 from a1x_sim.tasks.insertion import Insertion
@@ -13,7 +9,7 @@ from a1x_sim.tasks.pick_place import PickPlace
 from a1x_sim.tasks.pushing import Pushing
 from a1x_sim.tasks.sorting import Sorting
 from worldsample_core.config import ConfigError, TaskConfig, choose
-from worldsample_core.task_path import task_files
+from worldsample_core.extension_path import TASK_PATH, extension_files, load_extension
 
 TASKS: dict[str, type[Task]] = {
     task.name: task for task in (Pushing, Insertion, Sorting, PickPlace, Assembly)
@@ -26,26 +22,9 @@ def make_task(name: str, config: TaskConfig | None = None) -> Task:
     Raises:
         ConfigError: unknown task (the message lists the known ones), or an own task whose file does not load.
     """
-    own = task_files(".py")
+    own = extension_files(TASK_PATH, ".py")
     if name in TASKS and name in own:
         raise ConfigError(f"{own[name]}: the task {name!r} comes with WorldSample: give yours another name")
     choose(name, {**TASKS, **own}, "task")
-    return (TASKS[name] if name in TASKS else _load(name, own[name]))(config)
-
-
-def _load(name: str, path: Path) -> type[Task]:
-    """The Task class called ``name`` in a file."""
-    module_name = f"worldsample_task_path.{name}"
-    spec = spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} cannot be loaded")
-    module = module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ConfigError(f"{path} does not load: {type(error).__name__}: {error}") from error
-    for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, Task) and getattr(value, "name", None) == name:
-            return value
-    raise ConfigError(f"{path}: there is no Task class with name = {name!r}")
+    task = TASKS[name] if name in TASKS else load_extension(TASK_PATH, name, own[name], Task)  # type: ignore[type-abstract]
+    return task(config)

@@ -26,8 +26,8 @@ from worldsample_core.config import (
     read_yaml,
     to_mapping,
 )
+from worldsample_core.extension_path import METHOD_PATH, TASK_PATH, extension_files
 from worldsample_core.settings import CamerasConfig, RunConfig, Settings
-from worldsample_core.task_path import task_files
 
 SECTION_CLASSES = {
     "learner": ("worldsample_policy.learner_config", "LearnerConfig"),
@@ -85,13 +85,15 @@ def layer_files(kind: str, own: bool = True) -> dict[str, Path]:
 
     Args:
         kind: "machines", "methods" or "tasks".
-        own: with a person's own tasks, from the folders of ``WORLDSAMPLE_TASK_PATH``.
+        own: with a person's own tasks and methods, from the folders of ``WORLDSAMPLE_TASK_PATH`` and
+            ``WORLDSAMPLE_METHOD_PATH``.
     """
     files = {path.stem: path for path in sorted((config_directory() / kind).glob("*.yaml"))}
-    theirs = task_files(".yaml") if own and kind == "tasks" else {}
+    variable = {"tasks": TASK_PATH, "methods": METHOD_PATH}.get(kind)
+    theirs = extension_files(variable, ".yaml") if own and variable else {}
     for name in files.keys() & theirs.keys():
         raise ConfigError(
-            f"{theirs[name]}: the task {name!r} comes with WorldSample: give yours another name"
+            f"{theirs[name]}: the {kind[:-1]} {name!r} comes with WorldSample: give yours another name"
         )
     return files | theirs
 

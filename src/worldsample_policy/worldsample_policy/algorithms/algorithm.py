@@ -1,68 +1,103 @@
-"""Where another way of learning takes SAC's place: same networks, encoder, replay, checkpoints and pacing.
+"""What a method of learning must give; everything else is the same for all methods.
 
-The learner counts, steps the optimizers and publishes; an algorithm gives it the loss of the next update. SAC
-itself (methods ``hil_serl`` and ``worldsample``) is the learner's own and no algorithm in this sense.
+A :class:`~worldsample_policy.learning.learner.Learner` takes transitions in, encodes and stores them, counts,
+publishes weights and keeps checkpoints. Its algorithm says what one update is. How to add one:
+docs/adding-a-method.md.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
-from torch import Tensor
-
+from worldsample_core.config import TaskConfig
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
-from worldsample_policy.sac.flat_parameters import FlatParameters
+from worldsample_policy.pacing.policy_paced_learning import PacingReport
+from worldsample_policy.replay.frame_intake import FrameIntake
+from worldsample_policy.sac.optimiser_step import OptimiserStep, Trained
 from worldsample_policy.sac.sac import Logs
 
-if TYPE_CHECKING:
-    from worldsample_policy.learning.learner import Learner
 
+class Algorithm(ABC):
+    """One way to learn the policy from what :class:`FrameIntake` stores.
 
-class Algorithm(Protocol):
-    """What the learner asks of WMPO and VLAW.
+    Args:
+        intake: networks, replays and random numbers. They are the algorithm's to use, not to replace.
+        task: of the run.
 
     Attributes:
-        rates: Adam's step size of each optimizer; each trains all of the policy's parameters.
-        parameters: these.
-        detail: what was done with what was imagined, for people.
+        trained: parameters that each optimizer trains, by the optimizer's name; set in `__init__`.
+        rates: Adam's step sizes of the optimizers that do not use `learner.lr`.
     """
 
-    rates: dict[str, float]
-    parameters: FlatParameters
+    name: ClassVar[str]
+    """As `learner.algorithm` names it."""
+    samples_gripper: ClassVar[bool] = False
+    """In the imagination the gripper's command is drawn from its logits; otherwise the best one is taken."""
+
+    trained: Trained
+
+    def __init__(self, intake: FrameIntake, task: TaskConfig) -> None:
+        self.intake, self.task = intake, task
+        self.config, self.sac, self.generator = intake.config, intake.agent.sac, intake.generator
+        self.rates: dict[str, float] = {}
+
+    # --- updates --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def pretrain(self, step: OptimiserStep) -> Logs:
+        """Do one update before the loop starts, on the demonstrations.
+
+        Raises NotFinite; LookupError where there are no demonstrations.
+        """
+
+    @abstractmethod
+    def update(self, step: OptimiserStep, number: int, real_steps: int) -> Logs:
+        """Do the update `number` (1, 2, ...); {} where there is nothing to learn from yet.
+
+        real_steps: in the replay so far. Raises NotFinite: the update ends at the first loss or gradient that
+        is not finite. Raises LookupError on an empty replay.
+        """
+
+    # --- data -----------------------------------------------------------------------------------------------
 
     @property
-    def detail(self) -> str: ...
+    def imitates_interventions(self) -> bool:
+        """Steps that a person drove go into the demonstrations, too."""
+        return self.config.imitate_interventions
 
-    def imitation_loss(self) -> tuple[Tensor, Logs]:
-        """Of an update before the loop, on the demonstrations; for the optimizer ``imitation``."""
+    def took(self, transition: Transition) -> None:  # noqa: B027 (a hook, empty by default)
+        """Note that a real transition has entered the replay."""
 
-    def loss(self) -> tuple[str, Tensor, Logs] | None:
-        """Name of the optimizer, and the loss of the next update; None: there is nothing to learn from."""
+    def admit(self, segment: SyntheticSegment) -> bool:
+        """Take a valid imagined segment, or refuse it; refuses all by default."""
+        return False
 
-    def took(self, transition: Transition) -> None:
-        """A real transition has entered the replay."""
+    def refused_malformed(self) -> None:  # noqa: B027 (a hook, empty by default)
+        """Count an imagined segment that was malformed."""
 
-    def imagined(self, segment: SyntheticSegment) -> str:
-        """Take a valid segment; the reason where it is refused."""
+    def gate(self, is_open: bool) -> None:  # noqa: B027 (a hook, empty by default)
+        """Note whether the newest world model passes its held-out test."""
 
-    def published(self, version: int) -> None:
-        """The parameters as they are now act under this version."""
+    def published(self, version: int) -> None:  # noqa: B027 (a hook, empty by default)
+        """Note that the parameters as they are now act under this version."""
 
-    def state(self) -> dict[str, Any]:
-        """JSON-able, for a checkpoint. Nothing imagined is in it: that is imagined again."""
+    # --- for people, and for checkpoints --------------------------------------------------------------------
 
-    def load_state(self, state: dict[str, Any], with_replay: bool) -> None:
-        """The inverse; without the replay, its transitions are told again by :meth:`took`."""
+    @property
+    def detail(self) -> str:
+        """Sentence on what became of what was imagined; "" where there is nothing to say."""
+        return ""
 
+    def pacing_report(self) -> PacingReport | None:
+        """Figures of Policy-Paced Learning; None where the method has none."""
+        return None
 
-def make_algorithm(learner: Learner) -> Algorithm | None:
-    """The one that ``config.algorithm`` names; None for SAC."""
-    from worldsample_policy.algorithms.vlaw import VLAW
-    from worldsample_policy.algorithms.wmpo import WMPO
+    @abstractmethod
+    def counters(self) -> dict[str, Any]:
+        """JSON-able entries of a checkpoint. What was imagined is not in it: that is imagined again."""
 
-    if learner.config.algorithm == "wmpo":
-        return WMPO(learner)
-    if learner.config.algorithm == "vlaw":
-        return VLAW(learner)
-    return None
+    @abstractmethod
+    def load_counters(self, counters: dict[str, Any], with_replay: bool) -> None:
+        """Take what `counters` gave; without the replay its transitions are told again by :meth:`took`."""

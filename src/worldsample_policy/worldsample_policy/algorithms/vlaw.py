@@ -26,32 +26,32 @@ Ours, simplified:
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor
-
+from worldsample_core.config import TaskConfig
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
+from worldsample_policy.algorithms.algorithm import Algorithm
 from worldsample_policy.algorithms.behaviour_cloning import cloning_loss, policy_parameters
 from worldsample_policy.pacing.synthetic_guards import reason_to_reject
+from worldsample_policy.replay.frame_intake import FrameIntake
 from worldsample_policy.sac.flat_parameters import FlatParameters
+from worldsample_policy.sac.optimiser_step import OptimiserStep
 from worldsample_policy.sac.sac import Logs
 
-if TYPE_CHECKING:
-    from worldsample_policy.learning.learner import Learner
 
-
-class VLAW:
-    """See the module, and :class:`worldsample_policy.algorithms.algorithm.Algorithm`.
+class VLAW(Algorithm):
+    """Supervised learning of what succeeded.
 
     Attributes:
         counts: imagined rollouts: "kept", "failures".
     """
 
-    def __init__(self, learner: Learner) -> None:
-        self.learner, self.config = learner, learner.config
-        self.parameters = FlatParameters(policy_parameters(learner.sac))
-        self.rates = {"imitation": self.config.lr}
+    name = "vlaw"
+
+    def __init__(self, intake: FrameIntake, task: TaskConfig) -> None:
+        super().__init__(intake, task)
+        self.trained = {"imitation": [FlatParameters(policy_parameters(self.sac))]}
         self.counts: Counter[str] = Counter()
         self._episode, self._rows = -1, 0
 
@@ -70,59 +70,56 @@ class VLAW:
         self._rows = self._rows + 1 if transition.episode == self._episode else 1
         self._episode = transition.episode
         if transition.success:
-            self.learner.replay.keep_last(self._rows)
+            self.intake.replay.keep_last(self._rows)
 
-    def imagined(self, segment: SyntheticSegment) -> str:
-        """The filter: only a rollout that the reward model calls successful, and the guards let in, is
-        kept."""
-        synthetic = self.learner.synthetic
-        reason = reason_to_reject(segment, self.config, self.learner.task, synthetic.newest)
-        if not segment.on_policy:
-            reason = "off policy"
-        if reason:
-            return reason
+    def admit(self, segment: SyntheticSegment) -> bool:
+        """Keep a rollout of the policy that the guards let in and that the reward model calls successful."""
+        newest = self.intake.synthetic.newest
+        if not segment.on_policy or reason_to_reject(segment, self.config, self.task, newest):
+            return False
         if not segment.success:
             self.counts["failures"] += 1
-            return "failure"
-        self.learner.queue_segment(segment, self.counts["kept"])
+            return False
+        self.intake.queue(segment, self.counts["kept"])
         self.counts["kept"] += 1
-        return ""
+        return True
 
     # --- updates ---
 
-    def imitation_loss(self) -> tuple[Tensor, Logs]:
-        """On the demonstrations, real successes and kept imagined ones that are there."""
-        learner, size = self.learner, self.config.batch_size
-        replay, kept = learner.replay, len(learner.synthetic.success)
+    def pretrain(self, step: OptimiserStep) -> Logs:
+        """Imitate the demonstrations, real successes and kept imagined ones that are there."""
+        intake, size = self.intake, self.config.batch_size
+        replay, kept = intake.replay, len(intake.synthetic.success)
         buffers = [buffer for buffer in (replay.demonstrations, replay.successes) if len(buffer)]
         parts = len(buffers) + (kept > 0)
         from_imagined = size // parts if kept else 0
         shares = [(size - from_imagined) // max(1, len(buffers))] * len(buffers)
         batches = [replay.draw(list(zip(buffers, shares, strict=True)))] if buffers else []
-        batches += [learner.synthetic.sample(from_imagined, 0)] if kept else []
-        return cloning_loss(learner.sac, [learner.augment(batch) for batch in batches], learner.generator)
+        batches += [intake.synthetic.sample(from_imagined, 0)] if kept else []
+        loss, logs = cloning_loss(self.sac, [intake.augment(batch) for batch in batches], self.generator)
+        step.apply("imitation", loss, logs)
+        return logs
 
-    def loss(self) -> tuple[str, Tensor, Logs] | None:
-        """As in the imitation before the loop, with all that has come since."""
-        if not len(self.learner.replay.demonstrations) and not len(self.learner.replay.successes):
-            return None
-        return ("imitation", *self.imitation_loss())
-
-    def published(self, version: int) -> None:
-        """Imitation does not ask who acted."""
+    def update(self, step: OptimiserStep, number: int, real_steps: int) -> Logs:
+        """Imitate as before the loop, with all that has come since."""
+        replay = self.intake.replay
+        return self.pretrain(step) if len(replay.demonstrations) or len(replay.successes) else {}
 
     # --- checkpoints ---
 
-    def state(self) -> dict[str, Any]:
-        """The counts, and where in an episode the replay ends."""
+    def counters(self) -> dict[str, Any]:
+        """Counts, and where in an episode the replay ends."""
         return {
-            "counts": dict(self.counts),
-            "episode": [self._episode, self._rows],
-            "rng": self.learner.synthetic.rng.bit_generator.state,
+            "algorithm": {
+                "counts": dict(self.counts),
+                "episode": [self._episode, self._rows],
+                "rng": self.intake.synthetic.rng.bit_generator.state,
+            }
         }
 
-    def load_state(self, state: dict[str, Any], with_replay: bool) -> None:
-        """Real successes are in the replay, or are told again; imagined ones are imagined again."""
+    def load_counters(self, counters: dict[str, Any], with_replay: bool) -> None:
+        """Take the counts; real successes are in the replay or told again, imagined ones imagined again."""
+        state = counters["algorithm"]
         self.counts = Counter(state["counts"])
         self._episode, self._rows = state["episode"] if with_replay else (-1, 0)
-        self.learner.synthetic.rng.bit_generator.state = state["rng"]
+        self.intake.synthetic.rng.bit_generator.state = state["rng"]

@@ -30,13 +30,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from worldsample_core.config import TaskConfig
 from worldsample_core.synthetic import SyntheticSegment
-from worldsample_core.transition import Transition
+from worldsample_policy.algorithms.algorithm import Algorithm
 from worldsample_policy.algorithms.behaviour_cloning import (
     cloning_loss,
     entropy,
@@ -44,11 +45,10 @@ from worldsample_policy.algorithms.behaviour_cloning import (
     policy_parameters,
 )
 from worldsample_policy.pacing.synthetic_guards import reason_to_reject
+from worldsample_policy.replay.frame_intake import FrameIntake, floating
 from worldsample_policy.sac.flat_parameters import FlatParameters
+from worldsample_policy.sac.optimiser_step import OptimiserStep
 from worldsample_policy.sac.sac import Logs
-
-if TYPE_CHECKING:
-    from worldsample_policy.learning.learner import Learner
 
 EPSILON = 1e-6
 KEPT = 32
@@ -88,17 +88,21 @@ class Group:
     weight: Tensor
 
 
-class WMPO:
-    """See the module, and :class:`worldsample_policy.algorithms.algorithm.Algorithm`.
+class WMPO(Algorithm):
+    """Imitation of the demonstrations, then GRPO on groups of imagined rollouts.
 
     Attributes:
         groups: that wait for an update.
         counts: of groups: "learned", "equal", "alone", "stale".
     """
 
-    def __init__(self, learner: Learner) -> None:
-        self.learner, self.config = learner, learner.config
-        self.parameters = FlatParameters(policy_parameters(learner.sac))
+    name = "wmpo"
+    samples_gripper = True
+
+    def __init__(self, intake: FrameIntake, task: TaskConfig) -> None:
+        super().__init__(intake, task)
+        self.parameters = FlatParameters(policy_parameters(self.sac))
+        self.trained = {"imitation": [self.parameters], "grpo": [self.parameters]}
         self.rates = {"imitation": self.config.lr, "grpo": self.config.grpo_lr}
         self.groups: deque[Group] = deque(maxlen=WAITING)
         self.counts: Counter[str] = Counter()
@@ -118,11 +122,13 @@ class WMPO:
 
     # --- imitation, before the loop ---
 
-    def imitation_loss(self) -> tuple[Tensor, Logs]:
-        """On the demonstrations."""
-        replay = self.learner.replay
+    def pretrain(self, step: OptimiserStep) -> Logs:
+        """Imitate a batch of demonstrations."""
+        replay = self.intake.replay
         batch = replay.draw([(replay.demonstrations, self.config.batch_size)])
-        return cloning_loss(self.learner.sac, [self.learner.augment(batch)], self.learner.generator)
+        loss, logs = cloning_loss(self.sac, [self.intake.augment(batch)], self.generator)
+        step.apply("imitation", loss, logs)
+        return logs
 
     # --- what is imagined ---
 
@@ -132,20 +138,20 @@ class WMPO:
         for old in sorted(self._kept)[:-KEPT]:
             del self._kept[old]
 
-    def imagined(self, segment: SyntheticSegment) -> str:
-        """A group is complete when a rollout of another start follows from the same world model."""
-        if not segment.on_policy:
-            return "off policy"
-        reason = reason_to_reject(segment, self.config, self.learner.task, self._newest)
-        if reason:
-            return reason
+    def admit(self, segment: SyntheticSegment) -> bool:
+        """Take a rollout of the policy that the guards let in.
+
+        A group is complete when a rollout of another start follows from the same world model.
+        """
+        if not segment.on_policy or reason_to_reject(segment, self.config, self.task, self._newest):
+            return False
         self._newest = max(self._newest, segment.world_model_version)
         rollouts = self._open.setdefault(segment.publisher, [])
         if rollouts and _origin(rollouts[0]) != _origin(segment):
             self._close(rollouts)
             self._open[segment.publisher] = rollouts = []
         rollouts.append(segment)
-        return ""
+        return True
 
     def _close(self, rollouts: list[SyntheticSegment]) -> None:
         rewards = torch.tensor([float(rollout.success) for rollout in rollouts])
@@ -160,8 +166,8 @@ class WMPO:
 
     @torch.no_grad()
     def _group(self, rollouts: list[SyntheticSegment], advantages: Tensor, weights: Tensor) -> Group:
-        learner, device = self.learner, self.learner.device
-        encoded = [learner.encode_frames(rollout.images[:-1], rollout.proprio[:-1]) for rollout in rollouts]
+        device = self.intake.device
+        encoded = [self.intake.encode(rollout.images[:-1], rollout.proprio[:-1]) for rollout in rollouts]
         latent = torch.cat([frames for frames, _ in encoded])
         proprio = torch.cat([state for _, state in encoded])
         action = torch.cat([torch.from_numpy(rollout.actions) for rollout in rollouts]).to(device)
@@ -170,55 +176,50 @@ class WMPO:
         weight = (1.0 / (len(rollouts) * lengths)).repeat_interleave(lengths).to(device)
         newest = self.parameters.flat.detach().clone()
         self.parameters.flat.data.copy_(weights)
-        features = learner.sac.projection(learner.floating(latent), proprio)
-        old_log_prob = log_likelihood(learner.sac, features, action)
+        features = self.sac.projection(floating(latent), proprio)
+        old_log_prob = log_likelihood(self.sac, features, action)
         self.parameters.flat.data.copy_(newest)
         return Group(latent, proprio, action, advantage, old_log_prob, weight)
 
     # --- updates ---
 
-    def loss(self) -> tuple[str, Tensor, Logs] | None:
-        """Of `grpo_groups` groups at a time, each for `grpo_epochs` updates; None until so many are there."""
-        config, sac = self.config, self.learner.sac
+    def update(self, step: OptimiserStep, number: int, real_steps: int) -> Logs:
+        """Learn from `grpo_groups` groups at a time, `grpo_epochs` updates each; {} before they are there."""
+        config, sac = self.config, self.sac
         if not self._epochs_left and len(self.groups) >= config.grpo_groups:
             self._batch = [self.groups.popleft() for _ in range(config.grpo_groups)]
             self._epochs_left = config.grpo_epochs
             self.counts["learned"] += config.grpo_groups
         if not self._epochs_left:
-            return None
+            return {}
         self._epochs_left -= 1
         latent, proprio, action, advantage, old_log_prob, weight = (
             torch.cat([getattr(group, name) for group in self._batch])
             for name in ("latent", "proprio", "action", "advantage", "old_log_prob", "weight")
         )
-        features = sac.projection(self.learner.floating(latent), proprio)
+        features = sac.projection(floating(latent), proprio)
         ratio = (log_likelihood(sac, features, action) - old_log_prob).clamp(-20.0, 20.0).exp()
         objective = clipped_objective(ratio, advantage, config.grpo_clip_low, config.grpo_clip_high)
         loss = -(weight * objective).sum() / len(self._batch)
         outside = (ratio < 1.0 - config.grpo_clip_low) | (ratio > 1.0 + config.grpo_clip_high)
-        return (
-            "grpo",
-            loss,
-            {
-                "actor_loss": loss.detach(),
-                "ratio": ratio.detach().mean(),
-                "outside_clip": outside.float().mean(),
-                "entropy": entropy(sac, features.detach(), self.learner.generator),
-            },
-        )
+        logs = {
+            "actor_loss": loss.detach(),
+            "ratio": ratio.detach().mean(),
+            "outside_clip": outside.float().mean(),
+            "entropy": entropy(sac, features.detach(), self.generator),
+        }
+        step.apply("grpo", loss, logs)
+        return logs
 
-    # --- real data, checkpoints ---
+    # --- checkpoints ---
 
-    def took(self, transition: Transition) -> None:
-        """Real rollouts are learned from by the world model only."""
+    def counters(self) -> dict[str, Any]:
+        """Counts of groups."""
+        return {"algorithm": {"counts": dict(self.counts)}}
 
-    def state(self) -> dict[str, Any]:
-        """The counts."""
-        return {"counts": dict(self.counts)}
-
-    def load_state(self, state: dict[str, Any], with_replay: bool) -> None:
-        """What was imagined before is gone."""
-        self.counts = Counter(state["counts"])
+    def load_counters(self, counters: dict[str, Any], with_replay: bool) -> None:
+        """Take the counts; what was imagined before is gone."""
+        self.counts = Counter(counters["algorithm"]["counts"])
         self.groups.clear()
         self._kept.clear()
         self._open.clear()

@@ -1,5 +1,4 @@
-"""From images to latents: frozen encoders, run once per frame on arrival, and the trainable one of the
-`learned` variant.
+"""Frozen encoders: from images to latents, run once per frame on arrival.
 
 A frame's latents are (V, C, h, w) float32, standardised: minus the mean frame's latent, over the deviation of
 the channel, so that what never moves is zero and what moves is of order one. Statistics and weights come from
@@ -8,16 +7,16 @@ the demonstrations (`Encoder.fit`) and travel with the policy's weights.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from worldsample_policy.encoders.conv_encoder import ConvEncoder
+from worldsample_policy.encoders.random_shift import images_to_float
 from worldsample_policy.learner_config import LearnerConfig
 
 Frames = npt.NDArray[np.uint8]
@@ -26,99 +25,8 @@ Frames = npt.NDArray[np.uint8]
 VIEWS = 2
 
 
-def images_to_float(images: Tensor) -> Tensor:
-    """(..., H, W, 3) uint8 -> (..., 3, H, W) float32 in [-0.5, 0.5]."""
-    return images.movedim(-1, -3).float().mul_(1.0 / 255.0).sub_(0.5)
-
-
-def shifted_copies(images: Tensor, copies: int, pixels: int, rng: np.random.Generator) -> Tensor:
-    """(V, H, W, 3) -> (copies, V, H, W, 3): the image itself and random shifts of it by up to `pixels`, edges
-    replicated.
-
-    Each view shifts on its own, as its camera would shake on its own.
-    """
-    views, height, width, _ = images.shape
-    result = images.new_empty((copies, *images.shape))
-    result[0] = images
-    rows, columns = np.arange(height), np.arange(width)
-    for copy in range(1, copies):
-        for view in range(views):
-            down, right = rng.integers(-pixels, pixels + 1, 2)
-            index = np.ix_(np.clip(rows + down, 0, height - 1), np.clip(columns + right, 0, width - 1))
-            result[copy, view] = images[view][index[0], index[1]]
-    return result
-
-
-def random_shift(images: Tensor, pixels: int, generator: torch.Generator | None = None) -> Tensor:
-    """(B, V, H, W, 3) -> the same, each frame shifted by up to `pixels`, edges replicated [DrQ]."""
-    batch, views, height, width, _ = images.shape
-    device = images.device
-    moves = torch.randint(-pixels, pixels + 1, (2, batch, 1), generator=generator, device=device)
-    rows = (moves[0] + torch.arange(height, device=device)).clamp_(0, height - 1)
-    columns = (moves[1] + torch.arange(width, device=device)).clamp_(0, width - 1)
-    frame = torch.arange(batch, device=device).view(batch, 1, 1, 1)
-    view = torch.arange(views, device=device).view(1, views, 1, 1)
-    return images[frame, view, rows.view(batch, 1, height, 1), columns.view(batch, 1, 1, width)]
-
-
-class ConvEncoder(nn.Module):
-    """A small strided convolutional network per view: (B, V, 3, H, W) -> (B, V, C, h, w).
-
-    A 4x4 stride-4 patch embedding, stride-2 3x3 convolutions down to the latent grid, one 3x3 residual, 1x1
-    to C channels. The views run as groups of one network's batch where they share weights.
-    """
-
-    def __init__(
-        self, views: int, image_size: int, latent_size: int, channels: int, width: int, separate: bool = True
-    ) -> None:
-        super().__init__()
-        self.views, self.separate = views, separate
-        self.networks = nn.ModuleList(
-            [
-                encoder_network(image_size, latent_size, channels, width)
-                for _ in range(views if separate else 1)
-            ]
-        )
-        if not separate:
-            self.view_embedding = nn.Parameter(torch.zeros(views, channels, latent_size, latent_size))
-
-    def forward(self, images: Tensor) -> Tensor:
-        if self.separate:
-            return torch.stack([network(images[:, v]) for v, network in enumerate(self.networks)], 1)
-        latent = self.networks[0](images.flatten(0, 1))
-        return latent.unflatten(0, images.shape[:2]) + self.view_embedding
-
-
-class Residual(nn.Module):
-    """x + conv(silu(x)), 3x3."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(F.silu(x))
-
-
-def encoder_network(image_size: int, latent_size: int, channels: int, width: int) -> nn.Sequential:
-    """(N, 3, image_size, image_size) -> (N, channels, latent_size, latent_size)."""
-    factor = image_size // latent_size
-    if image_size % latent_size or factor < 4 or factor & (factor - 1):
-        raise ValueError(f"image_size / latent_size must be 4, 8, 16 ...; got {image_size} / {latent_size}")
-    layers: list[nn.Module] = [nn.Conv2d(3, width, 4, stride=4)]
-    for _ in range(int(math.log2(factor)) - 2):
-        wider = min(2 * width, 64)
-        layers += [nn.SiLU(), nn.Conv2d(width, wider, 3, stride=2, padding=1)]
-        width = wider
-    layers += [Residual(width), nn.SiLU(), nn.Conv2d(width, channels, 1)]
-    return nn.Sequential(
-        *layers
-    )  # torch's small initial weights: smooth latents, from which policies generalise best
-
-
 class Encoder(nn.Module):
-    """Base of the frozen encoders: a network's raw latents, standardised by the statistics of the
-    demonstrations."""
+    """Base of the frozen encoders: raw latents of a network, standardised as the demonstrations are."""
 
     latent_mean: Tensor
     latent_scale: Tensor
@@ -153,8 +61,7 @@ class Encoder(nn.Module):
     def fit(
         self, frames: Frames, progress: Callable[[dict[str, float]], None] | None = None
     ) -> dict[str, float]:
-        """Adapt to the task's frames (N, V, H, W, 3) uint8, then freeze: weights (where trained) and
-        statistics.
+        """Adapt weights (where trained) and statistics to the frames (N, V, H, W, 3) uint8, then freeze.
 
         Returns what the training measured (loss, psnr). Raises ValueError on frames of another size.
         """
@@ -201,8 +108,10 @@ class RandomEncoder(Encoder):
 
 
 class PassThrough(Encoder):
-    """For `learned`: the images themselves (B, V, H, W, 3) uint8 are stored; the network lives in
-    `Projection`."""
+    """The images themselves (B, V, H, W, 3) uint8 in place of latents, for `learned`.
+
+    The network that learns lives in `Projection`.
+    """
 
     def __init__(self, config: LearnerConfig, views: int = VIEWS) -> None:
         super().__init__(config, views)
@@ -220,18 +129,3 @@ class PassThrough(Encoder):
 
     def forward(self, images: Tensor) -> Tensor:
         return images
-
-
-def make_encoder(config: LearnerConfig, views: int = VIEWS) -> Encoder:
-    """The frozen encoder that `config.encoder` names."""
-    if config.encoder == "random":
-        return RandomEncoder(config, views)
-    if config.encoder == "autoencoder":
-        from worldsample_policy.encoders.tokenizer import Tokenizer
-
-        return Tokenizer(config, views)
-    if config.encoder == "efficientnet_lite0":
-        from worldsample_policy.encoders.efficientnet import EfficientNetEncoder
-
-        return EfficientNetEncoder(config, views)
-    return PassThrough(config, views)

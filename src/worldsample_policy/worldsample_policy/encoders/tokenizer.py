@@ -13,14 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldsample_policy.encoders.frozen_encoder import (
-    VIEWS,
-    ConvEncoder,
-    Encoder,
-    Frames,
-    Residual,
-    images_to_float,
-)
+from worldsample_policy.encoders.conv_encoder import ConvEncoder, Residual
+from worldsample_policy.encoders.frozen_encoder import VIEWS, Encoder, Frames
+from worldsample_policy.encoders.random_shift import images_to_float
 from worldsample_policy.learner_config import LearnerConfig
 
 

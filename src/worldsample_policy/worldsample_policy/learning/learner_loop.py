@@ -225,9 +225,8 @@ class LearnerLoop:
             return False
         while (segment := self.synthetic.take(self._steps)) is not None:
             self.learner.add_synthetic(segment)
-        if self.learner.pacing is not None:
-            gate = following.gate_open(self._steps) if self.run.lockstep else following.newest_gate
-            self.learner.pacing.world_model_ready = gate
+        gate = following.gate_open(self._steps) if self.run.lockstep else following.newest_gate
+        self.learner.algorithm.gate(gate)
         return True
 
     def _on_progress(self, before: int) -> None:

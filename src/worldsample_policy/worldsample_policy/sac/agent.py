@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from worldsample_core.observation import PROPRIO_FLOOR
-from worldsample_policy.encoders.frozen_encoder import make_encoder
+from worldsample_policy.encoders.make_encoder import make_encoder
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.sac.sac import SAC
 

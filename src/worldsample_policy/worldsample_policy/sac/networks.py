@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldsample_policy.encoders.frozen_encoder import ConvEncoder, images_to_float
+from worldsample_policy.encoders.conv_encoder import ConvEncoder
+from worldsample_policy.encoders.random_shift import images_to_float
 from worldsample_policy.learner_config import LearnerConfig
 
 GRIPPER_COMMANDS = (-1.0, 0.0, 1.0)

@@ -1,0 +1,164 @@
+"""RLPD: soft actor-critic on prior data, with a paced share of imagined transitions.
+
+HiL-SERL is this without imagined data, WorldSample is this with them. One update:
+
+    critics      L = E_real[l] + rho E_syn[w_Q l],   l = sum_e (Q_e(s, a) - y)^2
+    targets      theta' <- (1 - tau) theta' + tau theta
+    actor        L = E_real[alpha log pi(a|s) - mean_e Q_e(s, a)] + w_bc E_demo[-log pi(a_demo|s)]
+    temperature  L = alpha (H - H_target)
+
+Critics and targets learn at every update, actor and temperature at every `critic_actor_ratio`-th. Half of the
+real batch are demonstrations and interventions. rho and w_Q come from Policy-Paced Learning
+(:mod:`worldsample_policy.pacing`). The losses stand in :mod:`worldsample_policy.sac.sac`.
+
+Sources: RLPD (ikostrikov/rlpd), HiL-SERL (rail-berkeley/hil-serl), WorldSample (arXiv 2607.02431).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worldsample_core.config import TaskConfig
+from worldsample_core.synthetic import SyntheticSegment
+from worldsample_policy.algorithms.algorithm import Algorithm
+from worldsample_policy.pacing.policy_paced_learning import PacingReport, PolicyPacedMixer
+from worldsample_policy.replay.data_mixer import DataMixer, RealData
+from worldsample_policy.replay.frame_intake import FrameIntake
+from worldsample_policy.replay.replay import Batch
+from worldsample_policy.sac.optimiser_step import OptimiserStep
+from worldsample_policy.sac.sac import Logs
+
+
+class RLPD(Algorithm):
+    """SAC on prior data; with `learner.pacing` also on what world models imagine.
+
+    Attributes:
+        pacing: Policy-Paced Learning; None where it is switched off.
+        mixer: what each update is made of.
+    """
+
+    name = "sac"
+
+    def __init__(self, intake: FrameIntake, task: TaskConfig) -> None:
+        super().__init__(intake, task)
+        sac, config = self.sac, self.config
+        self.pacing: PolicyPacedMixer | None = None
+        if config.pacing:
+            self.pacing = PolicyPacedMixer(intake.replay, intake.synthetic, config, task)
+        self.mixer: DataMixer = self.pacing or RealData(intake.replay)
+        sac.flatten()
+        self.trained = {
+            "critic": [sac.flat_projection, sac.flat_critics],
+            "actor": [sac.flat_actor, sac.flat_projection] if config.actor_trains_head else [sac.flat_actor],
+            "temperature": [sac.flat_temperature],
+        }
+        self.critic_loss, self.actor_loss = sac.critic_loss, sac.actor_loss
+        if config.compile:
+            self.critic_loss, self.actor_loss = torch.compile(sac.critic_loss), torch.compile(sac.actor_loss)
+
+    # --- updates --------------------------------------------------------------------------------------------
+
+    def pretrain(self, step: OptimiserStep) -> Logs:
+        """Do a full update, with the behaviour cloning of pretraining."""
+        return self._update(step, full=True, bc_weight=self.config.pretrain_bc_weight)
+
+    def update(self, step: OptimiserStep, number: int, real_steps: int) -> Logs:
+        """Do the update `number`; every `critic_actor_ratio`-th is a full one."""
+        self.mixer.real_steps = real_steps
+        return self._update(step, number % self.config.critic_actor_ratio == 0, self.bc_weight(number))
+
+    def _update(self, step: OptimiserStep, full: bool, bc_weight: float) -> Logs:
+        sac = self.sac
+        mixture = self.mixer.sample(self.config.batch_size)
+        real = self.intake.augment(mixture.real)
+
+        # Critics: L = E_real[l] + rho E_syn[w_Q l]
+        features = sac.features(real)
+        loss, logs = self.critic_loss(real, features, self._noise(real))
+        if mixture.synthetic is not None and mixture.rho > 0.0:
+            synthetic = self.intake.augment(mixture.synthetic)
+            imagined_features = sac.features(synthetic)
+            with torch.no_grad():
+                q = sac.critic(imagined_features, sac.continuous(synthetic.action)).mean(0)
+            w_q = self.mixer.weigh(q, float(logs["q_mean"]))
+            imagined, imagined_logs = self.critic_loss(
+                synthetic, imagined_features, self._noise(synthetic), w_q
+            )
+            loss = loss + mixture.rho * imagined
+            logs.update({f"synthetic/{name}": value for name, value in imagined_logs.items()})
+        step.apply("critic", loss, logs)
+
+        # Targets: theta' <- (1 - tau) theta' + tau theta
+        sac.soft_update()
+        if not full:
+            return logs
+
+        # Actor: L = E_real[alpha log pi - Q] + w_bc E_demo[-log pi(a_demo|s)], on real states
+        states = sac.features(real) if self.config.actor_trains_head else features.detach()
+        loss, actor_logs = self.actor_loss(real, states, self._noise(real), bc_weight)
+        logs.update(actor_logs)
+        step.apply("actor", loss, logs)
+
+        # Temperature: L = alpha (H - H_target)
+        loss, temperature_logs = sac.temperature_loss(actor_logs["entropy"])
+        logs.update(temperature_logs)
+        step.apply("temperature", loss, logs)
+        self.mixer.observe_entropy(float(actor_logs["entropy"]))
+        return logs
+
+    def bc_weight(self, number: int) -> float:
+        """Weight of behaviour cloning at the update `number`: falls to 0 over `bc_decay_updates`, if set."""
+        config = self.config
+        if config.bc_weight == 0.0 or config.bc_decay_updates == 0:
+            return config.bc_weight
+        return config.bc_weight * max(0.0, 1.0 - number / config.bc_decay_updates)
+
+    def _noise(self, batch: Batch) -> Tensor:
+        return self.sac.noise(len(batch.reward), self.generator)
+
+    # --- data -----------------------------------------------------------------------------------------------
+
+    @property
+    def imitates_interventions(self) -> bool:
+        """True: an intervention enters the demonstrations and the online buffer [HiL-SERL]."""
+        return True
+
+    def admit(self, segment: SyntheticSegment) -> bool:
+        """Queue an imagined segment where the guards let it in; count every refusal by its reason."""
+        if self.pacing is None:
+            return False
+        reason = self.pacing.reason_to_reject(segment)
+        if reason:
+            self.pacing.rejected[reason] += 1
+            return False
+        self.intake.queue(segment, self.pacing.accepted)
+        self.pacing.accepted += 1
+        return True
+
+    def refused_malformed(self) -> None:
+        """Count an imagined segment that was malformed."""
+        if self.pacing is not None:
+            self.pacing.rejected["malformed"] += 1
+
+    def gate(self, is_open: bool) -> None:
+        """Note whether the newest world model passes its held-out test; rho is 0 while it does not."""
+        if self.pacing is not None:
+            self.pacing.world_model_ready = is_open
+
+    # --- for people, and for checkpoints --------------------------------------------------------------------
+
+    def pacing_report(self) -> PacingReport | None:
+        """Figures of Policy-Paced Learning at the moment; None where it is switched off."""
+        return None if self.pacing is None else self.pacing.report()
+
+    def counters(self) -> dict[str, Any]:
+        """State of the pacing."""
+        return {"pacing": None if self.pacing is None else self.pacing.state()}
+
+    def load_counters(self, counters: dict[str, Any], with_replay: bool) -> None:
+        """Take what `counters` gave; a checkpoint without pacing leaves the pacing at its start."""
+        if self.pacing is not None and counters.get("pacing"):
+            self.pacing.load_state(counters["pacing"])

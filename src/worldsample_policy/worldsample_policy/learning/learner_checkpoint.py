@@ -1,0 +1,84 @@
+"""A learner's state as the files and counters of a checkpoint, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from worldsample_policy.algorithms.algorithm import Algorithm
+from worldsample_policy.learning import checkpoint_directory
+from worldsample_policy.learning.checkpoint_directory import CheckpointError
+from worldsample_policy.replay.frame_intake import FrameIntake
+from worldsample_policy.sac.agent import Agent
+from worldsample_policy.sac.optimiser_step import OptimiserStep
+from worldsample_policy.sac.policy_export import POLICY
+
+
+class LearnerState(NamedTuple):
+    """All that a checkpoint keeps besides the learner's counters."""
+
+    agent: Agent
+    intake: FrameIntake
+    algorithm: Algorithm
+    optimiser: OptimiserStep
+
+
+def write(directory: Path, state: LearnerState, counters: dict[str, Any], replay: bool) -> None:
+    """Write a checkpoint, whole or not at all; with `replay` the encoded transitions, too.
+
+    Raises OSError (a full disk), leaving an older checkpoint whole.
+    """
+    files: dict[str, dict[str, Tensor]] = {
+        "model": dict(state.agent.state_dict()),
+        "optimizer": state.optimiser.state(),
+        "generator": {"state": state.intake.generator.get_state()},
+    }
+    if replay:
+        files["replay"] = state.intake.replay.state()[0]
+    kept = {
+        "architecture": state.agent.architecture(),
+        **counters,
+        "has_replay": replay,
+        "replay": state.intake.replay.counters(),
+        "pacing": None,
+        **state.algorithm.counters(),
+    }
+    checkpoint_directory.write(Path(directory), files, kept)
+
+
+def read(directory: Path, state: LearnerState) -> dict[str, Any]:
+    """Load a checkpoint into `state`, and return its counters.
+
+    Raises CheckpointError when it is damaged, incomplete or of other networks.
+    """
+    files, counters = checkpoint_directory.read(Path(directory))
+    architecture = state.agent.architecture()
+    if counters.get("architecture") != architecture:
+        raise CheckpointError(
+            f"checkpoint {directory} is of other networks ({counters.get('architecture')}) than the "
+            f"configuration describes ({architecture}): use the run's own config.yaml"
+        )
+    if POLICY in files:
+        raise CheckpointError(
+            f"checkpoint {directory} is an exported policy, which acts and does not learn: resume the "
+            "run that it was exported from"
+        )
+    intake = state.intake
+    try:
+        state.agent.load_state_dict(files["model"])
+        state.optimiser.load_state(files["optimizer"])
+        intake.generator.set_state(files["generator"]["state"])
+        intake.begin_anew()
+        state.algorithm.load_counters(counters, counters["has_replay"])
+        if counters["has_replay"]:
+            intake.replay.load_state(files["replay"], counters["replay"])
+        else:
+            intake.replay.clear()
+            intake.replay.rng.bit_generator.state = counters["replay"]["rng"]
+        for name in ("updates", "skipped_updates", "real_steps", "demo_steps"):
+            counters[name] = int(counters[name])
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"checkpoint {directory} does not fit this learner: {error}") from error
+    return counters
