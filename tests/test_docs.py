@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from benchmarks.success_figure import figure
 from worldsample_bringup import cli
 from worldsample_setup.main import OWN_COMMANDS
 
@@ -82,3 +86,11 @@ def test_commands_exist(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     known = capsys.readouterr().out + repr(OWN_COMMANDS)
     for command in set(re.findall(r"\./worldsample ([a-z]\w*)", (ROOT / name).read_text())):
         assert re.search(rf"\b{command}\b", known), f"{name} names ./worldsample {command}"
+
+
+def test_the_figure_of_success_is_that_of_the_table() -> None:
+    drawn = figure(json.loads((ROOT / "benchmarks" / "results" / "table1.json").read_text()))
+    with Image.open(ROOT / "docs" / "images" / "success.png") as shown:
+        assert shown.size == drawn.size
+        off = np.abs(np.asarray(shown, np.int16) - np.asarray(drawn, np.int16))
+    assert off.mean() < 0.5, "python benchmarks/success_figure.py draws it again"
