@@ -17,6 +17,7 @@ from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.run import configuration, prepare, run_folder
 from worldsample_bringup.run.options import NEWEST, Mode, Request
+from worldsample_bringup.run.provenance import git_revision, lock_digest
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.episodes.episode_bag import encode_transition
 from worldsample_core.episodes.episode_store import EpisodeStore
@@ -345,12 +346,25 @@ def test_the_written_configuration_is_plain_yaml_with_every_section(tmp_path: Pa
     assert {"run", "task", "cameras", "learner", "operator", "sim"} <= set(values)
     assert values["learner"]["batch_size"] == 256  # also what no layer names
     assert values["run"]["git_revision"]
+    versions = values["run"]["versions"]
+    assert versions["numpy"] == np.__version__ and versions["torch"][0].isdigit()
+    assert set(versions) == {"python", "torch", "mujoco", "numpy", "lock"}
+
+
+def test_the_lock_is_known_by_its_content(tmp_path: Path) -> None:
+    assert lock_digest(tmp_path) == "none"
+    lock = tmp_path / "cpu.txt"
+    lock.write_text("torch==2.0 --hash=sha256:aa")
+    first = lock_digest(tmp_path)
+    assert len(first) == 12
+    lock.write_text("torch==2.1 --hash=sha256:aa")
+    assert lock_digest(tmp_path) != first
 
 
 def test_the_revision_says_what_the_code_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A result that the benchmark before wrote is no change of the code that makes the next one."""
     monkeypatch.setenv("WORLDSAMPLE_ROOT", str(tmp_path))
-    assert configuration.git_revision() == "unknown"
+    assert git_revision() == "unknown"
     code, result = tmp_path / "a.py", tmp_path / "benchmarks/results/table1.json"
     result.parent.mkdir(parents=True)
     for file in (code, result):
@@ -358,12 +372,12 @@ def test_the_revision_says_what_the_code_was(tmp_path: Path, monkeypatch: pytest
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
         user = ["-c", "user.name=a", "-c", "user.email=a@b"]
         subprocess.run(["git", "-C", str(tmp_path), *user, *command], check=True)
-    revision = configuration.git_revision()
+    revision = git_revision()
     assert len(revision) == 12
     result.write_text("2")
-    assert configuration.git_revision() == revision
+    assert git_revision() == revision
     code.write_text("2")
-    assert configuration.git_revision() == f"{revision}+changes"
+    assert git_revision() == f"{revision}+changes"
 
 
 def test_free_path(tmp_path: Path) -> None:

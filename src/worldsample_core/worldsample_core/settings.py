@@ -14,6 +14,22 @@ Reward = Literal["auto", "button", "classifier"]
 
 
 @dataclass(frozen=True)
+class VersionsConfig:
+    """Versions of what a run computes with, noted when it starts."""
+
+    python: str = "unknown"
+    """Version of Python."""
+    torch: str = "unknown"
+    """Version of PyTorch; "+cpu" or "+cu…" tells the build."""
+    mujoco: str = "unknown"
+    """Version of MuJoCo."""
+    numpy: str = "unknown"
+    """Version of NumPy."""
+    lock: str = "unknown"
+    """Digest of the set-up's lock files, SHA-256, its first 12 digits; "none" without them."""
+
+
+@dataclass(frozen=True)
 class IdentityConfig:
     """What the run is, and where it lives."""
 
@@ -34,6 +50,8 @@ class IdentityConfig:
     """Go on with what is in the run folder."""
     git_revision: str = "unknown"
     """Revision of the code, with "+changes" where the tree was not clean; "unknown" outside git."""
+    versions: VersionsConfig = field(default_factory=VersionsConfig)
+    """Versions of what the run computes with, noted when it starts."""
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,7 @@ def result_of(
             for phase, used in watched.watch.phases.items()
         },
         "git_revision": config.get("run", {}).get("git_revision"),
+        "versions": config.get("run", {}).get("versions"),
         "run_dir": os.path.relpath(folder.path),
         "command": asked.command,
     }

@@ -17,9 +17,10 @@ from worldsample_bringup.bench.comparison import SOLVED_IN_A_ROW, SOLVED_SUCCESS
 from worldsample_bringup.bench.grid import Grid, GridCell, write_json
 from worldsample_bringup.bench.method_variants import OURS, Variant
 from worldsample_bringup.graph.terminal import Console
-from worldsample_bringup.run.configuration import git_revision, read_overrides
+from worldsample_bringup.run.configuration import read_overrides
 from worldsample_bringup.run.options import Request
 from worldsample_bringup.run.prepare import plan
+from worldsample_bringup.run.provenance import git_revision, installed_versions
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_bringup.selftest import find_checkout
 from worldsample_core.config import ConfigError, read_yaml, to_mapping
@@ -241,6 +242,7 @@ def result_of(
         "cores": os.cpu_count(),
         "settings": list(asked.settings),
         "git_revision": git_revision(),
+        "versions": to_mapping(installed_versions()),
         "git_revisions_of_runs": _revisions(cells.values()),
         "command": asked.command,
     }

@@ -31,10 +31,10 @@ from worldsample_bringup.bench.table1_figures import averages, figures, mean_rat
 from worldsample_bringup.bench.table1_text import markdown, table
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.report.curve_image import curves
-from worldsample_bringup.run.configuration import git_revision
 from worldsample_bringup.run.export import export_run
+from worldsample_bringup.run.provenance import git_revision, installed_versions
 from worldsample_bringup.run.run_folder import RunFolder
-from worldsample_core.config import ConfigError
+from worldsample_core.config import ConfigError, to_mapping
 
 RUNS = Path("runs/bench/table1")
 QUICK_RUNS = Path("runs/bench/table1-quick")
@@ -284,6 +284,7 @@ def result_of(
         "settings": list(asked.settings),
         "cores": os.cpu_count(),
         "git_revision": git_revision(),
+        "versions": to_mapping(installed_versions()),
         "command": asked.making,
     }
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from worldsample_bringup.dashboard.progress import duration
 from worldsample_bringup.graph.terminal import LIVE_INTERVAL, Console
-from worldsample_bringup.run.configuration import config_directory, git_revision, known
+from worldsample_bringup.run.configuration import config_directory, known
+from worldsample_bringup.run.provenance import git_revision
 from worldsample_core.config import choose, from_mapping, read_yaml
 
 

@@ -61,6 +61,7 @@ def run_figures(cell: GridCell, seed: int, policies: Path | None) -> dict[str, A
         "imagined_transitions": summary.get("synthetic_transitions"),
         "budget": config.get("task", {}).get("max_real_steps"),
         "git_revision": config.get("run", {}).get("git_revision"),
+        "versions": config.get("run", {}).get("versions"),
         "run_dir": os.path.relpath(cell.folder.path),
         "policy": str(policy.relative_to(policy.parents[1])) if policy and policy.is_dir() else None,
         "success_curve": [[steps, rate] for steps, _, rate in summary["eval_history"]],

@@ -8,6 +8,7 @@ from typing import Any
 
 from worldsample_bringup.run.history import History
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.config import to_mapping
 from worldsample_core.settings import Settings
 
 
@@ -49,6 +50,8 @@ def summarise(folder: RunFolder, settings: Settings, history: History) -> dict[s
         "demo_steps": history.demo_steps,
         "label_successes": history.label_count.successes,
         "label_failures": history.label_count.failures,
+        "git_revision": run.git_revision,
+        "versions": to_mapping(run.versions),
         "eval_history": [[e.real_steps, e.episodes, round(e.success_rate, 6)] for e in evaluations],
     }
 

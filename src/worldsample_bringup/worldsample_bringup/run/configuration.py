@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -188,23 +187,3 @@ def detect_machine() -> str:
     import torch  # only here: it takes seconds
 
     return "gpu" if torch.cuda.is_available() else "cpu"
-
-
-def git_revision() -> str:
-    """Revision of the checkout that this file belongs to; "unknown" outside git.
-
-    "+changes" follows where the checkout is not clean; results that a benchmark wrote do not count.
-    """
-    root = os.environ.get("WORLDSAMPLE_ROOT") or str(Path(__file__).resolve().parent)
-
-    def git(*arguments: str) -> str:
-        result = subprocess.run(
-            ["git", "-C", root, *arguments], capture_output=True, text=True, timeout=10, check=True
-        )
-        return result.stdout.strip()
-
-    try:
-        changes = git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)benchmarks/results")
-        return git("rev-parse", "HEAD")[:12] + ("+changes" if changes else "")
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"

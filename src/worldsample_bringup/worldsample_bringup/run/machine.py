@@ -6,10 +6,10 @@ import os
 import platform
 import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from worldsample_bringup.run.configuration import git_revision, known
+from worldsample_bringup.run.configuration import known
+from worldsample_bringup.run.provenance import git_revision, version_of
 
 
 def describe() -> dict[str, str]:
@@ -24,7 +24,7 @@ def describe() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "gpu": gpu,
         "torch": torch.__version__,
-        "mujoco": _version("mujoco"),
+        "mujoco": version_of("mujoco"),
         "ros": os.environ.get("ROS_DISTRO") or "wheels",
         "middleware": os.environ.get("RMW_IMPLEMENTATION") or "the default",
         "launcher": launcher,
@@ -32,10 +32,3 @@ def describe() -> dict[str, str]:
         "tasks": ", ".join(known("tasks")),
         "methods": ", ".join(known("methods")),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -10,6 +10,7 @@ from typing import IO, Any
 from worldsample_bringup.run import configuration
 from worldsample_bringup.run.labels import FILE, check_classifier, check_task
 from worldsample_bringup.run.options import DEFAULT_METHOD, DEFAULT_TASK, NEWEST, Request
+from worldsample_bringup.run.provenance import git_revision, installed_versions
 from worldsample_bringup.run.run_folder import RunFolder, check_disk_space, free_path, newest_runs
 from worldsample_core.config import ConfigError, merge, to_mapping
 from worldsample_core.settings import Settings
@@ -79,7 +80,8 @@ def _plan_new(request: Request, runs: Path) -> Plan:
         "method": method,
         "machine": machine,
         "seed": seed,
-        "git_revision": configuration.git_revision(),
+        "git_revision": git_revision(),
+        "versions": to_mapping(installed_versions()),
         **({"lockstep": False} if request.realtime or sim is False else {}),
         **({"sim": sim} if sim is not None else {}),
         **({"demos": request.episodes} if request.episodes is not None else {}),
@@ -157,7 +159,8 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
     run: dict[str, Any] = {
         "directory": str(folder.path),
         "resume": True,
-        "git_revision": configuration.git_revision(),
+        "git_revision": git_revision(),
+        "versions": to_mapping(installed_versions()),
         **({"lockstep": False} if request.realtime else {}),
         **({"machine": request.machine} if request.machine not in ("", "auto") else {}),
         **({"demos": request.episodes} if request.episodes is not None else {}),
@@ -268,7 +271,8 @@ def _plan_eval(request: Request, runs: Path) -> Plan:
         classifier_from=str(trained.path)
         if (trained.path / FILE).is_file()
         else settings.run.classifier_from,
-        git_revision=configuration.git_revision(),
+        git_revision=git_revision(),
+        versions=installed_versions(),
         lockstep=settings.run.lockstep and not request.realtime,
     )
     values = to_mapping(dataclasses.replace(settings, run=run))
