@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a1x_sim.graphics import NoRenderer
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import VIEWS
 
 RENDERED_LINES = 256
@@ -57,6 +58,7 @@ class Cameras:
         ):
             self._renderer.scene.flags[flag] = False
 
+    @cpu_piece("rendering")
     def render(self, data: mujoco.MjData) -> NDArray[np.uint8]:
         """``(2, H, W, 3) uint8`` rgb in the order of VIEWS; a fresh array."""
         for image, view in zip(self._images, VIEWS, strict=True):

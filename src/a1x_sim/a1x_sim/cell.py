@@ -15,6 +15,7 @@ from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES, FINGER_JOINT_NA
 from worldsample_core.arm.command_law import MAX_LEAD, REACH_TOLERANCE
 from worldsample_core.arm.rotation import matrix_to_rotvec, rotvec_to_matrix
 from worldsample_core.config import TaskConfig
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import GRIPPER, Observation, clean_action
 
 Array = NDArray[np.float64]
@@ -74,6 +75,7 @@ class Cell:
 
     # -- episode --
 
+    @cpu_piece("physics")
     def reset(self, seed: int) -> Observation:
         """Start an episode: everything random in it is drawn from ``seed``."""
         rng = np.random.default_rng(seed)
@@ -102,6 +104,7 @@ class Cell:
         motion = clean_action(np.asarray(action), self._active).astype(np.float64) * self._scale
         return self.move(motion[:3], motion[3:6], int(np.sign(np.rint(motion[GRIPPER]))))
 
+    @cpu_piece("physics")
     def move(self, translation: Array, rotation: Array, gripper: int) -> Observation:
         """Advance one control period with a physical motion: m (3,), rad (3,), gripper -1, 0 or 1."""
         at, _ = self.ee_pose()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a1x_sim.tasks.base import State, Task
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.units import ControlSteps, Episodes, Frames
 
 Array = NDArray[np.float64]
@@ -110,6 +111,7 @@ class ScriptedOperator:
         if phase == "train":
             self._results.append(success and self.helps == 0)
 
+    @cpu_piece("acting")
     def act(self, state: State, phase: Phase) -> OperatorSignal:
         """The operator's answer to the observation that belongs to ``state`` (of the cell, or /sim/state)."""
         success = state["success"] > 0.5

@@ -31,6 +31,7 @@ from worldsample_core.episodes.episode_bag import (
     write_bag,
 )
 from worldsample_core.episodes.journal import Journal, StorageError, disk_full, read_journal
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import EpisodeKind, EpisodeSummary, Transition
 
@@ -291,6 +292,7 @@ class EpisodeStore:
             self.next_episode += 1
         return episode
 
+    @cpu_piece("recording")
     def append(self, record: bytes) -> None:
         """Keep one finished step: CDR bytes of the transition with seq ``next_seq``.
 
@@ -305,6 +307,7 @@ class EpisodeStore:
             if self._current.summary.kind == "train":
                 self.real_steps += 1
 
+    @cpu_piece("recording")
     def finish(self, summary: EpisodeSummary) -> EpisodeSummary:
         """Close the episode, and return its summary with numbers and path filled in.
 
@@ -359,6 +362,7 @@ class EpisodeStore:
             self._write_one(item)
             self._closing.task_done()
 
+    @cpu_piece("recording")
     def _write_one(self, item: _Open) -> None:
         try:
             records = read_journal(item.journal).records

@@ -10,6 +10,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 from worldsample_core.config import ConfigError
+from worldsample_core.node.cpu_account import imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION, DONE
 
 
@@ -24,6 +25,7 @@ def run_node(
     Args:
         refusals: what ``make`` raises where the node cannot start like this; its words are for people.
     """
+    imports_done()
     rclpy.init(args=args)
     try:
         node = make()

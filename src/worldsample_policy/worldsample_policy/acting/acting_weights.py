@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig
 from worldsample_core.messages.weights import InvalidWeights, PackedWeights, unpack
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import Observation
 from worldsample_policy.acting.actor import Actor
 from worldsample_policy.acting.weights_switch import ReadyWeights, WeightsSwitch
@@ -42,6 +43,7 @@ class ActingWeights:
         self.rejected = 0
         self.latency_ms = math.nan
 
+    @cpu_piece("weights in")
     def receive(self, packed: PackedWeights, published: float) -> None:
         """Check weights and prepare them. From any thread. published: s, wall clock.
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from worldsample_core.config import TaskConfig
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import PROPRIO_DIM, VIEWS, InvalidObservation, Observation
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.sac.agent import Agent
@@ -54,6 +55,7 @@ class Actor:
         self.agent.load_actor_state(state)
 
     @torch.inference_mode()
+    @cpu_piece("acting")
     def act(
         self, observation: Observation, deterministic: bool = False
     ) -> tuple[npt.NDArray[np.float32], ActInfo]:

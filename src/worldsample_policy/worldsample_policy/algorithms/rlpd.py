@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from worldsample_core.config import TaskConfig
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_policy.algorithms.algorithm import Algorithm
 from worldsample_policy.pacing.policy_paced_learning import PacingReport, PolicyPacedMixer
@@ -68,7 +69,9 @@ class RLPD(Algorithm):
     def update(self, step: OptimiserStep, number: int, real_steps: int) -> Logs:
         """Do the update `number`; every `critic_actor_ratio`-th is a full one."""
         self.mixer.real_steps = real_steps
-        return self._update(step, number % self.config.critic_actor_ratio == 0, self.bc_weight(number))
+        full = number % self.config.critic_actor_ratio == 0
+        with cpu_piece("updates, full" if full else "updates, critics only"):
+            return self._update(step, full, self.bc_weight(number))
 
     def _update(self, step: OptimiserStep, full: bool, bc_weight: float) -> Logs:
         sac = self.sac

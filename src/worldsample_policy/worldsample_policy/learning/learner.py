@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from worldsample_core.config import TaskConfig
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import PROPRIO_DIM, VIEWS, InvalidObservation
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
@@ -79,6 +80,7 @@ class Learner:
 
     # --- data in --------------------------------------------------------------------------------------------
 
+    @cpu_piece("intake")
     def add(self, transition: Transition) -> bool:
         """Take one transition; False where its seq was here already.
 
@@ -109,6 +111,7 @@ class Learner:
         self.intake.store(transition, imitated)
         self.algorithm.took(transition)
 
+    @cpu_piece("imagined intake")
     def add_synthetic(self, segment: SyntheticSegment) -> bool:
         """Offer an imagined segment to the algorithm; whether it was taken.
 
@@ -123,6 +126,7 @@ class Learner:
             return False
         return self.algorithm.admit(segment)
 
+    @cpu_piece("encoder fit")
     def adapt_encoder(
         self, frames: Frames | None = None, progress: Callable[[dict[str, float]], None] | None = None
     ) -> dict[str, float]:
@@ -153,6 +157,7 @@ class Learner:
         """Whether training may start: the encoder is fitted and enough real steps are there."""
         return bool(self.agent.encoder.fitted) and self.real_steps >= self.config.training_starts
 
+    @cpu_piece("pretraining")
     def pretrain(self, updates: int | None = None) -> dict[str, float]:
         """Learn from the demonstrations before the loop starts; returns the last logs."""
         logs: dict[str, float] = {}
@@ -160,6 +165,7 @@ class Learner:
             logs = self._counted(lambda: self.algorithm.pretrain(self.optimiser))
         return logs
 
+    @cpu_piece("updates")
     def update(self) -> dict[str, float]:
         """Do one update of the algorithm; {} where it has nothing to learn from yet.
 

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from worldsample_core.episodes.transition_intake import TransitionIntake
 from worldsample_core.messages.weights import PackedWeights, pack
 from worldsample_core.node.awake_clock import AwakeClock
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
@@ -286,6 +287,7 @@ class LearnerLoop:
 
     # --- out ---
 
+    @cpu_piece("weights out")
     def publish(self, dated: bool = True) -> None:
         """Send the weights; in lockstep ``dated`` to ``lag`` steps after the last completed one."""
         try:
@@ -314,6 +316,7 @@ class LearnerLoop:
         """Whether the last checkpoint lacks something."""
         return self._adapted and self.learner.updates != self._checkpoint_updates
 
+    @cpu_piece("checkpoints")
     def checkpoint(self) -> Path:
         """Write a checkpoint now. Raises OSError."""
         step = self.completed_steps
