@@ -12,10 +12,12 @@ import torch
 from worldsample_core.config import TaskConfig
 from worldsample_worldmodel.data.episodes import Episode
 from worldsample_worldmodel.imagination.imagination import ActingPolicy
+from worldsample_worldmodel.imagination.imagination_config import ImaginationConfig
+from worldsample_worldmodel.model.model_file import CheckpointError
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
-from worldsample_worldmodel.running.model_file import CheckpointError
+from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 from worldsample_worldmodel.training.adaptation import Adaptation
-from worldsample_worldmodel.worldmodel_config import GateConfig, ImaginationConfig, RewardModelConfig
+from worldsample_worldmodel.training.gate_config import GateConfig
 
 TASK = TaskConfig(
     name="square", horizon=12, gamma=0.9, active=(True,) + (False,) * 6, action_scale=(0.012,) * 7,

@@ -16,18 +16,16 @@ from worldsample_core.observation import Observation
 from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
+from worldsample_worldmodel.imagination.imagination_config import ImaginationConfig
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 from worldsample_worldmodel.running.backpressure import Backpressure
 from worldsample_worldmodel.running.imagined_twin import NothingToImagine, imagined_twin
 from worldsample_worldmodel.running.world_model_checkpoints import CheckpointFolder
 from worldsample_worldmodel.running.worldmodel_loop import WorldModelLoop
 from worldsample_worldmodel.training.adaptation import Adaptation
-from worldsample_worldmodel.worldmodel_config import (
-    GateConfig,
-    ImaginationConfig,
-    RewardModelConfig,
-    WorldModelNodeConfig,
-)
+from worldsample_worldmodel.training.gate_config import GateConfig
+from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
 
 from .conftest import moving_square
 

@@ -12,10 +12,11 @@ import numpy as np
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.observation import Observation
 from worldsample_core.settings import Settings
+from worldsample_worldmodel.model import model_file
 from worldsample_worldmodel.reward.recorded_labels import count_labels, recorded_labels
 from worldsample_worldmodel.reward.reward_model import RewardModel, RewardReport, fit_reward_model
-from worldsample_worldmodel.running import model_file
-from worldsample_worldmodel.worldmodel_config import RewardModelConfig, WorldModelNodeConfig
+from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
+from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
 
 FILE = "reward_model.safetensors"
 """In a run folder, or in the folder of a recording."""

@@ -5,106 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worldsample_core.synthetic import MAX_LENGTH
-from worldsample_core.units import (
-    ControlSteps,
-    Decibels,
-    Episodes,
-    Frames,
-    Metres,
-    Pixels,
-    RealSteps,
-    Segments,
-    Updates,
-)
+from worldsample_core.units import ControlSteps, Episodes, RealSteps, Segments, Updates
 from worldsample_core.world_model_use import WorldModelUse
 from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig
+from worldsample_worldmodel.imagination.imagination_config import ImaginationConfig
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
-
-
-@dataclass(frozen=True)
-class RewardModelConfig:
-    """Size and training of the classifier."""
-
-    image_size: Pixels = 64
-    """Side of the frames; a multiple of 16; follows run.image_size."""
-    width: int = 32
-    """Channels of the first convolution."""
-    hidden: int = 256
-    """Width of the dense layer."""
-    dropout: float = 0.1
-    """Dropout of the dense layer."""
-    hold: Frames = 2
-    """Frames in a row that must be above the threshold; also the last frames of a successful episode that
-    count as successes (the label says when the success had held that long)."""
-    unsure: Frames = 0
-    """Frames right before those that are left out: 0 in simulation, which knows; 1 where a person says when
-    it succeeded."""
-    release: float = 0.2
-    """Below threshold - release the count starts again; in between it stands still."""
-    near: Frames = 8
-    """Frames before a success that make up half of the negatives."""
-    margin: float = 0.003
-    """Margin of the gate beyond the poses of known successes, in m (position), rad, and gripper opening."""
-    reaction: Frames = 2
-    """Recorded labels: frames before the button was pressed or let go that are left out, because a person is
-    late."""
-    updates: Updates = 300
-    """Updates of one fit."""
-    batch: Frames = 64
-    """Frames per update."""
-    learning_rate: float = 1e-3
-    """Step size of a fit."""
-    shift: Pixels = 2
-    """Largest random shift of a frame."""
-    threshold_low: float = 0.3
-    """Least value of the chosen threshold."""
-    threshold_high: float = 0.85
-    """Greatest value of the chosen threshold."""
-    validation: float = 0.2
-    """Share of the episodes kept for choosing the threshold."""
-    device: str = "cpu"
-    """torch device of the reward model ("cpu", "cuda"); the world model's."""
-    seed: int = 0
-    """Seed of initialisation and sampling; follows run.seed."""
-
-
-@dataclass(frozen=True)
-class GateConfig:
-    """Held-out quality below which nothing imagined may be trained on."""
-
-    psnr: Decibels = 25.0
-    """Least PSNR, dual view over the whole horizon."""
-    moving_gain: Decibels = 3.0
-    """Least gain over copy-last-frame on moving pixels."""
-    segments: Segments = 64
-    """Segments of held-out episodes that an evaluation generates at most."""
-
-
-@dataclass(frozen=True)
-class ImaginationConfig:
-    """Which segments are generated, and which are thrown away."""
-
-    min_length: ControlSteps = 3
-    """Least length; a segment that starts nearer to its episode's end has no more real actions to perturb."""
-    uncertainty_limit: float = 0.12
-    """Root mean square error of pixels (0..1) expected of a frame above which the segment is rejected."""
-    box_margin: Metres = 0.03
-    """How far the imagined end effector may leave the task's workspace box."""
-    before_takeover: ControlSteps = 3
-    """How long before a person took over an imagined segment may start that asks what if nobody had
-    helped."""
-    undecided: float = 0.05
-    """Half width of the band around the reward model's threshold in which a segment's last frame must not
-    end, unless it has already succeeded."""
-    policy_horizon: ControlSteps = 0
-    """Length of a segment in which the policy acts; 0: the model's own horizon, for which it was trained."""
-    group: Segments = 1
-    """Segments from each real starting point, where the policy acts (GRPO compares them)."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.policy_horizon <= MAX_LENGTH or self.group < 1:
-            raise ValueError(f"need 0 <= policy_horizon <= {MAX_LENGTH} and group >= 1")
+from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
+from worldsample_worldmodel.training.gate_config import GateConfig
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from worldsample_worldmodel.model.frame_bank import ALL, own_frames
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 from worldsample_worldmodel.training.adaptation import Adaptation
 from worldsample_worldmodel.training.evaluation import Evaluation, evaluate
+from worldsample_worldmodel.training.gate_config import GateConfig
 from worldsample_worldmodel.training.image_quality import copy_last_frame, quality
-from worldsample_worldmodel.worldmodel_config import GateConfig
 
 Progress = Callable[[str], None]
 

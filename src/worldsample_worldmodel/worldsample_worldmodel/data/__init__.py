@@ -1,0 +1,1 @@
+"""Real episodes as arrays, and how a run's transitions become them."""

@@ -1,0 +1,1 @@
+"""Counterfactual segments: where they start, which actions, which guards."""

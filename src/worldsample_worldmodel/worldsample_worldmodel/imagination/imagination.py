@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig
 from worldsample_core.imagined_policy import ImaginedPolicy
+from worldsample_core.observation import InvalidObservation
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_worldmodel.data.episodes import Episode, segments
 from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig, counterfactual_actions
+from worldsample_worldmodel.imagination.imagination_config import ImaginationConfig
 from worldsample_worldmodel.model.frame_bank import ALL, own_frames
 from worldsample_worldmodel.model.world_model import WorldModel
 from worldsample_worldmodel.reward.reward_model import RewardModel
-from worldsample_worldmodel.worldmodel_config import ImaginationConfig
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,10 @@ class Imagination:
         actions = imagined.actions
         images = np.concatenate([batch.current[:, None], imagined.images], 1)
         proprio = np.concatenate([batch.proprio[:, :1], imagined.proprio], 1)
-        finite = np.isfinite(proprio).all((1, 2)) & np.isfinite(imagined.uncertainty).all(1)
-        proprio = np.nan_to_num(proprio)
         probability = self.reward_model.probability(
             images.reshape(-1, *images.shape[2:]), proprio.reshape(-1, 10)
         )
         probability = probability.reshape(len(where), horizon + 1)
-        finite &= np.isfinite(probability).all(1)
         succeeded = self.reward_model.detect(probability)[:, 1:]
         result = []
         for i, (index, step) in enumerate(where):
@@ -158,7 +156,7 @@ class Imagination:
                 acting.version if acting else episodes[index].policy_version(step),
                 acting is not None,
             )
-            reason = self.reason_to_reject(segment) if finite[i] else "not finite"
+            reason = self.reason_to_reject(segment)
             if reason:
                 self.rejected[reason] += 1
             else:
@@ -166,7 +164,10 @@ class Imagination:
         return result
 
     def reason_to_reject(self, segment: SyntheticSegment) -> str:
-        """ "" where the guards let the segment pass."""
+        """Return the guard that stops the segment, or an empty string if it passes.
+
+        This is where a segment's shapes and values are validated; whoever takes it from here relies on it.
+        """
         config = self.config
         if (np.abs(segment.actions) > 1.0).any() or segment.actions[:, ~self.task.active_mask].any():
             return "actions"
@@ -177,4 +178,8 @@ class Imagination:
         gap = abs(float(segment.success_probability[-1]) - float(self.reward_model.threshold))
         if not segment.success and gap < config.undecided:
             return "undecided"
+        try:
+            segment.validate()
+        except InvalidObservation:
+            return "unusable"
         return ""

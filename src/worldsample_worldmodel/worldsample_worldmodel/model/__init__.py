@@ -1,0 +1,1 @@
+"""The video model: encoders, dynamics, decoders, and the frames they copy from."""

@@ -1,0 +1,1 @@
+"""The success classifier and the frames it is fitted to."""

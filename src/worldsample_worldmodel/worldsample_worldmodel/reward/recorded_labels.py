@@ -12,7 +12,7 @@ from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.episodes.label_count import LabelCount, is_kept, label_count
 from worldsample_core.settings import Settings
 from worldsample_worldmodel.reward.reward_model import LabelledFrames, joined, recorded_frames
-from worldsample_worldmodel.worldmodel_config import RewardModelConfig
+from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 
 
 def count_labels(folder: Path) -> LabelCount:

@@ -1,0 +1,1 @@
+"""What the world model node does, when, and what it keeps on disk."""

@@ -72,7 +72,6 @@ class WorldModelLoop:
         completed_steps: real steps at the end of the last episode whose work is all done.
         published: what has been sent, over all lives of this publisher.
         refused: episodes that could not be used; malformed: transitions that the node could not read.
-        invalid: segments with unusable values, which were not published.
         diverged: times in a row that training has diverged.
         policy_trains: the policy is past the demonstrations.
     """
@@ -102,7 +101,7 @@ class WorldModelLoop:
         self.detail = "for demonstrations" if run.demos else "for real episodes"
         self.completed_steps = 0
         self.published = folder.published()
-        self.refused = self.malformed = self.invalid = self.diverged = 0
+        self.refused = self.malformed = self.diverged = 0
         self.policy_trains = False
         self.logs: Logs = {}
         self._adapted = False
@@ -128,8 +127,8 @@ class WorldModelLoop:
 
     @property
     def rejected(self) -> int:
-        """Segments that were not published."""
-        return sum(self.adaptation.imagination.rejected.values()) + self.invalid
+        """Segments that the guards stopped; they were not published."""
+        return sum(self.adaptation.imagination.rejected.values())
 
     def transitions_per_second(self) -> float:
         """Imagined transitions over the last segments; 0 where none was made of late."""
@@ -401,12 +400,6 @@ class WorldModelLoop:
             seq=self.published.segments,
             effective_step=end + self.lag if self.run.lockstep else 0,
         )
-        try:
-            segment.validate()
-        except InvalidObservation as problem:
-            self.invalid += 1
-            self.outputs.warn(f"an imagined segment is thrown away: {problem}")
-            return
         self._keep(
             replace(
                 self.published,

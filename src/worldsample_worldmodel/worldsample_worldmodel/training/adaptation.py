@@ -21,6 +21,8 @@ from worldsample_core.config import TaskConfig
 from worldsample_worldmodel.data.episodes import Episode, EpisodeMemory, random_starts, segments
 from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig
 from worldsample_worldmodel.imagination.imagination import Imagination
+from worldsample_worldmodel.imagination.imagination_config import ImaginationConfig
+from worldsample_worldmodel.model import model_file
 from worldsample_worldmodel.model.frame_bank import ALL, own_frames
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 from worldsample_worldmodel.reward.reward_model import (
@@ -30,10 +32,10 @@ from worldsample_worldmodel.reward.reward_model import (
     fit_reward_model,
     labelled_frames,
 )
-from worldsample_worldmodel.running import model_file
+from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 from worldsample_worldmodel.training.evaluation import Evaluation, Progress, evaluate
+from worldsample_worldmodel.training.gate_config import GateConfig
 from worldsample_worldmodel.training.trainer import Logs, Trainer
-from worldsample_worldmodel.worldmodel_config import GateConfig, ImaginationConfig, RewardModelConfig
 
 TWINS_AT_ONCE = 16
 """Segments between two words of progress: whoever waits for the world model gives up a silent one."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from worldsample_worldmodel.data.episodes import Episode, full_segments
 from worldsample_worldmodel.model.frame_bank import own_frames
 from worldsample_worldmodel.model.world_model import WorldModel
+from worldsample_worldmodel.training.gate_config import GateConfig
 from worldsample_worldmodel.training.image_quality import Images, Quality, copy_last_frame, quality
-from worldsample_worldmodel.worldmodel_config import GateConfig
 
 
 @dataclass(frozen=True)
