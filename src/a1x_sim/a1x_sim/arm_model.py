@@ -96,8 +96,10 @@ def _finger(index: int) -> str:
 
 
 def _gripper(held: str) -> str:
-    """gripper_link: hand, camera on its bracket (looking down past the fingertips), the two fingers, and what
-    they hold for good."""
+    """MJCF of gripper_link: the hand, its camera, the two fingers, and the part that they hold for good.
+
+    The camera sits on its bracket and looks down past the fingertips.
+    """
     return f"""
       <body name="gripper_link" pos="{text(GRIPPER_ORIGIN)}" gravcomp="1">
         <inertial pos="-0.01 0 0" mass="{GRIPPER_MASS}" diaginertia="0.0006 0.0005 0.0005"/>

@@ -212,8 +212,12 @@ class Cell:
         return {**common, **self.task.state(self.model, self.data)}
 
     def _observe(self, before: Array) -> Observation:
-        """The observation. ``before`` is the end effector's position one control period earlier: its velocity
-        is the difference, which is also what can be known of a real arm."""
+        """The observation of this moment.
+
+        Args:
+            before: position of the end effector one control period earlier. The velocity is the
+                difference, which can be known of a real arm, too.
+        """
         position, rotation = self.ee_pose()
         velocity = (position - before) / self.config.control_period
         turn = matrix_to_rotvec(rotation @ self.reset_rotation.T)

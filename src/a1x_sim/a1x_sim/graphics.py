@@ -1,4 +1,4 @@
-"""Whether MuJoCo can draw here, and what to do where it cannot."""
+"""Check that MuJoCo can draw on this machine, with advice where it cannot."""
 
 from __future__ import annotations
 

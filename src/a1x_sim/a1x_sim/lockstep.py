@@ -43,7 +43,7 @@ class LearnerPacing:
             self._status, self._changed_at = status, now
 
     def may_go_on(self, now: float) -> bool:
-        """Whether the next tick may be published at wall time ``now``, s."""
+        """True if the next tick may be published at wall time ``now``, s."""
         if self._finished or self._completed >= self.real_steps - self._lag:
             return True
         if self._changed_at is None:  # no learner yet: give it the same patience from the first need on

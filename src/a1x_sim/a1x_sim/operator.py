@@ -19,7 +19,7 @@ Phase = Literal["demo", "train", "eval", "label"]
 
 @dataclass(frozen=True)
 class OperatorConfig:
-    """How the scripted operator behaves; its actions are normalised, -1..1."""
+    """Behaviour of the scripted operator; its actions are normalised, -1..1."""
 
     noise: float = 0.12
     """Standard deviation of each step's hand tremor."""
@@ -62,7 +62,7 @@ class OperatorConfig:
 
 @dataclass(frozen=True)
 class OperatorSignal:
-    """What the operator does now: drives or not, the action (7,) in [-1, 1], and the three buttons."""
+    """Signal of the operator at one moment: driving or not, the action (7,) in [-1, 1], and three buttons."""
 
     active: bool
     action: NDArray[np.float32]
@@ -124,8 +124,10 @@ class ScriptedOperator:
         return OperatorSignal(active, action, success, failure)
 
     def _label(self, state: State, success: bool, failed: bool) -> OperatorSignal:
-        """Holds the success button while the task is solved, with a trembling hand; *failure* ends the
-        episode, which is kept."""
+        """Hold the success button, with a trembling hand, while the task is solved.
+
+        The button *failure* ends the episode, which is kept.
+        """
         if self._astray < 0:
             self._astray = int(self._rng.integers(0, self.config.astray + 1))
             self._away = self._rng.uniform(-1.0, 1.0, 7)

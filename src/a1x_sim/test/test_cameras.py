@@ -1,4 +1,4 @@
-"""What the simulated cameras deliver: light averaged over a pixel's area, as a real camera does."""
+"""The simulated cameras average light over a pixel's area, as a real camera does."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Graph:
         return response
 
     def complete(self, stamp: int) -> bool:
-        """Whether every message of a tick has arrived, the operator's too."""
+        """True if every message of a tick has arrived, the operator's too."""
         heard = self.client.heard.values()
         return all(messages and stamp_ns(messages[-1].header.stamp) == stamp for messages in heard)
 

@@ -1,4 +1,4 @@
-"""What every task owes a learner: a person solves it, chance and memory do not, and what matters is seen."""
+"""Every task is learnable: a person solves it, chance and memory do not, the cameras show what matters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BODIES = {
     "pick_place": ("part", "tray"),
     "assembly": ("part", "fixture"),
 }
-"""What a policy must see to solve the task."""
+"""State that a policy must see to solve the task."""
 
 
 @pytest.fixture(scope="module", params=TASKS)

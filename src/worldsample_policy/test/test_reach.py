@@ -1,5 +1,7 @@
-"""The whole method on a small problem whose goal only the images tell: it is solved, and not with black
-images."""
+"""The whole method on a small problem whose goal only the images tell.
+
+The method solves it, and does not solve it with black images.
+"""
 
 from __future__ import annotations
 

@@ -57,8 +57,7 @@ def test_each_seq_enters_once_and_gaps_are_reported(numbers: list[int]) -> None:
 def test_frames_live_exactly_as_long_as_a_transition_holds_them(
     kinds: list[tuple[bool, bool]], capacity: int
 ) -> None:
-    """A model of the two rings: whatever the order, the newest rows are there with their own frames, and no
-    frame leaks."""
+    """The newest rows have their own frames in any order, and no frame leaks: a model of the two rings."""
     replay = make_replay(capacity)
     demonstrations: list[float] = []
     online: list[float] = []

@@ -17,8 +17,9 @@ EPISODE = EpisodeSummary("train", 0, 10, 0.0, success=True, truncated=False)
 
 
 def simulate(run: RunConfig, successes: bool = True, steps: int = 5) -> list[tuple[str, int, bool]]:
-    """(kind, real steps before it, final) of every episode until the run is done; each training episode is
-    full length.
+    """Play a run: (kind, real steps before it, final) of every episode until the run is done.
+
+    Each training episode has its full length.
     """
     plan = RunPlan(run, dataclasses.replace(TASK, max_real_steps=52))
     episodes: list[EpisodeSummary] = []

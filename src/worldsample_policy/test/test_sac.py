@@ -45,8 +45,10 @@ def make_batch(size: int = 6, seed: int = 0) -> Batch:
 
 
 def test_log_prob_integrates_to_one() -> None:
-    """exp(log_prob) is a density on (-1, 1): it integrates to 1, and its logarithm is that of the sample's
-    formula."""
+    """The exponential of log_prob is a density on (-1, 1): it integrates to 1.
+
+    Its logarithm is that of the sample's formula.
+    """
     torch.manual_seed(0)
     actor = Actor(tiny_config(), 5, 1)
     features = torch.randn(1, 5)
@@ -83,7 +85,7 @@ def test_std_is_clamped() -> None:
 
 
 def test_critic_target_bootstraps_unless_terminated() -> None:
-    """y = r + gamma (1 - terminated) min Q'(s', a'), by hand; a truncated step is one with terminated 0."""
+    """The target is y = r + gamma (1 - terminated) min Q'(s', a'), by hand; a truncated step bootstraps."""
     sac, batch = make_sac(), make_batch()
     with torch.no_grad():
         for parameter in sac.target.parameters():  # so that the target differs from the online networks
@@ -171,8 +173,10 @@ def test_gripper_margin_asks_for_the_demonstrated_command_only() -> None:
 
 
 def test_gripper_margin_is_learned_from_real_demonstrations_only() -> None:
-    """Nothing is asked of imagined (weighted) data, nor by default; a critic that follows it commands what
-    was demonstrated."""
+    """Nothing is asked of imagined (weighted) data, nor by default.
+
+    A critic that follows the margin commands what was demonstrated.
+    """
     sac, batch, noise = make_sac(), make_batch(), torch.zeros(6, 2)
     assert sac.gripper is not None
     plain, _ = sac.critic_loss(batch, sac.features(batch), noise)

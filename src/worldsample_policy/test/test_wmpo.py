@@ -172,7 +172,7 @@ def test_a_checkpoint_goes_on_exactly(tmp_path: Path, algorithm: str, with_repla
 
 
 def test_grpo_goes_on_from_a_checkpoint_with_its_optimizer(tmp_path: Path) -> None:
-    """What was imagined is gone, as in a run; the same new groups then give the same weights."""
+    """Imagined data are gone, as in a run; the same new groups then give the same weights."""
     learner = make_learner()
     imagine(learner, [True, False])
     imagine(learner, [True, False], start=1)
@@ -194,8 +194,10 @@ def test_grpo_goes_on_from_a_checkpoint_with_its_optimizer(tmp_path: Path) -> No
 
 
 def test_grpo_learns_what_is_rewarded() -> None:
-    """The policy acts for one step and is rewarded where it went right (action 0 above 0.3): as in a run,
-    sampled by the weights that were published, learned from by version."""
+    """The policy acts for one step and is rewarded where it went right (action 0 above 0.3).
+
+    As in a run, weights that were published act, and learning names them by version.
+    """
     learner = make_learner(gripper=False, std_min=0.1, grpo_groups=4, grpo_epochs=4, grpo_lr=3e-3)
     actor = BatchActor(learner.config, learner.task)
     rng = np.random.default_rng(0)

@@ -1,2 +1,4 @@
-"""The learning core: encoder, networks, SAC on prior data (RLPD), replay, learner and actor. No ROS in here
-but the nodes."""
+"""The learning core: encoder, networks, SAC on prior data (RLPD), replay, learner and actor.
+
+Only the nodes use ROS.
+"""

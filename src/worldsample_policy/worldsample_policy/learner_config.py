@@ -26,7 +26,7 @@ class MethodConfig:
     """Way of learning, seed and device."""
 
     algorithm: str = "sac"
-    """How the policy learns: sac (HiL-SERL and WorldSample), wmpo or vlaw."""
+    """Algorithm by which the policy learns: sac (HiL-SERL and WorldSample), wmpo or vlaw."""
     seed: int = 0
     """Seed of the weights, of augmentation and of batch sampling; follows run.seed."""
     device: str = "cpu"
@@ -60,7 +60,7 @@ class EncoderConfig:
     encoder_lr: float = 2e-3
     """Peak Adam step size of the autoencoder; linear warm-up, cosine decay [ours]."""
     motion_weight: float = 4.0
-    """How much more a pixel far from the mean frame counts in the reconstruction loss (0: plain mean square
+    """Extra weight in the reconstruction loss of a pixel far from the mean frame (0: plain mean square
     error): small objects and the gripper are few pixels [ours]."""
     augmentations: int = 4
     """K: shifted copies of a frame encoded on arrival (the first is unshifted); sampling picks one of them
@@ -122,7 +122,7 @@ class SacConfig:
     utd: int = 2
     """Updates owed per real step: HiL-SERL's cycle of two; read by the node that paces the learner [ours]."""
     critic_actor_ratio: int = 2
-    """Of so many updates one is full (critic, actor, temperature), the others critic only [HiL-SERL]."""
+    """Updates of which one is full (critic, actor, temperature) and the others are critic only [HiL-SERL]."""
     max_grad_norm: float = 0.0
     """Clip of the gradient's norm, per loss (0: none) [HiL-SERL]."""
 
@@ -184,7 +184,7 @@ class PacingConfig:
     synthetic_uncertainty: float = 0.12
     """Largest uncertainty (expected root mean square error of a frame's pixels, 0..1) of a segment [ours]."""
     synthetic_box_margin: Metres = 0.03
-    """How far the imagined end effector may leave the workspace box [ours]."""
+    """Distance that the imagined end effector may leave the workspace box [ours]."""
 
 
 @dataclass
@@ -221,9 +221,9 @@ class GripperConfig:
     gripper_epsilon: float = 0.0
     """Chance of a random gripper command when exploring (0: interventions explore) [HiL-SERL]."""
     gripper_margin: float = 0.0
-    """How much more the command of demonstrations and interventions shall be worth than any other command
-    to the gripper critic, a large-margin loss beside the temporal-difference error; 0: no such loss, as in
-    HiL-SERL [DQfD]."""
+    """Margin by which the command of demonstrations and interventions shall be worth more than any other
+    command to the gripper critic, a large-margin loss beside the temporal-difference error; 0: no such loss,
+    as in HiL-SERL [DQfD]."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""How fast the learner learns on this machine: updates per second, and what each part of an update costs.
+"""Speed of the learner on this machine: updates per second, and the cost of each part of an update.
 
 Used by `./worldsample bench learner`. Data are random: the cost does not depend on them.
 """

@@ -25,8 +25,11 @@ SHOULDER = 0.024  # m, height of the blocks on which fingers that hold the cap c
 
 
 class Assembly(Picking):
-    """Three stages: fingers that hold the cap low meet the shoulders before it is home, so it is let go and
-    pressed."""
+    """Assembly in three stages: put the cap over the post, let go, press it home.
+
+    Fingers that hold the cap low meet the shoulders of the fixture before the cap is home. Therefore the cap
+    is let go and then pressed.
+    """
 
     name = "assembly"
     config = TaskConfig(
@@ -45,7 +48,7 @@ class Assembly(Picking):
     lift_slope = 6.0
     place_gain = 1.3
     cap_centre, fixture_centre = (0.275, 0.075), (0.275, -0.09)
-    """Where cap and fixture are on average, m."""
+    """Average position of cap and fixture, m."""
 
     def scene(self) -> SceneFragment:
         h, c = self.part_half, CAVITY_HALF

@@ -1,4 +1,4 @@
-"""What a task is: its objects, how they are randomised, when it is solved, and how an expert solves it."""
+"""The base class of all tasks: objects, randomisation, success condition and expert."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Task(ABC):
         """Draw object poses, and colours where they matter, into ``model`` and ``data`` (freshly reset)."""
 
     def start_offset(self, rng: np.random.Generator) -> Array:
-        """Where the end effector starts, relative to its pose at ``reset_joints``: (3,) m."""
+        """Start of the end effector relative to its pose at ``reset_joints``: (3,) m."""
         return np.zeros(3)
 
     def before_physics(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:  # noqa: B027
@@ -94,10 +94,10 @@ class Task(ABC):
 
     @abstractmethod
     def solved(self, state: State) -> bool:
-        """Whether the goal condition holds at this moment."""
+        """True if the goal condition holds at this moment."""
 
     def failed(self, state: State) -> bool:
-        """Whether the episode cannot be solved any more."""
+        """True if the episode cannot be solved any more."""
         return False
 
     @abstractmethod

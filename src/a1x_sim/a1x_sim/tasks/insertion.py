@@ -44,7 +44,7 @@ class Insertion(Task):
         max_real_steps=10000,
     )
     centre = (0.285, 0.0)
-    """Where the socket stands on average, m."""
+    """Average position of the socket, m."""
 
     def scene(self) -> SceneFragment:
         hole, top = PLUG_HALF + CLEARANCE, SOCKET_HEIGHT

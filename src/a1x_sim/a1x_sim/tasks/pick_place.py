@@ -36,7 +36,7 @@ class PickPlace(Picking):
         max_real_steps=20000,
     )
     centre = (0.275, 0.0)
-    """Where block and tray are on average; m."""
+    """Average position of block and tray, m."""
 
     def scene(self) -> SceneFragment:
         a, f = TRAY_HALF, FLOOR / 2

@@ -1,4 +1,4 @@
-"""What the tasks share that begin with picking a part up from the table.
+"""The common part of the tasks that begin with picking a part up from the table.
 
 The grasp is friction alone: nothing is welded to the fingers, and a part that is held badly falls. The pads
 are boxes, the fingers are tied to each other, contacts are stiff and cleaned of slip (``scene.py``).
@@ -52,9 +52,9 @@ class Picking(Task):
     place_tolerance: ClassVar[float] = 0.012
     """Horizontal error with which the part may be put down, m."""
     lift: ClassVar[float] = 0.03
-    """How much higher than where it is put down the part travels, m."""
+    """Height above the place where it is put down at which the part travels, m."""
     lift_slope: ClassVar[float] = 2.0
-    """How steeply it comes down: height above the goal per horizontal distance from it."""
+    """Slope of the descent: height above the goal per horizontal distance from it."""
     place_gain: ClassVar[float] = 0.6
     """Share of the horizontal error that a step takes away while the part is carried."""
 
@@ -81,11 +81,11 @@ class Picking(Task):
 
     @abstractmethod
     def goal(self, state: State) -> tuple[float, float, float]:
-        """Where the part's centre shall be put down: x, y, z, m."""
+        """The position where the part's centre must be put down: x, y, z, m."""
 
     @abstractmethod
     def placed(self, state: State) -> bool:
-        """Whether the part is where it shall be, held or not."""
+        """True if the part is at its goal, held or not."""
 
     def solved(self, state: State) -> bool:
         return self.placed(state) and state["fingers"] == 0 and state["part_speed"] < 0.02
@@ -100,7 +100,7 @@ class Picking(Task):
     # -- what a person sees and does --
 
     def held(self, state: State) -> bool:
-        """Whether both fingers hold the part between them."""
+        """True if both fingers hold the part between them."""
         return state["fingers"] == 2 and state["gripper"] > HELD_OPENING
 
     def potential(self, state: State) -> float:

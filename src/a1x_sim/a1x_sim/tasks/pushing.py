@@ -147,8 +147,12 @@ class Pushing(Task):
         return state["bread_depth"] >= GOAL_DEPTH
 
     def _errors(self, state: State) -> tuple[Array, Array, float]:
-        """Vector to the bread's centre in base_link (2,) and along its thickness and width (2,), and the
-        fingertips' height above the bread; m."""
+        """Errors of the fingertips relative to the bread, m.
+
+        Returns:
+            The vector to the bread's centre in base_link (2,), the same along its thickness and width (2,),
+            and the height of the fingertips above the bread.
+        """
         offset = np.array([state["bread_x"] - state["ee_x"], state["bread_y"] - state["ee_y"]])
         sine, cosine = np.sin(state["bread_yaw"]), np.cos(state["bread_yaw"])
         across = np.array([cosine * offset[0] + sine * offset[1], -sine * offset[0] + cosine * offset[1]])

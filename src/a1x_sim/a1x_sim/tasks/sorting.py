@@ -41,9 +41,9 @@ class Sorting(Picking):
     )
     place_tolerance = 0.016
     centre = (0.265, 0.0)
-    """Where the part lies on average, m."""
+    """Average position of the part, m."""
     bins = ((0.265, 0.153), (0.265, -0.153))
-    """Where the bins of the kinds stand on average, m."""
+    """Average positions of the bins of both kinds, m."""
 
     def scene(self) -> SceneFragment:
         a, h = BIN_HALF, self.part_half

@@ -22,9 +22,13 @@ from worldsample_policy.sac.sac import GRIPPER
 
 @dataclass(frozen=True)
 class ActInfo:
-    """What the policy knew as it acted. log_prob: nats, of the continuous action (0 with `deterministic`);
-    entropy: nats, of the Gaussian before tanh, summed over dimensions; gripper_values: Q of close, hold,
-    open, where the task has it."""
+    """Internals of the policy at one action.
+
+    Attributes:
+        log_prob: nats, of the continuous action; 0 with `deterministic`.
+        entropy: nats, of the Gaussian before tanh, summed over dimensions.
+        gripper_values: Q of close, hold, open, if the task has a gripper.
+    """
 
     log_prob: float
     entropy: float
@@ -46,12 +50,15 @@ class Actor:
         self.rng = np.random.default_rng([seed, 7])
 
     def architecture(self) -> dict[str, Any]:
-        """What weights must have been made for; see `worldsample_core.messages.weights.unpack`."""
+        """Description of the networks that weights must have been made for (`messages.weights.unpack`)."""
         return self.agent.architecture()
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take weights as `Learner.actor_state` gives them. Raises ValueError, and keeps the old ones, if
-        they do not fit."""
+        """Take weights as `Learner.actor_state` gives them.
+
+        Raises:
+            ValueError: they do not fit; the old ones stay.
+        """
         self.agent.load_actor_state(state)
 
     @torch.inference_mode()

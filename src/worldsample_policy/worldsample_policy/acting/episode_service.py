@@ -1,5 +1,6 @@
-"""The policy's second node: hands out recorded steps and takes in weights, in a thread of its own, off the
-control tick.
+"""The policy's second node hands out recorded steps and takes in weights, off the control tick.
+
+It runs in a thread of its own.
 """
 
 from __future__ import annotations

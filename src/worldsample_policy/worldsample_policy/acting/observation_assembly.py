@@ -1,5 +1,6 @@
-"""Messages that arrive one by one -> whole observations: by exact stamp in lockstep, by freshness in real
-time.
+"""Assembles whole observations from messages that arrive one by one.
+
+Lockstep goes by the exact stamp, real time by freshness.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from worldsample_policy.acting.proprioception import Proprioception
 
 POSE, GRIPPER, OPERATOR = "pose", "gripper", "operator"
 PARTS = (*VIEWS, POSE, GRIPPER, OPERATOR)
-"""What a control step needs: both images, the arm's pose, the gripper's opening, and what the operator wants.
-"""
+"""Messages that a control step needs: both images, pose, gripper opening, and the operator's input."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorInput:
-    """What the operator wants at a control step.
+    """Input of the operator at a control step.
 
     Attributes:
         active: drives: ``action`` (7,), normalised, replaces the policy's.
@@ -80,8 +80,9 @@ class LockstepAssembly:
             self._parts, self._stamp = {}, -1
 
     def put(self, part: str, stamp: int, value: Any) -> bool:
-        """Take one message. True where ``stamp`` was answered already: the simulator repeats the tick (answer
-        it again).
+        """Take one message; true if ``stamp`` was answered already.
+
+        The simulator then repeats the tick, and it must be answered again.
         """
         if stamp < self._from or stamp < self._stamp:
             return False
@@ -101,7 +102,7 @@ class LockstepAssembly:
         return _build(self._stamp, parts, self.proprioception, self.decode)
 
     def missing(self) -> list[str]:
-        """What the tick that is being collected lacks."""
+        """Parts that are missing in the tick that is being collected."""
         return [part for part in PARTS if part not in self._parts]
 
 
@@ -114,7 +115,7 @@ class Freshness:
     operator: float = 0.5
 
     def limit(self, part: str) -> float:
-        """s."""
+        """Largest age of a part, s."""
         return self.image if part in VIEWS else self.operator if part == OPERATOR else self.state
 
 
@@ -138,8 +139,9 @@ class LatestAssembly:
         self.proprioception.restart()
 
     def put(self, part: str, stamp: int, value: Any, now: float) -> None:
-        """Take one message; ``now`` is its arrival, s, monotonic. Buttons stay pressed until a step has seen
-        them.
+        """Take one message; ``now`` is its arrival, s, monotonic.
+
+        Buttons stay pressed until a step has seen them.
         """
         if part == OPERATOR:
             before = self._latest.get(OPERATOR)

@@ -32,8 +32,9 @@ class Pose:
 
 
 def rotation_between(reference: Quaternion, orientation: Quaternion) -> NDArray[np.float64]:
-    """Rotation vector ``(3,)``, rad in [0, pi], that turns ``reference`` into ``orientation``, in the base's
-    axes.
+    """Rotation vector ``(3,)``, rad in [0, pi], that turns ``reference`` into ``orientation``.
+
+    It is given in the base's axes.
     """
     x1, y1, z1, w1 = orientation
     x0, y0, z0, w0 = reference

@@ -24,8 +24,7 @@ RECORDINGS: tuple[EpisodeKind, ...] = ("demo", "label")
 
 
 def executable(action: NDArray[np.floating], task: TaskConfig) -> Action:
-    """The action as it is executed: finite, within [-1, 1], inactive dimensions 0, the gripper close, hold or
-    open.
+    """The action as it is executed: finite, within [-1, 1], inactive dimensions 0, gripper -1, 0 or 1.
 
     Raises:
         InvalidObservation: wrong shape, or a value that is not finite.
@@ -37,7 +36,7 @@ def executable(action: NDArray[np.floating], task: TaskConfig) -> Action:
 
 @dataclass
 class EpisodeCounts:
-    """What happened in an episode so far."""
+    """Counts of an episode so far."""
 
     steps: int = 0
     episode_return: float = 0.0
@@ -87,12 +86,12 @@ class Rollout:
 
     @property
     def in_step(self) -> bool:
-        """Whether the next tick finishes a step."""
+        """True if the next tick finishes a step."""
         return self._observation is not None
 
     @property
     def waiting(self) -> bool:
-        """Whether this is a recording that the operator has not begun."""
+        """True for a recording that the operator has not begun."""
         return self.kind in RECORDINGS and self._observation is None and not self.ended
 
     @property

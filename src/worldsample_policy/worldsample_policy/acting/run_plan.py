@@ -1,5 +1,7 @@
-"""What the robot does next: demonstrations, training episodes, evaluations, the end. Decided from what is on
-disk only, so that a resumed run goes on exactly where it was."""
+"""The order of a run: demonstrations, training episodes, evaluations, the end.
+
+It is decided from what is on disk only, so that a resumed run goes on exactly where it was.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,10 @@ KINDS: tuple[EpisodeKind, ...] = ("train", "demo", "eval", "label")
 
 
 def episode_seed(run_seed: int, kind: EpisodeKind, index: int, attempt: int = 0) -> int:
-    """Seed of an episode's reset: 62 bits of a hash and two bits of its kind, so that evaluation never meets
-    a training seed."""
+    """Seed of an episode's reset: 62 bits of a hash and two bits of its kind.
+
+    The bits of the kind make sure that an evaluation never has a training seed.
+    """
     name = f"{run_seed}/{kind}/{index}" + (f"/{attempt}" if attempt else "")
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "little") & ~3) % (1 << 63) | KINDS.index(kind)
@@ -40,8 +44,9 @@ def episode_seed(run_seed: int, kind: EpisodeKind, index: int, attempt: int = 0)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One finished evaluation episode. real_steps in ``summary`` tells when; ``final``: of the last
-    evaluation.
+    """One finished evaluation episode.
+
+    ``real_steps`` of its summary tells when it ran. ``final``: it belongs to the last evaluation.
     """
 
     summary: EpisodeSummary
@@ -175,7 +180,7 @@ class RunPlan:
         return None
 
     def solved(self, evaluations: Sequence[Evaluation]) -> bool:
-        """Whether the last ``stop_when_solved`` complete evaluations all reached ``solved_success``."""
+        """True if the last ``stop_when_solved`` complete evaluations all reached ``solved_success``."""
         run = self.run
         if not (run.stop_when_solved and run.eval_every and run.eval_episodes):
             return False

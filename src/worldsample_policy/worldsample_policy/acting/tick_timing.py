@@ -1,4 +1,4 @@
-"""How regularly the policy acts."""
+"""Regularity of the policy's ticks."""
 
 from __future__ import annotations
 

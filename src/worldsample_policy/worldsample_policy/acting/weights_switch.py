@@ -1,5 +1,6 @@
-"""When the policy takes new weights: at a dated step in lockstep, so that a seed repeats; at once in real
-time.
+"""Decides when the policy takes new weights.
+
+In lockstep it is a dated step, so that a seed repeats; in real time it is at once.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class WeightsSwitch:
         return ready[-1]
 
     def wait(self, real_steps: int, now: float) -> bool:
-        """Whether acting at ``real_steps`` should wait for weights dated to it. now: s, monotonic."""
+        """True if acting at ``real_steps`` should wait for weights dated to it. now: s, monotonic."""
         expected = real_steps > self.lag and (real_steps - self.lag) % self.publish_every == 0
         if not self.lockstep or not self.newest or not expected or self._dated >= real_steps or self._gave_up:
             self._waiting_since = None

@@ -1,4 +1,4 @@
-"""What a method of learning must give; everything else is the same for all methods.
+"""The base class of a method of learning; everything outside it is the same for all methods.
 
 A :class:`~worldsample_policy.learning.learner.Learner` takes transitions in, encodes and stores them, counts,
 publishes weights and keeps checkpoints. Its algorithm says what one update is. How to add one:
@@ -34,7 +34,7 @@ class Algorithm(ABC):
     name: ClassVar[str]
     """As `learner.algorithm` names it."""
     samples_gripper: ClassVar[bool] = False
-    """In the imagination the gripper's command is drawn from its logits; otherwise the best one is taken."""
+    """True: imagined gripper commands are drawn from their logits; false: the best one is taken."""
 
     trained: Trained
 

@@ -19,7 +19,7 @@ from worldsample_policy.sac.sac import GRIPPER, SAC, Logs, gripper_index
 
 
 def policy_parameters(sac: SAC) -> Iterator[nn.Parameter]:
-    """What acts: projection, actor and, where the task has one, the gripper's network."""
+    """Parameters that act: projection, actor and, if the task has one, the gripper's network."""
     yield from sac.projection.parameters()
     yield from sac.actor.parameters()
     if sac.gripper is not None:
@@ -27,7 +27,7 @@ def policy_parameters(sac: SAC) -> Iterator[nn.Parameter]:
 
 
 def log_likelihood(sac: SAC, features: Tensor, action: Tensor) -> Tensor:
-    """log pi(a|s), (B,) nats, gripper included; features (B, F), action (B, 7)."""
+    """Log-likelihood log pi(a|s), (B,) nats, gripper included; features (B, F), action (B, 7)."""
     result = sac.actor.log_prob(features, sac.continuous(action))
     if sac.gripper is not None:
         commands = sac.gripper(features).log_softmax(1)
@@ -48,5 +48,5 @@ def cloning_loss(sac: SAC, batches: Sequence[Batch], generator: torch.Generator)
 
 @torch.no_grad()
 def entropy(sac: SAC, features: Tensor, generator: torch.Generator) -> Tensor:
-    """Of the continuous action, nats, by one sample per state (B, F)."""
+    """Entropy of the continuous action, nats, by one sample per state (B, F)."""
     return -sac.actor.sample(features, sac.noise(len(features), generator)).log_prob.mean()

@@ -58,8 +58,10 @@ WAITING = 64
 
 
 def group_advantages(rewards: Tensor) -> Tensor | None:
-    """(r - mean) / (std + eps) of a group's rewards (G,), std with G - 1 [WMPO]; None where they are equal or
-    there is but one: nothing can be learned from them."""
+    """Advantages (r - mean) / (std + eps) of a group's rewards (G,), std with G - 1 [WMPO].
+
+    None if nothing can be learned from them: the rewards are equal, or there is only one.
+    """
     if len(rewards) < 2 or bool((rewards == rewards[0]).all()):
         return None
     return (rewards - rewards.mean()) / (rewards.std() + EPSILON)
@@ -227,7 +229,7 @@ class WMPO(Algorithm):
 
 
 def _origin(segment: SyntheticSegment) -> tuple[object, ...]:
-    """What the rollouts of a group have in common."""
+    """Properties that all rollouts of one group share."""
     return (
         segment.effective_step,
         segment.source_episode,

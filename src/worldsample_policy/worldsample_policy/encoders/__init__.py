@@ -1,0 +1,1 @@
+"""Encoders from camera images to latents."""

@@ -94,7 +94,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def fold(conv: nn.Conv2d, weights: Mapping[str, Tensor], name: str, norm: str) -> None:
-    """conv <- conv, then batch normalisation: w' = w g / sqrt(v + eps), b' = b - m g / sqrt(v + eps)."""
+    """Fold a batch normalisation into ``conv``: w' = w g / sqrt(v + eps), b' = b - m g / sqrt(v + eps)."""
     scale = weights[f"{norm}.weight"] / torch.sqrt(weights[f"{norm}.running_var"] + BATCH_NORM_EPSILON)
     assert conv.bias is not None
     conv.weight.copy_(weights[f"{name}.weight"] * scale.view(-1, 1, 1, 1))

@@ -39,8 +39,7 @@ def decoder_network(image_size: int, latent_size: int, channels: int, width: int
 
 
 def he_init(network: nn.Sequential) -> nn.Sequential:
-    """He initialisation of all convolutions: activations keep their size, where torch's default shrinks
-    them."""
+    """Initialise all convolutions after He: activations keep their size; with torch's default they shrink."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

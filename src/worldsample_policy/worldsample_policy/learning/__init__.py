@@ -1,0 +1,1 @@
+"""The learning side: learner, its loop, update schedule, checkpoints, imagined segments."""

@@ -31,7 +31,9 @@ from worldsample_policy.sac.sac import SAC, Logs
 
 
 class Learner:
-    """What all methods share: encoded frames in replays, counters, weights and checkpoints.
+    """The common part of all methods: encoded frames in replays, counters, weights and checkpoints.
+
+    `config.algorithm` says what one update is (:mod:`worldsample_policy.algorithms`).
 
     What one update is, `config.algorithm` says (:mod:`worldsample_policy.algorithms`).
 
@@ -154,7 +156,7 @@ class Learner:
 
     @property
     def ready(self) -> bool:
-        """Whether training may start: the encoder is fitted and enough real steps are there."""
+        """True if training may start: the encoder is fitted and enough real steps have arrived."""
         return bool(self.agent.encoder.fitted) and self.real_steps >= self.config.training_starts
 
     @cpu_piece("pretraining")
@@ -189,11 +191,11 @@ class Learner:
 
     @property
     def detail(self) -> str:
-        """What the algorithm did with what was imagined; "" where there is nothing to say."""
+        """Words about the algorithm's use of imagined data; "" if there is nothing to say."""
         return self.algorithm.detail
 
     def pacing_status(self) -> PacingReport | None:
-        """What Policy-Paced Learning does at the moment; None where it is switched off."""
+        """State of Policy-Paced Learning; None if it is switched off."""
         return self.algorithm.pacing_report()
 
     # --- weights and checkpoints ----------------------------------------------------------------------------
@@ -203,7 +205,7 @@ class Learner:
         self.algorithm.published(version)
 
     def architecture(self) -> dict[str, Any]:
-        """What a receiver of `actor_state` must have been built as."""
+        """Description of the networks that a receiver of `actor_state` must have."""
         return self.agent.architecture()
 
     def actor_state(self) -> dict[str, npt.NDArray[Any]]:

@@ -1,5 +1,4 @@
-"""What the learner does next: take a transition, adapt the encoder, update, publish weights, write a
-checkpoint.
+"""The learner's loop: take a transition, adapt the encoder, update, publish weights, write a checkpoint.
 
 Free of ROS. Lockstep takes transition n, does exactly the updates owed for it, then takes n + 1, so that a
 seed repeats and a restart from a checkpoint does the very same updates again. Real time takes all that has
@@ -37,7 +36,7 @@ RATE_WINDOW = 50
 
 
 class LearnerOutputs(Protocol):
-    """What the loop asks of the node."""
+    """Interface through which the loop asks the node for publications, checkpoints and messages to people."""
 
     def publish_weights(self, packed: PackedWeights) -> None:
         """Send weights to the policy."""
@@ -142,9 +141,7 @@ class LearnerLoop:
     # --- one piece of work ---
 
     def work(self) -> bool:
-        """Do one piece of work, an update at most. False where there is nothing to do until something
-        arrives.
-        """
+        """Do one piece of work, an update at most; false if nothing can be done until something arrives."""
         if not self._adapted and self._adapt_due():
             self._adapt()
             return True
@@ -155,7 +152,7 @@ class LearnerLoop:
         return self._take()
 
     def caught_up(self) -> bool:
-        """Whether all transitions that are known of are in replay, with all their updates done."""
+        """True if all known transitions are in replay, with all their updates done."""
         return (
             self.intake.next_seq >= self.intake.known_end and not len(self.intake) and not self.updates_owed
         )
@@ -215,8 +212,10 @@ class LearnerLoop:
         return not known and self.synthetic.put(segment)
 
     def _take_synthetic(self) -> bool:
-        """Give the learner the segments that are used from this real step on. False where, in lockstep, some
-        are still to be waited for."""
+        """Give the learner the segments that are used from this real step on.
+
+        False if, in lockstep, some of them have not arrived yet.
+        """
         following = self.following
         if following is None:
             return True
@@ -231,8 +230,9 @@ class LearnerLoop:
         return True
 
     def _on_progress(self, before: int) -> None:
-        """After each piece of work: what the newly completed steps ask for, in the order that the policy
-        relies on.
+        """Do what newly completed steps ask for, in the order on which the policy relies.
+
+        Called after each piece of work.
         """
         completed = self.completed_steps
         if completed != before:
@@ -313,7 +313,7 @@ class LearnerLoop:
         )
 
     def checkpoint_due(self) -> bool:
-        """Whether the last checkpoint lacks something."""
+        """True if the last checkpoint lacks something."""
         return self._adapted and self.learner.updates != self._checkpoint_updates
 
     @cpu_piece("checkpoints")

@@ -7,7 +7,7 @@ from bisect import insort
 from worldsample_core.synthetic import SyntheticSegment
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Of images; what comes beyond is refused."""
+"""Largest size of the images in the buffer, bytes; further segments are refused."""
 MAX_APART = 4096
 """Segments of one publisher that are remembered one by one."""
 

@@ -1,5 +1,6 @@
-"""How many gradient updates are owed for the real steps so far. Told from counters only, so that a restart
-changes nothing.
+"""Number of gradient updates owed for the real steps so far.
+
+It is computed from counters only, so that a restart changes nothing.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class UpdateSchedule:
-    """``utd`` updates for each real step from the ``training_starts``-th on, after ``pretrain`` on the
-    demonstrations:
+    """Schedule of the updates: ``utd`` for each real step from the ``training_starts``-th on.
+
+    ``pretrain`` updates on the demonstrations come before.
 
     ``owed(n) = pretrain + utd * max(0, n - training_starts + 1)``, n = real steps.
     """
@@ -28,7 +30,7 @@ class UpdateSchedule:
         return max(0, self.total(real_steps) - updates)
 
     def completed(self, real_steps: int, updates: int) -> int:
-        """Of the first ``real_steps`` steps, those for which all updates due are done."""
+        """Number of the first ``real_steps`` steps for which all updates due are done."""
         if updates >= self.total(real_steps):
             return real_steps
         if updates < self.pretrain:

@@ -22,7 +22,7 @@ MAX_GATES = 256
 
 @dataclass(frozen=True, slots=True)
 class WorldModelReport:
-    """What a status of a world model says.
+    """Contents of a world model's status.
 
     Attributes:
         publisher: who. completed_steps, segments, gate_open: see the message.
@@ -117,17 +117,17 @@ class WorldModelFollowing:
         return self._ends[index - 1] if index else 0
 
     def gate_open(self, real_steps: int) -> bool:
-        """Whether a world model was good enough after the episode that matters at this real step."""
+        """True if a world model was good enough after the episode that matters at this real step."""
         needed = self.needed(real_steps)
         return any(_gate_at(known.gates, needed) for known in self._followed.values())
 
     @property
     def newest_gate(self) -> bool:
-        """Whether a world model is good enough, as its newest status says."""
+        """True if a world model is good enough according to its newest status."""
         return any(known.report.gate_open for known in self._followed.values())
 
     def may_go_on(self, real_steps: int, now: float) -> bool:
-        """Whether the updates of this real step may be done. Sets :attr:`detail`."""
+        """True if the updates of this real step may be done. Sets :attr:`detail`."""
         needed = self.needed(real_steps)
         self.detail = ""
         if needed == 0:
@@ -171,7 +171,7 @@ class WorldModelFollowing:
 
 
 def _lack(known: _Followed, needed: int, now: float) -> tuple[str, float]:
-    """What is not there yet, in words ("" where all is there), and since when nothing has changed."""
+    """The missing part in words ("" if nothing is missing), and since when nothing has changed."""
     report, arrivals = known.report, known.arrivals
     if report.failed:
         return f"{report.publisher} has failed: {report.detail}", known.changed_at

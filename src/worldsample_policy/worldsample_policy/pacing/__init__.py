@@ -1,0 +1,1 @@
+"""Policy-Paced Learning: schedule, selection and guards of imagined data."""

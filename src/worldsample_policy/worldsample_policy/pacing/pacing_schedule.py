@@ -1,4 +1,4 @@
-"""How much imagined data counts: the uncertainty-guided schedule of Policy-Paced Learning.
+"""Weight of imagined data: the uncertainty-guided schedule of Policy-Paced Learning.
 
     h = clip((H - H_target) / (H_start - H_target), 0, 1)     1 at the start, 0 when certain
     rho(h) = rho_max / (1 + kappa h^p)                         0 in warm-up and while the world model fails
@@ -42,7 +42,7 @@ class PacingSchedule:
 
     @property
     def normalised(self) -> float:
-        """h in [0, 1]; 1 before anything is known."""
+        """Normalised entropy h in [0, 1]; 1 before anything is known."""
         if self.entropy is None or self.start is None or self.start <= self.target:
             return 1.0 if self.entropy is None else 0.0
         return min(1.0, max(0.0, (self.entropy - self.target) / (self.start - self.target)))

@@ -31,7 +31,7 @@ Q_SMOOTHING = 0.98
 
 @dataclass(frozen=True)
 class PacingReport:
-    """What the pacing does at the moment: the fields of the PacingStatus message, under their names there."""
+    """State of the pacing: the fields of the PacingStatus message, under the names that they have there."""
 
     enabled: bool
     detail: str
@@ -67,7 +67,7 @@ class PolicyPacedMixer:
             config.rho_max, config.pacing_kappa, config.pacing_power, target, config.pacing_smoothing
         )
         self.world_model_ready = True
-        """Whether the newest world model passed its held-out gate; rho is 0 otherwise."""
+        """True if the newest world model passed its held-out gate; otherwise rho is 0."""
         self.real_steps = 0
         """Real steps so far, told by the learner, for the warm-up."""
         self.accepted = 0
@@ -82,7 +82,7 @@ class PolicyPacedMixer:
     # --- what is admitted -----------------------------------------------------------------------------------
 
     def reason_to_reject(self, segment: SyntheticSegment) -> str:
-        """ "" where the guards let a segment in; otherwise uncertainty, bounds, label or stale."""
+        """The guards' reason against a segment: uncertainty, bounds, label or stale; "" if they accept it."""
         return reason_to_reject(segment, self.config, self.task, self.synthetic.newest)
 
     # --- what an update is made of --------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def success_share(q_real: float, q_success: float, q_failure: float, low: float,
 
 @torch.no_grad()
 def importance_weights(q: Tensor, q_real: float, gap: float, weight_max: float = 4.0) -> Tensor:
-    """w (B,) of mean 1 for synthetic samples with values q (B,), so that E[w q] is within ``gap`` of q_real.
+    """Weights w (B,) of mean 1 for synthetic samples, so that E[w q] is within ``gap`` of q_real.
 
     Where even the bounded weights cannot reach it (all q lie on one side), they go as far as they may.
     """

@@ -8,8 +8,14 @@ from worldsample_policy.learner_config import LearnerConfig
 
 
 def reason_to_reject(segment: SyntheticSegment, config: LearnerConfig, task: TaskConfig, newest: int) -> str:
-    """ "" where the guards let a segment in; otherwise uncertainty, bounds, label or stale. newest: version
-    of the world model so far."""
+    """The guards' reason against a segment: uncertainty, bounds, label or stale; "" if they accept it.
+
+    Args:
+        segment: the segment.
+        config: holds the limits.
+        task: holds the workspace box.
+        newest: version of the newest world model so far.
+    """
     if segment.world_model_version <= newest - config.synthetic_versions:
         return "stale"
     if float(segment.uncertainty.max()) > config.synthetic_uncertainty:

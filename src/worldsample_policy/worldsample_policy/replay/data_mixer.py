@@ -1,5 +1,7 @@
-"""Where data sources meet: what one update is made of. Policy-Paced Learning is a mixer with a synthetic
-part."""
+"""The seam where data sources meet: it composes the batch of one update.
+
+Policy-Paced Learning is a mixer with a synthetic part.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ class DataMixer(Protocol):
     def sample(self, batch_size: int) -> Mixture: ...
 
     def weigh(self, q: Tensor, q_real: float) -> Tensor | None:
-        """w of the synthetic batch that was sampled last, from its values q; None: 1."""
+        """Weights w of the synthetic batch that was sampled last, from its values q; None: all 1."""
 
     def observe_entropy(self, entropy: float) -> None:
         """The policy's entropy on the real batch, nats."""

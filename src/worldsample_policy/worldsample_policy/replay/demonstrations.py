@@ -12,8 +12,10 @@ from worldsample_core.settings import Settings
 
 
 def import_demonstrations(store: EpisodeStore, settings: Settings) -> int:
-    """Copy the successful demonstrations of ``run.demos_from`` (a run folder, or a folder of its bags) into
-    ``store`` until it has ``run.demos`` of them, under new sequence numbers. Returns how many were copied.
+    """Copy the successful demonstrations of ``run.demos_from`` into ``store``; returns how many were copied.
+
+    The source is a run folder, or a folder of its bags. Copying ends when ``store`` has ``run.demos``
+    demonstrations. They get new sequence numbers.
 
     Raises:
         ConfigError: the folder has too few, or they are of another task or image size.

@@ -18,8 +18,10 @@ Indices = npt.NDArray[np.int64]
 
 
 class Batch(NamedTuple):
-    """B transitions as tensors. Shapes: latent (B, V, C, h, w) (or images (B, V, H, W, 3) uint8), proprio (B,
-    P)."""
+    """B transitions as tensors.
+
+    Shapes: latent (B, V, C, h, w), or images (B, V, H, W, 3) uint8; proprio (B, P).
+    """
 
     latent: Tensor
     proprio: Tensor
@@ -64,8 +66,10 @@ class FrameStore:
         return len(self.references) - len(self.free)
 
     def put(self, latents: Tensor, proprio: Tensor) -> int:
-        """Store one frame, latents (K, *latent_shape), proprio (P,); returns its index, with no reference
-        yet."""
+        """Store one frame, latents (K, *latent_shape), proprio (P,); returns its index.
+
+        Nothing refers to the frame yet.
+        """
         if not self.free:
             self._grow(max(256, 2 * len(self.references)))
         index = self.free.pop()
@@ -83,8 +87,7 @@ class FrameStore:
             self.free.append(index)
 
     def latent(self, index: Tensor, copy: Tensor) -> Tensor:
-        """Copies `copy` (B,) of frames `index` (B,): (B, *latent_shape) float32 (uint8 where images are
-        stored)."""
+        """Copies `copy` (B,) of frames `index` (B,): (B, *latent_shape) float32, or uint8 for images."""
         rows = self.latents.flatten(0, 1).index_select(0, index * self.copies + copy)
         return rows if rows.dtype == torch.uint8 else rows.float()
 
@@ -154,7 +157,7 @@ class SeenSequence:
         self.duplicates = 0
 
     def add(self, seq: int) -> bool:
-        """Whether `seq` is new; a repeated one is counted."""
+        """True if `seq` is new; a repeated one is counted."""
         if seq < self.next_seq or seq in self.ahead:
             self.duplicates += 1
             return False
@@ -175,8 +178,7 @@ class SeenSequence:
 
 
 class Replay:
-    """The demonstration buffer (demonstrations and interventions) and the online buffer (all policy
-    steps)."""
+    """Two buffers: demonstrations and interventions in one, all steps of the policy online in the other."""
 
     def __init__(self, capacity: int, frames: FrameStore, seed: int) -> None:
         self.frames = frames
@@ -213,8 +215,11 @@ class Replay:
         demonstration: bool,
         intervention: bool,
     ) -> None:
-        """Add a transition whose frames are stored: a demonstration to the one buffer, a policy step to the
-        online buffer, an intervention to both [HiL-SERL]."""
+        """Add a transition whose frames are stored [HiL-SERL].
+
+        A demonstration goes to the demonstration buffer, a step of the policy to the online buffer, an
+        intervention to both.
+        """
         scalars = (reward, float(terminated), gripper_opening, float(demonstration or intervention))
         if demonstration or intervention:
             self.demonstrations.append(observation, next_observation, action, scalars)
@@ -222,8 +227,9 @@ class Replay:
             self.online.append(observation, next_observation, action, scalars)
 
     def sample(self, batch_size: int) -> Batch:
-        """Half demonstrations and interventions, half online [RLPD]; all from one buffer while the other is
-        empty.
+        """Sample half demonstrations and interventions, half online [RLPD].
+
+        While one buffer is empty, all come from the other.
 
         Raises LookupError when both are empty.
         """
@@ -250,8 +256,11 @@ class Replay:
             )
 
     def draw(self, parts: Sequence[tuple[Buffer, int]]) -> Batch:
-        """So many transitions of each buffer, uniformly. Raises LookupError where one that is asked is
-        empty."""
+        """Draw the given number of transitions from each buffer, uniformly.
+
+        Raises:
+            LookupError: a buffer that is asked is empty.
+        """
         rows = []
         for buffer, count in parts:
             if count:

@@ -18,7 +18,7 @@ from worldsample_policy.replay.replay import Batch, FrameStore
 
 
 class Provenance(NamedTuple):
-    """Where an imagined transition comes from: real episode, step in it, version of the world model."""
+    """Origin of an imagined transition: real episode, step in it, version of the world model."""
 
     episode: int
     step: int

@@ -1,0 +1,1 @@
+"""Soft actor-critic on prior data: networks, losses, parameters, exported policies."""

@@ -1,5 +1,4 @@
-"""All networks of the policy together: the frozen encoder, the proprioception's statistics, and SAC's
-networks."""
+"""All networks of the policy: the frozen encoder, the statistics of proprioception, and SAC's networks."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ _ACTS = ("encoder.", "proprio_", "sac.projection.", "sac.actor.", "sac.gripper."
 
 
 def actor_tensors(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of all of a learner's networks (`Agent.state_dict`) those that acting needs."""
+    """The tensors that acting needs, out of those of all networks of a learner (`Agent.state_dict`)."""
     return {
         name: value
         for name, value in model.items()
@@ -79,8 +78,11 @@ class Agent(nn.Module):
         return actor_tensors(self.state_dict())
 
     def actor_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of all that acting needs, as arrays. Raises FloatingPointError if any value is not
-        finite."""
+        """Copies of all tensors that acting needs, as arrays.
+
+        Raises:
+            FloatingPointError: a value is not finite.
+        """
         state = {}
         for name, value in self._actor_tensors().items():
             if not bool(torch.isfinite(value).all()):
@@ -92,8 +94,11 @@ class Agent(nn.Module):
 
     @torch.no_grad()
     def load_actor_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take `actor_state`'s arrays. Raises ValueError, changing nothing, if names, shapes or values do not
-        fit."""
+        """Take the arrays of `actor_state`.
+
+        Raises:
+            ValueError: names, shapes or values do not fit; nothing has changed.
+        """
         own = self._actor_tensors()
         if own.keys() != state.keys():
             different = sorted(own.keys() ^ state.keys())

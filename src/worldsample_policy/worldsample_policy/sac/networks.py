@@ -23,8 +23,9 @@ outputs."""
 
 
 class Projection(nn.Module):
-    """Latents of V views and proprioception -> features: per-view bottleneck -> LayerNorm -> tanh,
-    concatenated.
+    """Latents of V views and proprioception -> features.
+
+    Each view has a bottleneck, LayerNorm and tanh of its own; the results are concatenated.
 
     Inputs: latent (B, V, D), proprio (B, P). Output: (B, V * bottleneck + proprio_features). The views'
     matrices stay apart (a view's features see that view only) and the input is never copied.
@@ -78,8 +79,10 @@ class Projection(nn.Module):
 
 
 def mlp(inputs: int, hidden: int, outputs: int, gain: float = 1.0) -> nn.Sequential:
-    """Two hidden layers, each Linear -> LayerNorm -> tanh, and a linear output; orthogonal weights
-    [HiL-SERL]."""
+    """Two hidden layers, each Linear -> LayerNorm -> tanh, and a linear output [HiL-SERL].
+
+    The weights are orthogonal.
+    """
     linears = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)
     for layer, scale in zip(linears, (1.0, 1.0, gain), strict=True):
         nn.init.orthogonal_(layer.weight, scale)
@@ -99,7 +102,7 @@ class PolicySample(NamedTuple):
 
 
 def tanh_log_det(u: Tensor) -> Tensor:
-    """log |d tanh(u) / du| = 2 (log 2 - u - softplus(-2u)), without overflow."""
+    """Logarithm of |d tanh(u) / du| = 2 (log 2 - u - softplus(-2u)), without overflow."""
     return 2.0 * (math.log(2.0) - u - F.softplus(-2.0 * u))
 
 
@@ -112,7 +115,7 @@ class Actor(nn.Module):
         self.log_std_bounds = (math.log(config.std_min), math.log(config.std_max))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """features (B, F) -> mean, log_std (B, A) of u, before tanh."""
+        """Mean and log_std (B, A) of u, before tanh, for features (B, F)."""
         mean, log_std = self.network(features).chunk(2, -1)
         return mean, log_std.clamp(*self.log_std_bounds)
 
@@ -124,8 +127,10 @@ class Actor(nn.Module):
         return PolicySample(torch.tanh(u), (log_normal - tanh_log_det(u)).sum(-1))
 
     def log_prob(self, features: Tensor, action: Tensor) -> Tensor:
-        """log pi(action | s), (B,) nats; action (B, A), pulled inside (-1, 1) by 1e-3 (a demonstration may
-        sit on a limit)."""
+        """Log-probability log pi(action | s), (B,) nats.
+
+        The action (B, A) is pulled inside (-1, 1) by 1e-3, because a demonstration may sit on a limit.
+        """
         mean, log_std = self(features)
         u = torch.atanh(action.clamp(-1.0 + 1e-3, 1.0 - 1e-3))
         noise = (u - mean) / log_std.exp()

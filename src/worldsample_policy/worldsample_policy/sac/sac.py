@@ -64,8 +64,10 @@ class SAC(nn.Module):
         self.target = nn.ModuleDict(copy.deepcopy(online)).requires_grad_(False)
 
     def flatten(self) -> None:
-        """Make the parameters contiguous, for the optimizers and the soft update; after this, never `.to` a
-        device."""
+        """Make the parameters contiguous, for the optimizers and the soft update.
+
+        After this, never move the module to another device with `.to`.
+        """
         modules = nn.ModuleDict(
             {"critic": self.critic, "gripper": self.gripper} if self.gripper else {"critic": self.critic}
         )
@@ -81,7 +83,7 @@ class SAC(nn.Module):
 
     @property
     def temperature(self) -> Tensor:
-        """alpha."""
+        """Temperature alpha, positive."""
         return self.log_temperature.exp()
 
     def continuous(self, action: Tensor) -> Tensor:
@@ -108,8 +110,10 @@ class SAC(nn.Module):
 
     @torch.no_grad()
     def critic_target(self, batch: Batch, next_features: tuple[Tensor, Tensor], noise: Tensor) -> Tensor:
-        """y (B,) = r + gamma (1 - terminated) min_e Q'_e(s', a'); a truncated episode bootstraps. noise: (B,
-        A)."""
+        """Target of the critics, y (B,) = r + gamma (1 - terminated) min_e Q'_e(s', a').
+
+        A truncated episode bootstraps. noise: (B, A).
+        """
         for_actor, for_target = next_features
         action, log_prob = self.actor.sample(for_actor, noise)
         value = self.target["critic"](for_target, action).amin(0)
@@ -118,13 +122,15 @@ class SAC(nn.Module):
         return batch.reward + self.discount(batch) * (1.0 - batch.terminated) * value
 
     def discount(self, batch: Batch) -> Tensor | float:
-        """gamma ** steps, (B,) or a number."""
+        """Discount gamma ** steps, (B,) or a number."""
         return self.gamma if batch.steps is None else self.gamma**batch.steps
 
     @torch.no_grad()
     def gripper_target(self, batch: Batch, next_features: tuple[Tensor, Tensor]) -> Tensor:
-        """y (B,) of the gripper critic: the online network chooses the next command, the target network
-        values it."""
+        """Target y (B,) of the gripper critic, by double Q-learning.
+
+        The online network chooses the next command, the target network gives its value.
+        """
         assert self.gripper is not None
         for_online, for_target = next_features
         choice = self.gripper(for_online).argmax(1, keepdim=True)
@@ -143,8 +149,9 @@ class SAC(nn.Module):
     def critic_loss(
         self, batch: Batch, features: Tensor, noise: Tensor, weight: Tensor | None = None
     ) -> tuple[Tensor, Logs]:
-        """E[w sum_e (Q_e - y)^2] plus the gripper critic's E[w (G - y)^2], and on real data (no weight) its
-        missing margin on demonstrations.
+        """Critic loss E[w sum_e (Q_e - y)^2] plus the gripper critic's E[w (G - y)^2].
+
+        On real data (no weight), the missing margin of the gripper critic on demonstrations is added.
 
         features (B, F) of the observations; noise (B, A) standard normal, of the next actions; weight (B,), 1
         if None.
@@ -172,8 +179,9 @@ class SAC(nn.Module):
         return (error if weight is None else error * weight).mean(), logs
 
     def missing_margin(self, commands: Tensor, command: Tensor, demonstration: Tensor) -> Tensor:
-        """E_demo[max_c (G(s, c) + m [c != c_demo]) - G(s, c_demo)], a scalar: 0 once the demonstrated command
-        is worth m more than any other (DQfD).
+        """Missing margin E_demo[max_c (G(s, c) + m [c != c_demo]) - G(s, c_demo)], a scalar (DQfD).
+
+        It is 0 once the demonstrated command is worth m more than any other.
 
         commands (B, 3), the gripper critic's values; command (B, 1) int64, what was commanded; demonstration
         (B,), 1 where a person did.
@@ -185,8 +193,9 @@ class SAC(nn.Module):
     def actor_loss(
         self, batch: Batch, features: Tensor, noise: Tensor, bc_weight: float = 0.0
     ) -> tuple[Tensor, Logs]:
-        """E[alpha log pi(a|s) - mean_e Q_e(s, a)] (+ bc_weight E_demo[-log pi(a_demo|s)]); critics and alpha
-        are fixed.
+        """Actor loss E[alpha log pi(a|s) - mean_e Q_e(s, a)] (+ bc_weight E_demo[-log pi(a_demo|s)]).
+
+        The critics and alpha are fixed.
 
         features (B, F) of the observations; noise (B, A) standard normal, of the actions.
         """
@@ -206,14 +215,16 @@ class SAC(nn.Module):
         return loss, logs
 
     def temperature_loss(self, entropy: Tensor) -> tuple[Tensor, Logs]:
-        """alpha (H - target entropy): alpha falls while the policy is more random than asked. entropy: nats,
-        scalar."""
+        """Temperature loss alpha (H - target entropy); entropy H in nats, a scalar.
+
+        Alpha falls while the policy is more random than the target asks.
+        """
         temperature = self.temperature
         return temperature * (entropy.detach() - self.target_entropy), {"temperature": temperature.detach()}
 
     @torch.no_grad()
     def soft_update(self) -> None:
-        """theta' <- (1 - tau) theta' + tau theta."""
+        """Soft update of the target networks: theta' <- (1 - tau) theta' + tau theta."""
         for target, online in self.target_pairs:
             target.lerp_(online, self.config.tau)
 
