@@ -1,5 +1,6 @@
-"""A cell and its operator without physics: a dot that the end effector moves to a goal. Speaks the graph's
-topics.
+"""A cell and its operator without physics: a dot that the end effector moves to a goal.
+
+It speaks the graph's topics.
 
 Run as a program (``python fake_cell.py --ros-args -p config:=...``), in lockstep or in real time as the
 configuration says.
@@ -41,8 +42,10 @@ PERIOD = 100_000_000
 
 
 class FakeCell(Node):
-    """Parameters: camera_size (pixels, 0: the training size), camera_type (Image or CompressedImage), silent
-    (a view that sends nothing after ``silent_after`` commands), drop (fraction of messages lost at random).
+    """A cell that can be told to misbehave.
+
+    Parameters: camera_size (pixels, 0: the training size), camera_type (Image or CompressedImage), silent (a
+    view that sends nothing after ``silent_after`` commands), drop (fraction of messages lost at random).
     """
 
     def __init__(self) -> None:

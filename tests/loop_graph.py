@@ -93,7 +93,7 @@ class Listener(Node):
         self.create_subscription(SyntheticBatch, "synthetic", self.segments.append, SYNTHETIC)
 
     def forget(self) -> None:
-        """What was heard of a run that has ended."""
+        """Forget what was heard of a run that has ended."""
         self.policy = self.learner = None
         self.transitions.clear()
 
@@ -133,7 +133,7 @@ class Process:
         return self.popen.wait(seconds)
 
     def ended(self) -> bool:
-        """Whether it has."""
+        """True if the process has ended."""
         return self.popen.poll() is not None
 
     @property

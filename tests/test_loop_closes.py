@@ -113,7 +113,7 @@ def test_ctrl_c_closes_the_episode_and_exits_cleanly(loop_graph: Graph) -> None:
 
 
 def test_a_seed_repeats(loop_graph: Graph) -> None:
-    """In lockstep, whatever the machine does meanwhile: every step of two runs is the same."""
+    """Every step of two lockstep runs is the same, whatever the machine does meanwhile."""
     graph = loop_graph
     runs = []
     for name in ("first", "second"):

@@ -1,4 +1,4 @@
-"""What users of such systems suffered from, each by its number in the public trackers.
+"""Complaints of users of such systems, each by its number in the public trackers.
 
 The others are beside what they test: hil-serl#40 and hil-serl#51, lerobot#1387 in ``src/a1x_driver/test``,
 realsense-ros#3494 in ``tests/test_real_cell.py``.
@@ -108,8 +108,11 @@ def test_serl_66_a_checkpoint_folder_that_is_there_already_crashes_nobody(tmp_pa
 
 
 def test_hil_serl_32_a_classifier_that_is_wrong_now_and_then_gives_no_false_rewards() -> None:
-    """At 97 % accuracy one frame in 33 is called a success by mistake: of a 60-step episode nearly two. A
-    success must hold, and the arm must be where successes are."""
+    """A classifier that is wrong now and then gives no false rewards (hil-serl#32).
+
+    At 97 % accuracy one frame in 33 is called a success by mistake: of a 60-step episode nearly two. A
+    success must hold, and the arm must be where successes are.
+    """
     rng = np.random.default_rng(32)
     wrong = rng.random((2000, 60)) < 0.03
     probability = np.where(wrong, 0.95, 0.05).astype(np.float32)

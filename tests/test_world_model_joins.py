@@ -1,5 +1,8 @@
-"""The world model in the closed loop, as real processes over real DDS: what it imagines reaches the learner,
-a seed repeats, and neither its death nor a stranger's messages do any harm."""
+"""The world model in the closed loop, as real processes over real DDS.
+
+Imagined segments reach the learner, a seed repeats, and neither the world model's death nor a stranger's
+messages do any harm.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +64,10 @@ def configure(graph: Graph, name: str = "loop", **world: Any) -> Path:
 
 
 def start(graph: Graph, config: Path) -> tuple[Any, Any]:
-    """Cell, world model, learner; the policy last, when the world model is there. Returns it and the world
-    model."""
+    """Start cell, world model and learner; the policy last, when the world model is there.
+
+    Returns the policy and the world model.
+    """
     graph.start("cell", config)
     world_model = graph.start("worldmodel", config)
     graph.start("learner", config)

@@ -19,7 +19,7 @@ SYSTEM_ONLY = ("libc6", "libc-bin", "libgcc-s1", "libstdc++6", "locales", "base-
 
 
 def is_debian() -> bool:
-    """Whether apt and dpkg-deb are here."""
+    """True if apt and dpkg-deb are here."""
     return (
         all(shutil.which(tool) for tool in ("apt-get", "dpkg-deb")) and Path("/var/lib/dpkg/status").is_file()
     )

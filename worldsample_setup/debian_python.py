@@ -1,4 +1,4 @@
-"""What Debian and Ubuntu leave out of their python3, for those who cannot or do not want to install it.
+"""Completes the python3 of Debian and Ubuntu for those who cannot or do not want to install packages.
 
 python3-dev (the headers) and python3-venv (pip for virtual environments) are separate packages there. Both
 are only files, so they work just as well unpacked in a folder of ours.
@@ -17,7 +17,7 @@ from worldsample_setup.progress import Progress
 
 
 def can_complete(interpreter: Interpreter) -> bool:
-    """Whether this is the system's own Python of a Debian or Ubuntu."""
+    """True if this is the system's own Python of a Debian or Ubuntu."""
     name = f"/usr/bin/python{interpreter.version[0]}.{interpreter.version[1]}"
     return debian_packages.is_debian() and os.path.realpath(interpreter.executable) == os.path.realpath(name)
 

@@ -34,7 +34,7 @@ print("rendered")
 
 
 def renders(home: Home, variables: dict[str, str], progress: Progress) -> bool:
-    """Whether MuJoCo renders a picture in a process of its own under these variables."""
+    """True if MuJoCo renders a picture in a process of its own under these variables."""
     env = base_environment(home, os.environ)
     for name, value in variables.items():
         env[name] = (

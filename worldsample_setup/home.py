@@ -12,7 +12,7 @@ TRIED_DISTROS = ("jazzy", "kilted")
 
 @dataclass(frozen=True)
 class Home:
-    """Where everything that the set-up makes lies.
+    """The folders of everything that the set-up makes.
 
     With the wheels all of it lies in one folder (`.venv`), so that removing that folder removes the set-up.
     Where ROS 2 is sourced, `build`, `install` and `log` lie where `colcon build` puts them, so that
@@ -68,7 +68,7 @@ class Home:
 
     @property
     def python_folder(self) -> Path:
-        """Where Python's headers and pip are unpacked on a Debian that lacks them."""
+        """Folder in which Python's headers and pip are unpacked on a Debian that lacks them."""
         return self.folder / "python"
 
     def site_packages(self) -> Path:

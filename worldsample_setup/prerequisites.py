@@ -1,4 +1,4 @@
-"""What must be on the machine beforehand: a fitting Python, a C++ compiler, room on the disk.
+"""Requirements that the machine must meet beforehand: a fitting Python, a C++ compiler, room on the disk.
 
 Each check names everything that is missing at once, with the one command that installs it.
 """
@@ -206,7 +206,7 @@ def check_machine(home: Home) -> None:
 
 
 def missing_tools(interpreter: Interpreter, compiler: str | None) -> dict[str, str]:
-    """What is missing, as keys of `PACKAGES` with a description for people."""
+    """The missing tools, as keys of `PACKAGES` with a description for people."""
     missing = {}
     if compiler is None:
         missing["compiler"] = "a C++ compiler"
@@ -256,7 +256,7 @@ def check_disk(folder: Path, torch: str, installed: bool, free: int | None = Non
 
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA GPU answers."""
+    """True if an NVIDIA GPU answers."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return False

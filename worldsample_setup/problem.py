@@ -1,4 +1,4 @@
-"""What stops a set-up: one sentence that says what, one that says what to do about it."""
+"""The problem that stops a set-up: one sentence that says what, one that says what to do about it."""
 
 from __future__ import annotations
 

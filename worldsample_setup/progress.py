@@ -1,4 +1,4 @@
-"""What the set-up says while it works: numbered steps, a live line with the time left, a log."""
+"""Output of the set-up while it works: numbered steps, a live line with the time left, a log."""
 
 from __future__ import annotations
 
@@ -98,8 +98,11 @@ class Progress:
             self._line(f"{self._label()}: stopped after {clock(time.monotonic() - self.step_started)}")
 
     def seconds_left(self) -> float:
-        """Estimate from what the steps usually take, scaled by how long the finished ones took, and from what
-        the running command tells of itself."""
+        """Estimate of the time left, s.
+
+        It starts from what the steps usually take, is scaled by how long the finished ones took, and follows
+        what the running command tells of itself.
+        """
         done = self.step_started - self.started
         slowness = min(max(done / self.usual_done, 0.8), 5.0) if self.usual_done > 30 else 1.0
         inside = time.monotonic() - self.step_started

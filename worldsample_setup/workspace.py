@@ -114,7 +114,7 @@ def remove_results(home: Home, packages: list[str] | None = None) -> None:
 
 
 def added_paths(home: Home) -> dict[str, list[str]]:
-    """What the built workspace adds to the path-like variables, as its own `local_setup.sh` says.
+    """Folders that the built workspace adds to the path-like variables, as its own `local_setup.sh` says.
 
     Returns:
         For each variable its folders, best first, e.g. {"PYTHONPATH": ["…/build/worldsample_core"]}.

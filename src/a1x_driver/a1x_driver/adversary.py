@@ -109,7 +109,7 @@ ATTACKS: dict[str, Attack] = {
 
 @dataclass
 class Verdict:
-    """Of many sequences.
+    """Result of many adversarial sequences.
 
     Attributes:
         sequences; accepted, rejected: commands. judgement: of all targets at the stand-in.

@@ -1,4 +1,4 @@
-"""What the driver does with commands and feedback: limits, watchdog, faults, reset. No ROS here.
+"""The driver without ROS: commands and feedback in, targets out; limits, watchdog, faults, reset.
 
 Times ``now`` are s of the monotonic clock, stamps ns of the ROS clock.
 """
@@ -36,7 +36,7 @@ UNLIMITED = np.full(3, np.inf)
 
 @dataclass(frozen=True)
 class Target:
-    """What to send to the arm: joint angles (6,) rad, speeds (6,) rad/s, gripper opening 0 .. 1."""
+    """Message to the arm: joint angles (6,) rad, speeds (6,) rad/s, gripper opening 0 .. 1."""
 
     joints: Array
     speeds: Array
@@ -111,11 +111,14 @@ class ArmDriver:
             self._opening = self._gripper_goal = self.feedback.opening
 
     def take_error(self, error: str) -> None:
-        """What the vendor's status says; "" for no error. An error stays until :meth:`clear_errors`."""
+        """Take the error that the vendor's status names; "" for no error.
+
+        An error stays until :meth:`clear_errors`.
+        """
         self._vendor_error = error or self._vendor_error
 
     def take_rival(self, rival: str) -> None:
-        """Who else sends targets to the arm; "" for nobody."""
+        """Take the name of another program that sends targets to the arm; "" for none."""
         self._rival = rival
 
     def enable(self) -> None:
@@ -129,8 +132,10 @@ class ArmDriver:
         self._end_reset("the arm was disabled")
 
     def clear_errors(self) -> None:
-        """Forget the vendor's error, which comes back with the next status if it is still there, and that the
-        arm was blocked."""
+        """Forget the vendor's error, and that the arm was blocked.
+
+        An error that is still there comes back with the next status.
+        """
         self._vendor_error, self._blocked = "", False
 
     def command(self, command: Command, now: float, clock: int) -> str:
@@ -209,8 +214,10 @@ class ArmDriver:
     # --- what goes out ---
 
     def step(self, now: float) -> Target | None:
-        """The target to send now; None where none may be sent. Call it ``stream_rate`` times a second, and
-        after each command."""
+        """The target to send now; None if none may be sent.
+
+        Call it ``stream_rate`` times a second, and after each command.
+        """
         pause = now - self._stepped
         dt = min(pause, MAX_DT)
         self._stepped = now
@@ -296,8 +303,10 @@ class ArmDriver:
             self._reset_answer = (False, problem)
 
     def _start_from_measured(self, always: bool) -> None:
-        """Anchor the stream where the arm is. After a mere pause, with the arm at its target, that is the
-        target itself."""
+        """Anchor the stream at the measured pose.
+
+        After a mere pause, with the arm at its target, the anchor is the target itself.
+        """
         feedback = self.feedback
         still = not np.any(self._stream.velocity) and float(np.abs(feedback.velocities).max()) < STILL
         if always or (still and float(np.abs(feedback.joints - self._stream.joints).max()) > SAME_PLACE):
@@ -325,7 +334,7 @@ class ArmDriver:
     # --- what can be known ---
 
     def fault(self, now: float) -> str:
-        """What forbids motion now, and what to do; "" if nothing does."""
+        """The reason that forbids motion now, and what to do; "" if there is none."""
         watchdog, feedback = self._config.watchdog, self.feedback
         if self._vendor_error:
             return f"the arm reports an error: {self._vendor_error}; end its cause, then call ~/clear_errors"
@@ -367,10 +376,10 @@ class ArmDriver:
 
     @property
     def resetting(self) -> bool:
-        """Whether a reset is under way."""
+        """True while a reset is under way."""
         return bool(self._legs) or self._leg is not None
 
     @property
     def streaming(self) -> bool:
-        """Whether targets are being sent."""
+        """True while targets are being sent."""
         return self.enabled and self._streaming

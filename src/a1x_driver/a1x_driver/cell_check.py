@@ -70,7 +70,7 @@ def find_faults(
     machine: str = "cpu",
     reference: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> list[Finding]:
-    """What is wrong, the worst first.
+    """Find everything that is wrong with a cell, the worst first.
 
     Args:
         size: (width, height) that images must have; 0: any.

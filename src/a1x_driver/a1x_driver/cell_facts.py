@@ -1,4 +1,4 @@
-"""What can be seen of a cell from outside, before anything moves: plain facts, without judgement."""
+"""Facts about a cell that can be seen from outside before anything moves, without judgement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Who publishes a topic. reliable, latched: its QoS (latched: transient-local)."""
+    """One publisher of a topic. reliable, latched: its QoS (latched: transient-local)."""
 
     node: str
     type: str
@@ -20,7 +20,7 @@ class Endpoint:
 
 @dataclass
 class Heard:
-    """What was heard on one topic while listening.
+    """Facts about one topic, heard while listening.
 
     Attributes:
         topic, type: what we expect. reliable, latched: what our subscription asks for.
@@ -41,8 +41,12 @@ class Heard:
 
 @dataclass
 class CameraFacts(Heard):
-    """Of a camera: sizes (width, height), encodings and frames seen; pictures that differed; brightness
-    0 .. 255; thumbnail (8, 8, 3) float, 0 .. 1, of the newest."""
+    """Facts about a camera.
+
+    Attributes:
+        sizes: (width, height) of the frames seen; encodings, frames: likewise. pictures that differed.
+        brightness: 0 .. 255. thumbnail: (8, 8, 3) float, 0 .. 1, of the newest frame.
+    """
 
     sizes: set[tuple[int, int]] = field(default_factory=set)
     encodings: set[str] = field(default_factory=set)

@@ -74,7 +74,7 @@ class VendorTopics:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the arm may do, whatever the policy says."""
+    """Limits of the arm, whatever the policy says."""
 
     joint_velocity: SixRates = (2.0, 2.0, 2.0, 3.0, 3.0, 3.0)
     """Largest speed of each joint; the vendor's caps are 3, 3, 3, 5, 5, 5."""
@@ -83,7 +83,7 @@ class Limits:
     joint_margin: Radians = 0.01
     """Distance kept from the joint limits."""
     rest_tolerance: Radians = 0.06
-    """How far outside its limits a joint may read without being a fault (joint 3 reads +1.5 deg at rest)."""
+    """Distance outside its limits at which a joint may rest without a fault (joint 3 reads +1.5 deg)."""
     linear_velocity: MetresPerSecond = 0.2
     """Largest speed of the end effector along each axis."""
     linear_acceleration: MetresPerSecond2 = 2.0
@@ -99,7 +99,7 @@ class Limits:
     max_tilt: Radians = 0.6
     """Largest angle from the reset orientation."""
     max_lead: Metres = DRIVER_MAX_LEAD
-    """How far the commanded position may be ahead of the measured one: bounds contact forces."""
+    """Largest lead of the commanded position over the measured one; it bounds contact forces."""
     tracking_error: Radians = 0.3
     """Difference between target and feedback beyond which the arm counts as blocked."""
 
@@ -137,9 +137,9 @@ class Watchdog:
     feedback: Seconds = 0.1
     """Without arm feedback for this time the arm is stopped, and the driver says so."""
     recovery: Seconds = 0.3
-    """How long feedback must be back before the arm may move again."""
+    """Time for which feedback must be back before the arm may move again."""
     blocked: Seconds = 0.5
-    """How long the arm may fail to follow."""
+    """Time for which the arm may fail to follow."""
 
     def __post_init__(self) -> None:
         if min(self.command, self.command_age, self.feedback, self.recovery, self.blocked) <= 0:
@@ -148,14 +148,14 @@ class Watchdog:
 
 @dataclass(frozen=True)
 class ResetMotion:
-    """How the arm goes to the task's reset pose: straight up, over, down."""
+    """The way to the task's reset pose: straight up, over, down."""
 
     speed: float = 0.3
     """Fraction of the limits' joint velocity."""
     lift: Metres = 0.06
     """Height above the reset pose, as far as it can be reached."""
     clearance: Metres = 0.01
-    """How far below the lower end of the workspace box the way may lead."""
+    """Largest distance below the lower end of the workspace box at which the way may lead."""
     table: Metres = 0.0
     """Height of the table in base_link; the fingertips stay above it."""
     gripper_wait: Seconds = 0.5
@@ -163,7 +163,7 @@ class ResetMotion:
     tolerance: Radians = 0.03
     """Largest error of each joint at the end."""
     settle: Seconds = 0.2
-    """How long the joints must be within the tolerance."""
+    """Time for which the joints must be within the tolerance."""
     timeout: Seconds = 40.0
     """Time for the whole way."""
     patience: Seconds = 3.0
@@ -176,7 +176,7 @@ class ResetMotion:
 
 @dataclass(frozen=True)
 class CameraNodes:
-    """Who publishes the two camera topics."""
+    """The nodes that publish the two camera topics."""
 
     source: Literal["realsense", "external"] = "realsense"
     """realsense: a realsense2_camera node for each view is started; external: somebody else publishes."""
@@ -214,7 +214,7 @@ class DriverConfig:
     topics: VendorTopics = field(default_factory=VendorTopics)
     """The vendor's topics."""
     functions: Literal["topic", "service", "none"] = "topic"
-    """How enable, disable and clear are sent: by topic or by service (SDKs differ), or not at all."""
+    """Channel of enable, disable and clear: by topic or by service (SDKs differ), or not at all."""
     ik: Literal["own", "vendor"] = "own"
     """own: joint targets by our inverse kinematics; vendor: poses for the vendor's. Limits hold in both."""
     gripper_interface: Literal["joint_state", "float32"] = "joint_state"
@@ -228,13 +228,13 @@ class DriverConfig:
     gripper_speed: PerSecond = 2.5
     """Largest speed of the gripper's target, full strokes per second."""
     limits: Limits = field(default_factory=Limits)
-    """What the arm may do."""
+    """Limits of the arm."""
     watchdog: Watchdog = field(default_factory=Watchdog)
     """Times after which something counts as lost."""
     reset: ResetMotion = field(default_factory=ResetMotion)
     """The way to the reset pose."""
     cameras: CameraNodes = field(default_factory=CameraNodes)
-    """Who publishes the camera topics."""
+    """The nodes that publish the camera topics."""
     standins: StandIns = field(default_factory=StandIns)
     """The stand-ins."""
 

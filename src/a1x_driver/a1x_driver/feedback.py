@@ -1,4 +1,4 @@
-"""What the arm says about itself: joints, gripper, errors; how fresh it is, and whether it makes sense."""
+"""Feedback of the arm: joints, gripper, errors; how fresh it is, and whether it is believable."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ class Feedback:
         self._excused = 0.0
 
     def excuse(self, stall: float) -> None:
-        """This process itself did not run for ``stall`` s: readings may be waiting to be heard. Between two
-        readings at most one timeout is excused, so that a loss is noticed on an overloaded computer too."""
+        """Note that this process did not run for ``stall`` s: readings may be waiting to be heard.
+
+        Between two readings at most one timeout is excused, so that a loss is noticed on an overloaded
+        computer, too.
+        """
         self._excused = min(self._excused + stall, self._timeout)
 
     def take(self, positions: Sequence[float], velocities: Sequence[float], now: float) -> bool:
@@ -75,7 +78,7 @@ class Feedback:
         return True
 
     def age(self, now: float) -> float:
-        """Of the newest believable reading, s, without the time in which nothing could be heard."""
+        """Age of the newest believable reading, s, without the time in which nothing could be heard."""
         return now - self.arrived - self._excused
 
     def unbroken(self, now: float) -> float:

@@ -70,6 +70,6 @@ def raw_terminal() -> Iterator[int | None]:
 
 
 def pending_keys(descriptor: int) -> str:
-    """What has been typed since the last call."""
+    """Characters that have been typed since the last call."""
     ready, _, _ = select.select([descriptor], [], [], 0.0)
     return os.read(descriptor, 64).decode(errors="ignore") if ready else ""

@@ -1,4 +1,4 @@
-"""What an operator's device says -> what the operator wants. No ROS here.
+"""Turns the input of an operator's device into the operator's wish. No ROS here.
 
 The operator drives only while the hold button is held. A device that has gone away wants nothing, and says
 so; one that sends nothing but zeros while it is held is reported (hil-serl#40).
@@ -17,7 +17,7 @@ from a1x_driver.teleop_config import TeleopConfig
 
 @dataclass(frozen=True)
 class Wish:
-    """What the operator wants now.
+    """Wish of the operator at this moment.
 
     Attributes:
         active: drives. action: (7,) in [-1, 1].
@@ -120,7 +120,7 @@ class OperatorInput:
         )
 
     def wish(self, now: float) -> Wish:
-        """What the operator wants; buttons are told once, but for the success that labels."""
+        """The operator's wish; each button press is told once, except success while it labels frames."""
         pressed = dict(self._pressed)
         self._pressed = dict.fromkeys(self.BUTTONS, False)
         if self._labels:

@@ -70,8 +70,10 @@ def plan_reset(start: Array, goal: Array, lift: float, floor: float, table: floa
 
 
 def _highest(at: Array, rotation: Array, height: float, guess: Array) -> tuple[Array, Array] | None:
-    """The highest pose straight above ``at``, up to ``height``, that is reached without losing contact with
-    inverse kinematics on the way; None where already the first centimetre is out of reach."""
+    """The highest pose straight above ``at``, up to ``height``, that inverse kinematics reaches continuously.
+
+    None if already the first centimetre is out of reach.
+    """
     found, joints = None, guess
     steps = int(np.ceil((height - float(at[2])) / 0.01 - 1e-6))
     for step in range(1, steps + 1):

@@ -46,11 +46,11 @@ class Rig:
 
     @property
     def clock(self) -> int:
-        """ns of the ROS clock."""
+        """Time of the ROS clock, ns."""
         return EPOCH + round(self.now * 1e9)
 
     def stream(self) -> None:
-        """What the driver sends now goes to the arm."""
+        """Send the driver's target of this moment to the arm."""
         self.target = self.driver.step(self.now)
         if self.target is not None:
             self.arm.take_target(self.target.joints, self.now)

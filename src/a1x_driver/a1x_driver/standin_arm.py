@@ -1,5 +1,6 @@
-"""A stand-in of the arm behind the vendor's topics, without ROS: follows joint targets with lag, and judges
-them as a strict arm would.
+"""A stand-in of the arm behind the vendor's topics, without ROS.
+
+It follows joint targets with lag, and judges them as a strict arm would.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Rules:
-    """What targets must obey at the stand-in.
+    """Rules that targets must obey at the stand-in.
 
     Attributes:
         velocity, acceleration: (6,) rad/s, rad/s^2. box_low, box_high: (3,) m, of gripper_link.
@@ -110,7 +111,7 @@ class StandInArm:
         self.opening += float(np.clip(self.opening_target - self.opening, -250.0 * dt, 250.0 * dt))
 
     def reading(self) -> Array:
-        """What the arm's encoders say, (6,) rad."""
+        """Reading of the arm's encoders, (6,) rad."""
         return self.joints.copy()
 
     def _judge(self, joints: Array, now: float) -> None:

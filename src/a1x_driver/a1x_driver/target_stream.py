@@ -22,7 +22,7 @@ from worldsample_core.arm.a1x_kinematics import (
 from worldsample_core.arm.rotation import matrix_to_rotvec, rotvec_to_matrix
 
 REACH = 0.0005
-"""What inverse kinematics may leave: m + 0.1 rad."""
+"""Error that inverse kinematics may leave: m + 0.1 rad."""
 BEHIND = 0.05
 """rad; the pose waits while the joints are further behind it."""
 
@@ -86,7 +86,7 @@ class TargetStream:
 
     @property
     def arrived(self) -> bool:
-        """Whether the goal is the target, at rest."""
+        """True if the target has reached the goal and is at rest."""
         if self._path is not None:
             return self._progress >= 1.0 and not np.any(self.velocity)
         turn = matrix_to_rotvec(self.goal_rotation @ self.rotation.T)
@@ -172,8 +172,10 @@ class TargetStream:
         self.goal_position, self.goal_rotation = self.position, self.rotation
 
     def _gentle(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Velocity and acceleration, linear along each axis and angular, that the joints can follow here,
-        whatever the direction: near a singularity a little way is a lot of joint motion."""
+        """Velocity and acceleration, linear along each axis and angular, that the joints can follow here.
+
+        They hold for every direction. Near a singularity a little way is a lot of joint motion.
+        """
         _, _, jacobian = pose_and_jacobian(self._reached)
         gram = jacobian @ jacobian.T
         gram.flat[::7] += 1e-5

@@ -57,7 +57,7 @@ def function_code(message: Any) -> int:
 
 
 def errors_in(message: Any) -> str:
-    """What a status message complains of; "" for nothing.
+    """The errors that a status message names; "" for none.
 
     Understood: a text (the stand-in's), a list ``errors`` of records with ``error_code`` and
     ``error_description``, a list of numbers, or one number.

@@ -25,7 +25,7 @@ def clip_tilt(rotation: Array, reference: Array, limit: float) -> tuple[Array, b
 
 
 class Workspace:
-    """Where the commanded pose may go.
+    """Bounds of the commanded pose.
 
     An arm that starts outside (unboxed, moved by hand) is not thrown into the workspace: the bounds are
     widened to where it is, and :meth:`narrow` takes that back as it comes inside.

@@ -13,8 +13,10 @@ LOW, HIGH = np.array([0.2, -0.1, 0.1]), np.array([0.4, 0.1, 0.3])
 
 @given(ANGLES, ANGLES)
 def test_hil_serl_51_rotations_clip_to_the_nearer_side(turn: np.ndarray, reference: np.ndarray) -> None:
-    """A small negative roll was clipped to the positive limit, and the arm shook: the clipped rotation must
-    lie on the way to the wanted one, whatever its sign and the reset orientation."""
+    """A rotation beyond the limit is clipped on the way to the wanted one, whatever its sign (hil-serl#51).
+
+    A small negative roll was clipped to the positive limit, and the arm shook.
+    """
     if np.linalg.norm(turn) > 3.0:
         return
     base = rotvec_to_matrix(reference)

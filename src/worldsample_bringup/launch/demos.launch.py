@@ -1,4 +1,4 @@
-"""Record demonstrations; ``--show-args`` tells all arguments::
+"""Record demonstrations; ``--show-args`` tells all arguments.
 
 ros2 launch worldsample_bringup demos.launch.py task:=pushing episodes:=20 out:=demos
 """

@@ -1,4 +1,4 @@
-"""Evaluate a trained policy; ``--show-args`` tells all arguments::
+"""Evaluate a trained policy; ``--show-args`` tells all arguments.
 
 ros2 launch worldsample_bringup eval.launch.py run_dir:=runs/pushing-hil_serl-seed0
 """

@@ -1,4 +1,4 @@
-"""Record frames of success and of failure for the reward model; ``--show-args`` tells all arguments::
+"""Record frames of success and of failure for the reward model; ``--show-args`` tells all arguments.
 
 ros2 launch worldsample_bringup label.launch.py sim:=false task:=pushing frames:=200
 """

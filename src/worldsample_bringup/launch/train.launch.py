@@ -1,4 +1,4 @@
-"""Train a policy; ``--show-args`` tells all arguments::
+"""Train a policy; ``--show-args`` tells all arguments.
 
 ros2 launch worldsample_bringup train.launch.py sim:=true task:=pushing
 """

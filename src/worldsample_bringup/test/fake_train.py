@@ -1,4 +1,4 @@
-"""In place of ``worldsample train`` in tests of the grid: leaves what a run leaves, in no time.
+"""A stand-in of ``worldsample train`` for tests of the grid: leaves what a run leaves, in no time.
 
 FOLDER STEPS start|resume [--die-at=STEPS] [--seconds=S] [--imagined=TRANSITIONS]; it dies only when
 it starts, not when it resumes.

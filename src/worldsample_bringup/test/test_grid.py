@@ -36,7 +36,7 @@ def run(*cells: GridCell, jobs: int = 1) -> tuple[Grid, str, dict[str, str]]:
 
 
 def calls(cell: GridCell) -> list[str]:
-    """How the script was called, every time."""
+    """The arguments of every call of the script."""
     path = cell.folder.path / "calls"
     return path.read_text().split() if path.exists() else []
 

@@ -156,7 +156,7 @@ def test_a_second_launch_on_the_domain_is_refused(launching: Any, tmp_path: Path
 
 
 def exit_of(entities: list[Any], name: str, code: int) -> Any:
-    """What the handler of a node's exit answers."""
+    """The answer of the handler of a node's exit."""
     index = next(i for i, e in enumerate(entities) if type(e).__name__ == "Node" and e.name == name)
     handler = entities[index - 1].arguments[0]
     assert handler.target_action is entities[index]

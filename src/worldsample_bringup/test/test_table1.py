@@ -168,7 +168,7 @@ def with_policies(asked: Table) -> None:
 def test_a_published_cell_outlives_its_run_folder(
     asked: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What took hours stays in the table, on a machine that has not a single run, too.
+    """A published cell stays in the table, even on a machine that has not a single run.
 
     Its policy, which eval evaluates again, stays as well; a run there takes its place.
     """

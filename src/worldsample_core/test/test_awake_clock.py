@@ -1,4 +1,4 @@
-"""What would break: after a suspension, whoever waits gives up a process that had no time to answer."""
+"""After a suspension, no process is given up that had no time to answer."""
 
 from __future__ import annotations
 

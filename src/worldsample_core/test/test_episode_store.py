@@ -1,5 +1,6 @@
-"""Nothing real is ever lost: the store gives back every appended step exactly once, through crashes and
-damage.
+"""Nothing real is ever lost.
+
+The store gives back every appended step exactly once, through crashes and damage.
 """
 
 import dataclasses
@@ -63,7 +64,7 @@ def record_steps(
 
 
 def crash(store: EpisodeStore) -> None:
-    """What kill -9 leaves: the bags that are due may or may not be there; the folder is free."""
+    """Leave the store as kill -9 does: bags that are due may or may not be there; the folder is free."""
     store._closing.put(None)
     store._writer.join()
     store._lock_file.close()

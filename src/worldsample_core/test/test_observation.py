@@ -1,4 +1,4 @@
-"""What would break for a user: a NaN that becomes a motion, a wrong image size that trains silently."""
+"""A NaN never becomes a motion, and a wrong image size never trains silently."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,4 @@
-"""``worldsample bench worldmodel``: the figures of :mod:`worldsample_bringup.bench.worldmodel_truth`, told as
-they come.
+"""Command ``worldsample bench worldmodel``: reports :mod:`worldsample_bringup.bench.worldmodel_truth`.
 
 On standard error: what the measurement says, and how long the training may still take.
 """

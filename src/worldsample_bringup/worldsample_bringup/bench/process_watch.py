@@ -61,7 +61,7 @@ class ProcessWatch:
             self.times[pid].seconds = max(self.times[pid].seconds, seconds[pid])
 
     def charge(self, phase: str) -> None:
-        """What was used since the last call was used in ``phase``."""
+        """Charge what was used since the last call to ``phase``."""
         for process in self.times.values():
             used = self.phases.setdefault(phase, Counter())
             used[process.name] += process.seconds - process.charged  # type: ignore[assignment]

@@ -76,7 +76,7 @@ class SimulatedRuns:
     def replay(
         self, episode: Episode, step: int, actions: NDArray[np.float32]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
-        """What really happens when ``actions`` (H, 7) are executed from step ``step`` of a simulated episode.
+        """Execute ``actions`` (H, 7) from step ``step`` of a simulated episode: the true counterfactual.
 
         Resets with the episode's seed, repeats its actions up to ``step``, then executes ``actions``; after a
         success the cell holds still.

@@ -104,14 +104,14 @@ class WatchedRun:
         self._console.close_live()
 
     def _charge(self, phase: str) -> None:
-        """What was used since the last call, CPU and wall time, was used in ``phase``."""
+        """Charge the CPU and wall time that was used since the last call to ``phase``."""
         now = time.monotonic()
         self.watch.charge(phase)
         self.wall[phase] += now - self._charged  # type: ignore[assignment]
         self._charged = now
 
     def _line(self, seconds: float) -> str:
-        """How far the run is, and how long it may still take."""
+        """Progress of the run, and the time that it may still take."""
         now = progress_of(self._cell)
         parts = [f"{self._cell.name} {now.steps:,}/{self._cell.steps:,} real steps"]
         parts += [] if now.success is None else [f"eval {now.success:.2f} of {now.episodes}"]

@@ -1,4 +1,4 @@
-"""What the world model is worth, in one process with the simulator (``worldsample bench worldmodel``).
+"""Quality of the world model, measured in one process with the simulator (``bench worldmodel``).
 
 Demonstrations -> adaptation -> three rounds of online episodes (rollouts from nearly expert to nearly
 random), each followed by refinement -> figures on other episodes of the same kind, never trained on. Then the
@@ -125,9 +125,12 @@ def _evaluated(adaptation: Adaptation, episodes: list[Episode], gate: GateConfig
 def counterfactual_truth(
     adaptation: Adaptation, runs: SimulatedRuns, episodes: list[Episode], count: int, seed: int = 5
 ) -> dict[str, Any]:
-    """Imagined against true counterfactual futures: as in a run, where the episode is over and known (figures
-    ending in ``_past``: as if it had ended at the segment's start). A third of the segments ends where a real
-    success was, the rest starts anywhere: otherwise nearly all labels would be failures."""
+    """Compare imagined with true counterfactual futures.
+
+    As in a run, the episode is over and known; figures ending in ``_past`` treat it as if it had ended at the
+    segment's start. A third of the segments ends at a real success, the rest starts anywhere; otherwise
+    nearly all labels would be failures.
+    """
     rng = np.random.default_rng(seed)
     horizon = adaptation.config.horizon
     usable = [i for i, episode in enumerate(episodes) if len(episode) >= horizon]

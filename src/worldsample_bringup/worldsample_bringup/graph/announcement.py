@@ -63,7 +63,7 @@ def _plan_in_words(settings: Settings) -> str:
 
 
 def _reward_in_words(settings: Settings) -> list[str]:
-    """Who says that a rollout has succeeded, where that is not the simulator."""
+    """Words about the judge of success, if it is not the simulator."""
     run, task = settings.run, settings.task.name
     if run.judged_by_classifier:
         overruled = "" if run.sim else "; your success and failure buttons overrule it"

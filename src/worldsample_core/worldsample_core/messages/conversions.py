@@ -25,7 +25,7 @@ MAX_IMAGE_SIDE = 1024
 MAX_CAMERA_BYTES = 4096 * 4096 * 3
 MAX_WEIGHTS_BYTES = 512 * 1024 * 1024
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
-"""Of one view of an imagined segment."""
+"""Largest size of one view of an imagined segment, bytes."""
 MAX_NAME = 64
 """Characters of a run's or a publisher's name in a message."""
 
