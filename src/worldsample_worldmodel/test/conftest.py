@@ -41,8 +41,10 @@ def free_task() -> TaskConfig:
 
 
 def moving_square(number: int, steps: int = 12, success: bool = True, demo: bool = False) -> Episode:
-    """A bright square goes right with the action and is successful on the right; the wrist view moves the
-    other way."""
+    """An episode in which a bright square goes right with the action, and succeeds on the right.
+
+    The wrist view moves the other way.
+    """
     rng = np.random.default_rng((number, int(demo)))
     side = 32
     actions = np.zeros((steps, 7), np.float32)

@@ -75,8 +75,10 @@ def test_a_wall_that_only_this_episode_met_holds_in_its_counterfactuals(
 def test_what_really_happened_is_what_is_imagined_again(
     tiny: WorldModelConfig, free_task: TaskConfig
 ) -> None:
-    """Of a wrong model too: its errors along the episode are known, and the real actions repeat it. Each
-    member corrects its own; an episode that is shorter than the other one of its batch does not disturb."""
+    """A wrong model repeats the episode, too: its errors are known, and the real actions repeat them.
+
+    Each member corrects its own errors. A shorter episode in the batch does not disturb the other one.
+    """
     law = CommandLaw(free_task)
     episodes = [held_by_a_wall(i, 9.9, steps).traced(law) for i, steps in enumerate((6, 12))]
     trainer = Trainer(tiny, law)

@@ -1,4 +1,4 @@
-"""What hardly varied in the demonstrations does not throw the arm away when it varies later."""
+"""A value that hardly varied in the demonstrations does not throw the arm away when it varies later."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ CLOSED = 0.18
 
 
 def goes_where_asked(number: int, law: CommandLaw, steps: int = 40) -> Episode:
-    """The arm goes all but 2 % of the way to what is commanded; the closed gripper's opening and the rotation
-    follow the motion by a hair."""
+    """An episode in which the arm goes 98 % of the way to what is commanded.
+
+    The closed gripper's opening and the rotation follow the motion by a hair.
+    """
     rng = np.random.default_rng(number)
     actions = np.zeros((steps, 7), np.float32)
     actions[:, :3] = rng.uniform(-0.4, 0.4, (steps, 3))

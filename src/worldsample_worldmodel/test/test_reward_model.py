@@ -86,8 +86,10 @@ def test_learns_success_and_gates_by_pose(episodes: list[Episode]) -> None:
 
 
 def test_the_gate_lets_a_success_a_little_beyond_the_known_ones_through() -> None:
-    """Ten successes spread evenly over 90 mm: no episode kept aside narrows the gate, and the eleventh may be
-    one spacing further; far beyond it is shut."""
+    """A success one spacing beyond ten that are spread evenly over 90 mm passes the gate.
+
+    No episode kept aside narrows the gate. Far beyond it is shut.
+    """
     rng = np.random.default_rng(0)
     episodes = []
     for place in np.linspace(0.0, 0.09, 10):

@@ -39,7 +39,7 @@ REWARD = {"width": 8, "hidden": 32, "updates": 60, "batch": 32, "reaction": 1, "
 
 
 def record(folder: Path, episodes: list[Episode], aborted: bool = False) -> None:
-    """What ``worldsample label`` leaves: the last four frames of each episode show a success."""
+    """Record what ``worldsample label`` leaves: the last four frames of each episode show a success."""
     folder.mkdir(exist_ok=True)
     store = EpisodeStore(folder, "labels", min_free_bytes=0, custom={"task": "sliding", "image_size": "32"})
     for episode in episodes:

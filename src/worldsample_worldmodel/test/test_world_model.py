@@ -91,8 +91,10 @@ def test_uncertainty_is_an_error_of_pixels_however_sure_the_network_is(
 
 
 def test_expected_error_becomes_the_error_that_is_made() -> None:
-    """The gradient of the loss is 0 at the mean square error, and never larger than 1: an outlier among sure
-    pixels cannot outweigh an update."""
+    """The gradient of the loss is 0 at the mean square error, and never larger than 1.
+
+    So an outlier among sure pixels cannot outweigh an update.
+    """
     error = torch.tensor([0.0, 0.02, 0.1])
     logit = torch.logit(error.mean()).expand(3).clone().requires_grad_()
     variance_loss(logit, error).backward()

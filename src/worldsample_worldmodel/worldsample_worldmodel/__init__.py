@@ -1,2 +1,4 @@
-"""What WorldSample imagines: a dual-view video world model, counterfactual segments and their labels. Free of
-ROS."""
+"""The world model of WorldSample: dual-view video, counterfactual segments and their labels.
+
+Only the node uses ROS.
+"""

@@ -19,7 +19,7 @@ from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
 
 FILE = "reward_model.safetensors"
-"""In a run folder, or in the folder of a recording."""
+"""Name of the classifier's file in a run folder, or in the folder of a recording."""
 
 
 class RewardModelDetector:
@@ -39,8 +39,10 @@ class RewardModelDetector:
 
 
 def make(settings: Settings) -> RewardModelDetector:
-    """The detector of a run: the classifier in its folder, or that of ``run.classifier_from``, or a new one
-    fitted to the labels there. It is kept in the run folder, so that a resumed run judges as before.
+    """Make the detector of a run.
+
+    It is the classifier in the run's folder, or that of ``run.classifier_from``, or a new one fitted to the
+    labels there. It is kept in the run folder, so that a resumed run judges as before.
 
     Raises:
         ConfigError: there are no labels, or they are of another task or image size.
@@ -112,7 +114,7 @@ def load(path: Path, settings: Settings) -> RewardModel:
 
 
 def _is_stale(path: Path) -> bool:
-    """Whether more was labelled since the classifier was fitted."""
+    """True if more was labelled since the classifier was fitted."""
     count = count_labels(path.parent)
     try:
         known = model_file.read(path)[1].get("labels")

@@ -1,5 +1,7 @@
-"""Every setting of the section ``worldmodel`` of a run's ``config.yaml``; free of torch, so that it is read
-quickly."""
+"""Settings of the section ``worldmodel`` of a run's ``config.yaml``.
+
+The module is free of torch, so that it is read quickly.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,15 @@ class WorldModelNodeConfig(WorldModelUse):
     """Share of the segments that start in the newest episodes; the others start anywhere in the memory,
     demonstrations included."""
     recent_episodes: Episodes = 8
-    """How many episodes count as the newest."""
+    """Number of episodes that count as the newest."""
     memory_steps: ControlSteps = 20_000
     """Steps of real episodes that are kept (the oldest online ones go first)."""
     backlog: Segments = 64
     """Real time: segments under way to a slow learner above which nothing is generated."""
     policy: str = "worldsample_policy.imagined_acting:make"
-    """How the policy acts in the imagination, as module:function (see
-    :mod:`worldsample_core.imagined_policy`); "": it does not."""
+    """Policy that acts in the imagination, as module:function (see
+    :mod:`worldsample_core.imagined_policy`); "": none acts.
+    """
     policy_share: float = 0.75
     """Share of the segments in which the policy acts; in the others the real actions are perturbed."""
     takeover_share: float = 0.3
@@ -55,7 +58,7 @@ class WorldModelNodeConfig(WorldModelUse):
     imagination: ImaginationConfig = field(default_factory=ImaginationConfig)
     """Which segments are generated, and which are thrown away."""
     counterfactual: CounterfactualConfig = field(default_factory=CounterfactualConfig)
-    """How far counterfactual actions lie from the real ones."""
+    """Distance of counterfactual actions from the real ones."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

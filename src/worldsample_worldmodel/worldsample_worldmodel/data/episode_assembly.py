@@ -31,8 +31,9 @@ class FinishedEpisode:
 
 
 class EpisodeAssembly:
-    """Collects transitions until an episode ends: with its last step, or where another one begins (the
-    policy was killed in the middle).
+    """Collects transitions until an episode ends.
+
+    It ends with its last step, or where another episode begins (the policy was killed in the middle).
 
     Args:
         image_size: side of the frames, pixels; an episode with others is unusable.

@@ -45,7 +45,7 @@ class Episode:
         return len(self.actions)
 
     def policy_version(self, step: int) -> int:
-        """Of the weights that acted at ``step``; 0 where nobody knows."""
+        """Version of the weights that acted at ``step``; 0 if it is not known."""
         return int(self.policy_versions[step]) if step < len(self.policy_versions) else 0
 
     def takeovers(self) -> NDArray[np.int64]:
@@ -209,7 +209,7 @@ def _starts(parts: Sequence[tuple[Episode, NDArray[np.int64]]]) -> Commanded | N
 
 
 def _targets(parts: Sequence[tuple[Episode, NDArray[np.int64]]]) -> NDArray[np.float32] | None:
-    """What is commanded before and after each action."""
+    """Commanded positions before and after each action."""
     traces = [(episode.commanded, frames) for episode, frames in parts]
     known = [trace.position[frames] for trace, frames in traces if trace is not None]
     return np.stack(known).astype(np.float32) if len(known) == len(traces) else None
@@ -227,7 +227,11 @@ def random_segments(
 
 
 def random_starts(episodes: Sequence[Episode], count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Where such segments start, as :func:`segments` takes it. Raises ValueError: no episodes."""
+    """Starting points of random segments, as :func:`segments` takes them.
+
+    Raises:
+        ValueError: there are no episodes.
+    """
     if not episodes:
         raise ValueError("there are no episodes to draw segments from")
     lengths = np.array([len(episode) for episode in episodes])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class CounterfactualConfig:
-    """How far counterfactual actions lie from the real ones, in normalised actions."""
+    """Distance of counterfactual actions from the real ones, in normalised actions."""
 
     scale: float = 0.20
     """s: a segment's actions are multiplied by one factor between 1 - s and 1 + s."""

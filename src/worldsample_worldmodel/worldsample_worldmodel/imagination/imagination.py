@@ -30,8 +30,10 @@ class ActingPolicy:
 
 
 class Imagination:
-    """Generates segments from anywhere in real episodes. ``rejected`` counts what the guards threw away, by
-    reason."""
+    """Generates segments from anywhere in real episodes.
+
+    ``rejected`` counts the segments that the guards threw away, by reason.
+    """
 
     def __init__(
         self,
@@ -97,8 +99,10 @@ class Imagination:
         rng: np.random.Generator | None = None,
         acting: ActingPolicy | None = None,
     ) -> list[SyntheticSegment]:
-        """Imagine from the given (index of the episode, step): with the policy's actions where there is one,
-        otherwise with the real ones, perturbed where ``perturb``."""
+        """Imagine from the given starting points (index of the episode, step).
+
+        If there is a policy, it acts. Otherwise the real actions are used, perturbed if ``perturb``.
+        """
         rng = self._rng if rng is None else rng
         horizon = self.world_model.config.horizon
         if acting and self.config.policy_horizon:

@@ -17,10 +17,11 @@ class ImaginationConfig:
     uncertainty_limit: float = 0.12
     """Root mean square error of pixels (0..1) expected of a frame above which the segment is rejected."""
     box_margin: Metres = 0.03
-    """How far the imagined end effector may leave the task's workspace box."""
+    """Distance that the imagined end effector may leave the task's workspace box."""
     before_takeover: ControlSteps = 3
-    """How long before a person took over an imagined segment may start that asks what if nobody had
-    helped."""
+    """Time before a person took over at which a segment may start that asks what if nobody had
+    helped.
+    """
     undecided: float = 0.05
     """Half width of the band around the reward model's threshold in which a segment's last frame must not
     end, unless it has already succeeded."""

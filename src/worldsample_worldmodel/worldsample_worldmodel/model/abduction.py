@@ -1,4 +1,4 @@
-"""What an episode itself showed about its unseen causes, kept when something else is imagined in it.
+"""Abduction: the episode's own evidence about its unseen causes, kept in its counterfactuals.
 
 A counterfactual is answered in three steps (Pearl: abduction, action, prediction): what is not known in
 general (where exactly the slice is, what holds the arm) is inferred from what really happened, and kept while
@@ -47,7 +47,7 @@ class Evidence(NamedTuple):
     unit: Tensor
 
     def correction(self, known: Tensor, member: int) -> Tensor:
-        """What is added to a member's step with inputs ``(B, 23)``: ``(B, 10)``."""
+        """Correction ``(B, 10)`` of a member's step with inputs ``(B, 23)``."""
         scale = (self.unit / REACH).repeat(3)
         difference = (_compared(known)[:, None] - _compared(self.known)) * scale
         weight = torch.exp(-0.5 * difference.square().sum(-1)) * self.usable

@@ -67,7 +67,7 @@ class ViewEncoder(nn.Module):
         nn.init.zeros_(self.basis.bias)  # type: ignore[arg-type]
 
     def forward(self, frames: Tensor) -> ViewContext:
-        """frames ``(B, FRAMES, 3, S, S)``, the current one first."""
+        """Features of the frames ``(B, FRAMES, 3, S, S)``, the current one first."""
         small = F.avg_pool2d(frames.flatten(0, 1), self.patch).unflatten(0, frames.shape[:2])
         x = F.pixel_unshuffle(frames.flatten(0, 1), self.patch)
         x = torch.cat([x, coordinates(32, x).expand(len(x), -1, -1, -1)], 1)

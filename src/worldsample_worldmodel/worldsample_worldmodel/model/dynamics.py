@@ -1,4 +1,4 @@
-"""What happens: an ensemble of recurrent networks that follow the actions in a small latent state.
+"""The dynamics: an ensemble of recurrent networks that follow the actions in a small latent state.
 
 Every member predicts the proprioception of each step as a Gaussian, and carries what the pixels need to know
 (does the finger touch, how deep is it pressed) in its hidden state. A segment is imagined with one member
@@ -23,15 +23,20 @@ from worldsample_worldmodel.model.abduction import Evidence
 
 
 class State(NamedTuple):
-    """Where M members are: hidden ``(M, B, L)``, proprio ``(M, B, 10)``, standardised."""
+    """State of M members: hidden ``(M, B, L)``, proprio ``(M, B, 10)``, standardised."""
 
     hidden: Tensor
     proprio: Tensor
 
 
 class Step(NamedTuple):
-    """One step of M members: hidden ``(M, B, L)``; mean and log_deviation ``(M, B, 10)``, in standardised
-    proprioception; sample ``(M, B, 10)``, drawn from them."""
+    """One step of M members, in standardised proprioception.
+
+    Attributes:
+        hidden: ``(M, B, L)``.
+        mean, log_deviation: ``(M, B, 10)``.
+        sample: ``(M, B, 10)``, drawn from them.
+    """
 
     hidden: Tensor
     mean: Tensor
@@ -40,7 +45,7 @@ class Step(NamedTuple):
 
     @property
     def state(self) -> State:
-        """Where the next step begins."""
+        """State at which the next step begins."""
         return State(self.hidden, self.mean)
 
 
@@ -57,13 +62,14 @@ POSITION = 3
 
 
 def known_inputs(proprio: Tensor, action: Tensor, before: Tensor | None, after: Tensor | None) -> Tensor:
-    """What a member's linear part sees, (B, 23): proprio (B, 10), action (B, 7), the motion that is asked
-    for, and the one that had been asked for and was not done.
+    """Inputs of a member's linear part, (B, 23).
 
-    The motions go from where the arm is to the positions (B, 3) that are commanded ``before`` and ``after``
-    the action, standardised (:mod:`worldsample_core.arm.command_law`): how far the arm is asked to go is no
-    secret, nor that it stops at a wall or at the end of its reach; an arm far behind its command is held by
-    something. Where no command is known: the action itself, and nothing.
+    They are proprio (B, 10), action (B, 7), the motion that is asked for (3), and the motion that had been
+    asked for and was not done (3). The motions go from the arm's position to the positions (B, 3) that are
+    commanded ``before`` and ``after`` the action, standardised (:mod:`worldsample_core.arm.command_law`). So
+    the networks know how far the arm is asked to go, and that it stops at a wall or at the end of its reach;
+    an arm far behind its command is held by something. If no command is known: the action itself, and
+    nothing.
     """
     at = proprio[:, :POSITION]
     if before is None or after is None:
@@ -75,7 +81,7 @@ INPUTS = PROPRIO_DIM + ACTION_DIM + 2 * POSITION
 
 
 LEAST_STEP = 0.02
-"""Of the unit in which changes are learned, in standardised proprioception."""
+"""Smallest unit in which changes are learned, in standardised proprioception."""
 
 
 class Member(nn.Module):
@@ -106,8 +112,7 @@ class Member(nn.Module):
         return self.start(torch.cat([summary, proprio, first_proprio], 1))
 
     def advance(self, hidden: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One step with inputs ``known`` (B, 23): hidden; change of proprioception and log deviation, (B,
-        10)."""
+        """One step with inputs ``known`` (B, 23): hidden, change of proprioception, log deviation (B, 10)."""
         hidden = self.cell(known, hidden)
         change, log_deviation = self.change(torch.cat([hidden, known], 1)).chunk(2, 1)
         log_deviation = self.step.log() - 1.0 + 2.5 * torch.tanh(log_deviation / 2.5)
@@ -136,13 +141,15 @@ class Dynamics(nn.Module):
         before: Tensor | None = None,
         after: Tensor | None = None,
     ) -> None:
-        """Linear system identification: the least-squares change of proprioception (N, 10, standardised) from
-        proprioception, action (N, 7) and commanded positions (N, 3). The networks learn what it leaves, in
-        units of one step's motion: already two frames of the simulator whose arm is 1 mm apart are only 30 dB
-        alike.
+        """Identify the linear system: the least-squares change of proprioception (N, 10, standardised).
 
-        A straight line through what hardly varied tells nothing and leads far away where it varies more: it
-        goes through the proprioception that ``varied`` (10,), and not through the motion that was not done.
+        The inputs are proprioception, action (N, 7) and commanded positions (N, 3). The networks learn what
+        the fit leaves, in units of one step's motion: already two frames of the simulator whose arm is 1 mm
+        apart are only 30 dB alike.
+
+        A straight line through a value that hardly varied tells nothing, and leads far away where the value
+        varies more. So the fit uses the proprioception that ``varied`` (10,), and not the motion that was not
+        done.
         """
         change = following - proprio
         inputs = torch.cat(
@@ -162,8 +169,9 @@ class Dynamics(nn.Module):
     def errors(
         self, summary: Tensor, proprio: Tensor, first_proprio: Tensor, known: Tensor, following: Tensor
     ) -> Tensor:
-        """How much further N real segments of H steps went than each member says that follows them: (N, H, M,
-        10).
+        """Errors of the members that follow N real segments of H steps: (N, H, M, 10).
+
+        An error is how much further a real step went than the member says.
 
         summary (N, 2 * 256) and proprio (N, 10) of their starts, first_proprio (N, 10); known (N, H, 23) and
         following (N, H, 10), what each real step began with and led to, both from real proprioception.
@@ -183,7 +191,10 @@ class Dynamics(nn.Module):
         return self.each[0].step
 
     def begin(self, summary: Tensor, proprio: Tensor, first_proprio: Tensor) -> State:
-        """Where B segments start: summary (B, 2 * 256), proprio and first_proprio (B, 10), standardised."""
+        """State at the start of B segments.
+
+        summary (B, 2 * 256), proprio and first_proprio (B, 10), standardised.
+        """
         hidden = [member.begin(summary, proprio, first_proprio) for member in self.each]
         return State(torch.stack(hidden), proprio.expand(len(hidden), *proprio.shape))
 
@@ -196,9 +207,14 @@ class Dynamics(nn.Module):
         after: Tensor | None = None,
         evidence: Evidence | None = None,
     ) -> Step:
-        """One step of all members: action (B, 7); noise (B, 10), z, or None for the mean; the positions (B,
-        3) that are commanded before and after the action, standardised, or None; evidence of the segments'
-        own episodes, or None."""
+        """One step of all members.
+
+        Args:
+            action: (B, 7). noise: (B, 10), z, or None for the mean.
+            before, after: the positions (B, 3) that are commanded before and after the action, standardised,
+                or None.
+            evidence: of the segments' own episodes, or None.
+        """
         outs = []
         for number, member in enumerate(self.each):
             proprio = state.proprio[number]
@@ -221,8 +237,11 @@ class Dynamics(nn.Module):
         targets: Tensor | None = None,
         evidence: Evidence | None = None,
     ) -> Rollout:
-        """Follow the actions (B, H, 7) from the start, with targets (B, H + 1, 3), commanded before, between
-        and after them, or None; the rest as of :meth:`begin` and :meth:`follow`."""
+        """Follow the actions (B, H, 7) from the start.
+
+        The targets (B, H + 1, 3) are commanded before, between and after the actions, or None. The other
+        arguments are those of :meth:`begin` and :meth:`follow`.
+        """
         state, steps = self.begin(summary, proprio, first_proprio), []
         for number in range(actions.shape[1]):
             before, after = (None, None) if targets is None else targets[:, number : number + 2].unbind(1)

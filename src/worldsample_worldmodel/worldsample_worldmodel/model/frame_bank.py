@@ -49,22 +49,27 @@ class OwnFrames(NamedTuple):
 
 
 def identity(episode: Episode) -> int:
-    """What tells episodes of a run apart."""
+    """Number that tells the episodes of a run apart."""
     return 2 * episode.number + int(episode.demo)
 
 
 def own_frames(
     episodes: Sequence[Episode], index: NDArray[np.int64], until: NDArray[np.int64] | int
 ) -> OwnFrames:
-    """Of segments from ``episodes[index]``; their own frames are used up to ``until``."""
+    """Own frames of segments from ``episodes[index]``, used up to step ``until``."""
     numbers = np.array([identity(episodes[int(i)]) for i in index], np.int64)
     limit = np.broadcast_to(np.asarray(until, np.int64), numbers.shape).copy()
     return OwnFrames(numbers, limit, np.full(len(numbers), -1, np.int64))
 
 
 class Exemplars(NamedTuple):
-    """images ``(N, 2, S, S, 3) uint8``; pose ``(N, 10)``, proprioception; own ``(N,) bool``: of the same
-    episode."""
+    """Exemplars of N frames.
+
+    Attributes:
+        images: ``(N, 2, S, S, 3) uint8``.
+        pose: ``(N, 10)``, proprioception.
+        own: ``(N,) bool``, the exemplar is of the same episode.
+    """
 
     images: NDArray[np.uint8]
     pose: Tensor

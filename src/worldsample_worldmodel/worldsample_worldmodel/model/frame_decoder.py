@@ -29,8 +29,12 @@ from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 
 
 class Frames(NamedTuple):
-    """N decoded frames of one view: image ``(N, 3, S, S)`` in [-0.5, 0.5], and the logit of the square error
-    that is expected of each pixel, ``(N, 1, S, S)``."""
+    """N decoded frames of one view.
+
+    Attributes:
+        image: ``(N, 3, S, S)`` in [-0.5, 0.5].
+        error_logit: logit of the square error that is expected of each pixel, ``(N, 1, S, S)``.
+    """
 
     image: Tensor
     error_logit: Tensor
@@ -76,7 +80,7 @@ class Flow(nn.Module):
         self.directions = nn.Parameter(torch.eye(DIRECTIONS, PROPRIO_DIM).repeat(SOURCES, 1, 1))
 
     def forward(self, x: Tensor, moved: Tensor) -> Tensor:
-        """x ``(N, C, h, w)``, moved ``(N, SOURCES, 10)``: ``(N, SOURCES * 2, h, w)``."""
+        """Flows ``(N, SOURCES * 2, h, w)`` from x ``(N, C, h, w)`` and moved ``(N, SOURCES, 10)``."""
         field = FLOW_GAIN * self.field(x).float().unflatten(1, (SOURCES * 2, DIRECTIONS))
         along = torch.einsum("njp,jdp->njd", moved, self.directions).float().repeat_interleave(2, 1)
         return torch.einsum("njdyx,njd->njyx", field, along)
@@ -126,9 +130,16 @@ class ViewDecoder(nn.Module):
         moved: Tensor,
         own: Tensor,
     ) -> Frames:
-        """N frames. context: of each. exemplar ``(N, 3, S, S)``. hidden ``(N, latent)``, of the dynamics; at
-        ``(N, 10)``, proprioception; moved ``(N, 3, 10)``, since the current frame, the first one, the
-        exemplar. own ``(N,)``: 1 where the exemplar is of the same episode."""
+        """Decode N frames.
+
+        Args:
+            context: of each frame.
+            exemplar: ``(N, 3, S, S)``.
+            hidden: ``(N, latent)``, of the dynamics.
+            at: ``(N, 10)``, proprioception.
+            moved: ``(N, 3, 10)``, since the current frame, the first one, the exemplar.
+            own: ``(N,)``, 1 if the exemplar is of the same episode.
+        """
         exemplar = self._lit_alike(exemplar, context.frames[:, 0])
         c = self.condition(torch.cat([hidden, at, moved.flatten(1), own[:, None]], 1))
         motion = self.motion(c).float().unflatten(1, (FRAMES, self.modes))
@@ -164,15 +175,17 @@ class ViewDecoder(nn.Module):
         return Frames(image, error_logit - 5.0)
 
     def _lit_alike(self, exemplar: Tensor, current: Tensor) -> Tensor:
-        """The exemplar in the light of the current frame: gain and offset per colour, from coarse pictures of
-        both (every episode has its own light)."""
+        """The exemplar in the light of the current frame, by gain and offset per colour.
+
+        They come from coarse pictures of both, because every episode has its own light.
+        """
         side = exemplar.shape[-1] // 4
         coarse = torch.cat([F.avg_pool2d(exemplar, side), F.avg_pool2d(current, side)], 1)
         gain, offset = self.light(coarse.flatten(1)).float()[..., None, None].chunk(2, 1)
         return exemplar * (1.0 + gain) + offset
 
     def _warped(self, frames: Tensor, flow: Tensor) -> Tensor:
-        """frames (N, J, C, S, S), flow (N, J * 2, S, S)."""
+        """Warp the frames (N, J, C, S, S) by the flow (N, J * 2, S, S)."""
         return warp(frames.flatten(0, 1), flow.unflatten(1, (-1, 2)).flatten(0, 1)).view_as(frames)
 
     def _keypoints(self, condition: Tensor) -> _Spots:

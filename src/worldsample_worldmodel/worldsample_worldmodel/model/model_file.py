@@ -1,5 +1,4 @@
-"""Checkpoints of models: one safetensors file, written whole or not at all, with its counters in the
-header."""
+"""Files of models: one safetensors file, written whole or not at all, with counters in its header."""
 
 from __future__ import annotations
 
@@ -37,8 +36,11 @@ def write(path: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The inverse of :func:`write`. Raises CheckpointError: missing, damaged, or with values that are not
-    finite."""
+    """The inverse of :func:`write`.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or has values that are not finite.
+    """
     remedy = "remove it: the models are then trained again from the recorded episodes"
     try:
         with safe_open(path, framework="pt") as file:

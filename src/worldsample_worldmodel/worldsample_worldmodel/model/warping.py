@@ -26,6 +26,8 @@ def enlarge(images: Tensor, factor: int) -> Tensor:
 
 
 def double(features: Tensor) -> Tensor:
-    """Every value four times, ``(B, C, H, W)`` to ``(B, C, 2 H, 2 W)``; cheaper than bilinear for many
-    channels."""
+    """Repeat every value four times, ``(B, C, H, W)`` to ``(B, C, 2 H, 2 W)``.
+
+    This is cheaper than bilinear interpolation for many channels.
+    """
     return F.interpolate(features, scale_factor=2)

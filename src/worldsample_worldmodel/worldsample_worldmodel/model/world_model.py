@@ -66,8 +66,12 @@ class WorldModel(nn.Module):
     proprio_scale: Tensor
 
     def __init__(self, config: WorldModelConfig, law: CommandLaw | None = None) -> None:
-        """law: how actions become commanded positions, where that is known; all episodes must be traced by it
-        then."""
+        """Build the model.
+
+        Args:
+            config: sizes and training.
+            law: from actions to commanded positions, if it is known; then all episodes must be traced by it.
+        """
         super().__init__()
         self.config, self.law = config, law
         self.bank: FrameBank | None = None
@@ -99,8 +103,9 @@ class WorldModel(nn.Module):
     def abduce(
         self, episodes: Sequence[Episode], index: NDArray[np.int64], until: NDArray[np.int64] | int
     ) -> Evidence | None:
-        """What the episodes of segments show about themselves (:mod:`abduction
-        <worldsample_worldmodel.model.abduction>`); None without a law.
+        """Evidence of segments from their own episodes; None without a law.
+
+        See :mod:`worldsample_worldmodel.model.abduction`.
 
         Args:
             index: ``(B,)``, of each segment's episode. until: the step before which the episode is known: the
@@ -119,9 +124,11 @@ class WorldModel(nn.Module):
         return Evidence(known[row], errors[row], usable, self.proprio_scale[:POSITION])
 
     def _shown(self, episodes: Sequence[Episode]) -> list[tuple[Tensor, Tensor]]:
-        """Of each episode of T steps: the dynamics' inputs (T, 23), and by how much its steps went further
-        than each member says (T, M, 10). The members follow it for a horizon at a time, as they were
-        trained."""
+        """Inputs of the dynamics (T, 23) and errors of the members (T, M, 10), for each episode of T steps.
+
+        An error is how much further a real step went than the member says. The members follow the episode for
+        a horizon at a time, as they were trained.
+        """
         device, horizon = self.proprio_mean.device, self.config.horizon
         taken, images, proprio, origin, parts = [], [], [], [], []
         for episode in episodes:
@@ -151,9 +158,11 @@ class WorldModel(nn.Module):
 
     @torch.no_grad()
     def fit_statistics(self, proprio: Tensor) -> Tensor:
-        """Remember mean and deviation, at least :data:`PROPRIO_FLOOR
-        <worldsample_core.observation.PROPRIO_FLOOR>`, of proprioception ``(N, 10)``. Returns what deviates
-        more than that, ``(10,) bool``."""
+        """Remember mean and deviation of proprioception ``(N, 10)``; returns what varied, ``(10,) bool``.
+
+        The deviation is at least :data:`PROPRIO_FLOOR <worldsample_core.observation.PROPRIO_FLOOR>`. A value
+        varied if it deviates more than that.
+        """
         deviation, floor = proprio.std(0), torch.tensor(PROPRIO_FLOOR, device=proprio.device)
         self.proprio_mean.copy_(proprio.mean(0))
         self.proprio_scale.copy_(torch.maximum(deviation, floor))
@@ -171,7 +180,7 @@ class WorldModel(nn.Module):
 
     @staticmethod
     def summarise(context: list[ViewContext]) -> Tensor:
-        """What the dynamics know of both views, (B, 2 * 256)."""
+        """Summary of both views for the dynamics, (B, 2 * 256)."""
         return torch.cat([view.summary for view in context], 1).float()
 
     def roll_out(
@@ -184,8 +193,11 @@ class WorldModel(nn.Module):
         targets: Tensor | None,
         evidence: Evidence | None = None,
     ) -> Rollout:
-        """What happens over the actions ``(B, H, 7)``, before and after which ``targets`` (B, H + 1, 3) are
-        commanded; proprioception ``(B, 10)``; both standardised."""
+        """Roll the dynamics out over the actions ``(B, H, 7)``.
+
+        ``targets`` (B, H + 1, 3) are commanded before and after the actions; proprioception is ``(B, 10)``;
+        both are standardised.
+        """
         summary = self.summarise(context)
         with torch.autocast(summary.device.type, enabled=False):  # small matrices: casting them costs more
             return self.dynamics(summary, proprio, first_proprio, actions, noise, targets, evidence)
@@ -279,8 +291,10 @@ class WorldModel(nn.Module):
             summary = self.summarise(context)
 
         def decode(steps: Sequence[Step], at: int) -> None:
-            """Decode these steps of all segments, the first of which is step ``at``, into `images` and
-            `variance`."""
+            """Decode these steps of all segments, the first of which is step ``at``.
+
+            The results go into `images` and `variance`.
+            """
             hidden = torch.stack([step.hidden[member, rows] for step in steps], 1).flatten(0, 1)
             poses = torch.stack([step.sample[member, rows] for step in steps], 1).float().flatten(0, 1)
             segment = rows.repeat_interleave(len(steps))

@@ -26,9 +26,10 @@ class WorldModelConfig:
     horizon: ControlSteps = 8
     """Steps of a generated segment."""
     noise: float = 0.0
-    """How much of the proprioception's predicted deviation is drawn once per imagined segment. 0: what
-    differs from segment to segment is the member of the ensemble. A deviation covers rare contacts too:
-    drawn, it puts every arm beside what its own pictures show."""
+    """Share of the proprioception's predicted deviation that is drawn once per imagined segment. 0: segments
+    differ by the member of the ensemble only. A deviation covers rare contacts, too: drawn, it puts every arm
+    beside what its own pictures show.
+    """
     batch: Segments = 8
     """Segments per update."""
     frames_per_segment: Frames = 3

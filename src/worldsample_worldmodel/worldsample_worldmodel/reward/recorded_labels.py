@@ -16,7 +16,11 @@ from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 
 
 def count_labels(folder: Path) -> LabelCount:
-    """What a folder holds. Raises DamagedBag."""
+    """Count the labelled frames of a folder.
+
+    Raises:
+        DamagedBag: a bag cannot be read.
+    """
     return label_count(read_metadata(bag)[0] for bag in find_bags(folder))
 
 

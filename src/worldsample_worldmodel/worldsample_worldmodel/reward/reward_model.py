@@ -35,8 +35,14 @@ FINEST_EDGE = 0.0003
 
 @dataclass(frozen=True)
 class LabelledFrames:
-    """N frames: images ``(N, 2, S, S, 3) uint8``, proprio ``(N, 10)``, label ``(N,) bool``, near ``(N,)
-    bool``: a negative shortly before a success."""
+    """N labelled frames.
+
+    Attributes:
+        images: ``(N, 2, S, S, 3) uint8``.
+        proprio: ``(N, 10)``.
+        label: ``(N,) bool``.
+        near: ``(N,) bool``, a negative shortly before a success.
+    """
 
     images: NDArray[np.uint8]
     proprio: NDArray[np.float32]
@@ -45,8 +51,11 @@ class LabelledFrames:
 
 
 def labelled_frames(episodes: Sequence[Episode], hold: int, near: int, unsure: int) -> LabelledFrames:
-    """Frames of episodes with their labels. Of a success the last ``hold`` frames are positive, ``unsure``
-    ones before them are left out, and so many as ``near`` before those are near."""
+    """Frames of episodes with their labels.
+
+    The last ``hold`` frames of a success are positive, the ``unsure`` frames before them are left out, and
+    the ``near`` frames before those are near.
+    """
     images, proprio, label, close = [], [], [], []
     for episode in episodes:
         frames = np.arange(len(episode) + 1)
@@ -126,7 +135,7 @@ class RewardModel(nn.Module):
         self.register_buffer("version", torch.tensor(0))
 
     def forward(self, images: Tensor, proprio: Tensor) -> Tensor:
-        """images ``(N, 2, 3, S, S)`` in [-0.5, 0.5], proprio ``(N, 10)``: logits ``(N,)``."""
+        """Logits ``(N,)`` of images ``(N, 2, 3, S, S)`` in [-0.5, 0.5] and proprio ``(N, 10)``."""
         features = self.image(images.flatten(1, 2))
         whole = (proprio - self.proprio_mean) / self.proprio_scale
         near = (proprio - self.success_mean) / self.success_scale
@@ -136,8 +145,7 @@ class RewardModel(nn.Module):
 
     @torch.no_grad()
     def probability(self, images: NDArray[np.uint8], proprio: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probability of success ``(N,)`` of frames ``(N, 2, S, S, 3) uint8``; 0 where the gate does not
-        hold."""
+        """Probability of success ``(N,)`` of frames ``(N, 2, S, S, 3) uint8``; 0 outside the gate."""
         training = self.training
         self.eval()
         device = self.threshold.device
@@ -158,8 +166,11 @@ class RewardModel(nn.Module):
 def hysteresis(
     probability: NDArray[np.float32], threshold: float, release: float, hold: int
 ) -> NDArray[np.bool_]:
-    """True from the ``hold``-th frame above ``threshold`` on, over the last axis; a frame below
-    ``threshold - release`` starts the count again, one in between neither counts nor breaks it."""
+    """True from the ``hold``-th frame above ``threshold`` on, over the last axis.
+
+    A frame below ``threshold - release`` starts the count again. A frame in between neither counts nor breaks
+    it.
+    """
     count = np.zeros(probability.shape[:-1], int)
     held = np.zeros(probability.shape[:-1], bool)
     result = np.zeros(probability.shape, bool)
@@ -173,8 +184,10 @@ def hysteresis(
 
 @dataclass(frozen=True)
 class RewardReport:
-    """What a fit measured on the validation frames: accuracy, true and false positive rate, the threshold,
-    frames."""
+    """Result of a fit on the validation frames.
+
+    It holds accuracy, true and false positive rate, the threshold, and the number of frames.
+    """
 
     accuracy: float
     true_positive_rate: float
@@ -275,9 +288,11 @@ def _begun(label: NDArray[np.bool_]) -> int:
 
 @torch.no_grad()
 def _fit_gate(model: RewardModel, poses: NDArray[np.float32], successes: int) -> None:
-    """Around the poses (N, 10) of all known successes, those kept aside included. The next of n successes is
-    outside the range of the others in 2 of n + 1 cases; spread evenly, they are range / (n - 1) apart: so
-    much is added to the margin on either side."""
+    """Fit the gate around the poses (N, 10) of all known successes, those kept aside included.
+
+    The next of n successes is outside the range of the others in 2 of n + 1 cases. Spread evenly, successes
+    are range / (n - 1) apart; so much is added to the margin on either side.
+    """
     known = torch.from_numpy(poses)[:, GATED]
     low, high = known.amin(0), known.amax(0)
     beyond = model.config.margin + (high - low) / max(1, successes - 1)
@@ -330,8 +345,10 @@ def _shifted(images: Tensor, down: int, right: int) -> Tensor:
 def choose_threshold(
     probability: NDArray[np.float32], label: NDArray[np.bool_], config: RewardModelConfig
 ) -> float:
-    """The middle of the thresholds with the best balanced accuracy, as far as so few frames can tell (within
-    its standard error)."""
+    """The middle of the thresholds with the best balanced accuracy, within its standard error.
+
+    So few frames cannot tell such thresholds apart.
+    """
     candidates = np.linspace(config.threshold_low, config.threshold_high, 56)
     if not label.any() or label.all():
         return float(np.clip(0.7, config.threshold_low, config.threshold_high))

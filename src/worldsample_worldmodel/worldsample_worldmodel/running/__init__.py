@@ -1,1 +1,1 @@
-"""What the world model node does, when, and what it keeps on disk."""
+"""The loop of the world model node, and its files on disk."""

@@ -1,11 +1,12 @@
-"""Whether a slow learner still has so much to read that nothing should be generated for it."""
+"""Holds generation back while a slow learner still has much to read."""
 
 from __future__ import annotations
 
 
 class Backpressure:
-    """Counts segments under way: published by any world model of the run, and not yet taken (accepted or
-    refused) by the learner.
+    """Counts the segments under way from all world models of a run to the learner.
+
+    A segment is under way from its publication until the learner has accepted or refused it.
 
     Where nobody says what the learner takes (no Policy-Paced Learning), nothing is held back; the rate of
     generation is bounded by the real steps all the same.
@@ -32,8 +33,11 @@ class Backpressure:
         self.published += max(0, segments - before)
 
     def learner_took(self, segments: int) -> None:
-        """The learner's count, accepted and refused, from all publishers. One that falls (a restarted
-        learner), or that runs ahead of ours (a publisher not heard of yet), starts the comparison again."""
+        """Take the learner's count of segments, accepted and refused, from all publishers.
+
+        The comparison starts again if the count falls (a restarted learner) or is ahead of ours (a publisher
+        that was not heard of yet).
+        """
         if self._lead is None or segments < self._taken or segments > self._lead + self.published:
             self._lead = segments - self.published
         self._taken = segments
@@ -45,5 +49,5 @@ class Backpressure:
 
     @property
     def holds(self) -> bool:
-        """Whether to generate nothing for now."""
+        """True if nothing should be generated for now."""
         return self.under_way > self.limit

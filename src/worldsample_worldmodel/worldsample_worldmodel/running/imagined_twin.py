@@ -21,8 +21,14 @@ class NothingToImagine(ValueError):
 
 @dataclass(frozen=True)
 class Twin:
-    """real: the segment as it was. imagined: from the same start. psnr: ``(T, 2)`` dB, of the imagined frames
-    against the real ones, per step and view; under other actions they are not supposed to be alike."""
+    """A real segment and its imagined twin.
+
+    Attributes:
+        real: the segment as it was.
+        imagined: from the same start.
+        psnr: ``(T, 2)`` dB, of the imagined frames against the real ones, per step and view; under other
+            actions they are not supposed to be alike.
+    """
 
     real: SyntheticSegment
     imagined: SyntheticSegment

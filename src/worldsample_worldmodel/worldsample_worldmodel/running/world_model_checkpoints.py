@@ -17,7 +17,7 @@ _STEP = re.compile(r"step_(\d+)\.safetensors$")
 
 @dataclass(frozen=True)
 class Published:
-    """What has left the node, over all its lives.
+    """Count of what has left the node, over all its lives.
 
     Attributes:
         segments: the next one has this seq. transitions: in them.
@@ -52,8 +52,10 @@ class CheckpointFolder:
     def load_newest(
         self, read: Callable[[Path], dict[str, Any]], report: Callable[[str], None]
     ) -> dict[str, Any] | None:
-        """What ``read`` gives for the newest good checkpoint; None where there is none: the world model can
-        be trained again from the episodes."""
+        """Result of ``read`` for the newest good checkpoint.
+
+        None if there is none: the world model can be trained again from the episodes.
+        """
         for _, path in reversed(self.steps()):
             try:
                 return read(path)
@@ -62,7 +64,7 @@ class CheckpointFolder:
         return None
 
     def published(self) -> Published:
-        """What was published before, by this or an earlier process."""
+        """Count of what was published before, by this or an earlier process."""
         try:
             values = json.loads((self.path / "published.json").read_text())
             return Published(**{name: int(values[name]) for name in asdict(Published())})

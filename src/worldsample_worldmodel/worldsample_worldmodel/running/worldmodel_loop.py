@@ -1,5 +1,4 @@
-"""What the world model does next: adapt to the demonstrations; then, after every real episode, train, release
-and imagine.
+"""The world model's loop: adapt to the demonstrations, then train, release and imagine after each episode.
 
 Free of ROS. All work is counted in real steps and done in small pieces. In lockstep an episode's work is done
 before the next transition is taken, so that a seed repeats; in real time all finished episodes are worked off
@@ -46,7 +45,7 @@ RATE_WINDOW = 40
 
 
 class WorldModelOutputs(Protocol):
-    """What the loop asks of the node."""
+    """Interface through which the loop asks the node for publications and messages to people."""
 
     def publish_segment(self, segment: SyntheticSegment) -> None:
         """Send a segment to the learner."""
@@ -117,7 +116,7 @@ class WorldModelLoop:
 
     @property
     def gate_open(self) -> bool:
-        """Whether what is imagined may be trained on: held-out quality suffices, and labels can be given."""
+        """True if imagined data may be trained on: held-out quality suffices, and labels can be given."""
         return self.adaptation.gate_open and self._labels
 
     @property
@@ -151,8 +150,10 @@ class WorldModelLoop:
     # --- start ---
 
     def restore(self) -> bool:
-        """Go on from the newest good checkpoint; whether there was one. Without one the world model is
-        adapted again."""
+        """Go on from the newest good checkpoint; true if there was one.
+
+        Without one the world model is adapted again.
+        """
         counters = self.folder.load_newest(self.adaptation.load, self.outputs.warn)
         if counters is None:
             return False
@@ -294,7 +295,7 @@ class WorldModelLoop:
     # --- after each real episode ---
 
     def _follow(self, finished: Sequence[FinishedEpisode]) -> Pieces:
-        """What the real steps of these episodes ask for."""
+        """Work that the real steps of these episodes ask for."""
         for episode in finished:
             self._add(episode)
         if not self._adapted and self.adaptation.memory.training:
@@ -319,8 +320,10 @@ class WorldModelLoop:
         self.completed_steps = end
 
     def _owed(self, rate: float, before: int, end: int) -> int:
-        """Pieces owed for the real steps from ``before`` to ``end``; in real time for the last two horizons
-        of them at most."""
+        """Number of pieces owed for the real steps from ``before`` to ``end``.
+
+        Real time counts the last two horizons of them at most.
+        """
         if not self.run.lockstep:
             before = max(before, end - self.catch_up)
         return math.floor(rate * end) - math.floor(rate * before)
@@ -421,7 +424,7 @@ class WorldModelLoop:
             self.outputs.warn(f"the count of published segments cannot be kept: {error}")
 
     def checkpoint_due(self) -> bool:
-        """Whether the last checkpoint lacks something, at the end of an episode's work."""
+        """True if the last checkpoint lacks something, at the end of an episode's work."""
         return (
             self._adapted
             and self._work is None

@@ -78,12 +78,12 @@ class Adaptation:
 
     @property
     def version(self) -> int:
-        """Of the generator; 0 before the first release."""
+        """Version of the generator; 0 before the first release."""
         return self.imagination.world_model_version
 
     @property
     def gate_open(self) -> bool:
-        """Whether the current generator passed on held-out episodes."""
+        """True if the current generator passed on held-out episodes."""
         return self.evaluation is not None and self.evaluation.gate_open
 
     def add(self, episode: Episode) -> None:
@@ -129,9 +129,11 @@ class Adaptation:
             self._remembered = self.memory.added
 
     def release(self, progress: Progress | None = None, batch_size: int = 32) -> Evaluation | None:
-        """Make the averaged weights the generator, as the next version, and measure it on held-out episodes
-        (on demonstrations while there are none), ``batch_size`` segments at a time. Weights with a NaN are
-        not released."""
+        """Make the averaged weights the generator, as the next version, and measure it.
+
+        It is measured on held-out episodes (on demonstrations while there are none), ``batch_size`` segments
+        at a time. Weights with a NaN are not released.
+        """
         state = self.trainer.averaged.state_dict()
         if all(bool(value.isfinite().all()) for value in state.values()):
             self.generator.load_state_dict(state)
@@ -148,8 +150,10 @@ class Adaptation:
         return self.evaluation
 
     def start_again(self) -> None:
-        """After :class:`DivergedTraining`: train on from the weights that were released last, or from the
-        beginning where none were."""
+        """Start training again after :class:`DivergedTraining`.
+
+        It goes on from the weights that were released last, or from the beginning if none were.
+        """
         updates, seed = self.trainer.updates, self.config.seed + self.trainer.updates + 1
         self.trainer = Trainer(replace(self.config, seed=seed), self.law)
         if self.version:
@@ -159,16 +163,23 @@ class Adaptation:
         self._remembered = -1
 
     def fit_reward_model(self, imagined_segments: int = 64, progress: Progress | None = None) -> RewardReport:
-        """Train the classifier on the run's episodes, on what a person labelled, and on generated frames of
-        real actions once there is a generator. Raises ValueError without a success or without a failure."""
+        """Train the classifier on the run's episodes and on what a person labelled.
+
+        Generated frames of real actions are added once there is a generator.
+
+        Raises:
+            ValueError: there is no success, or no failure.
+        """
         imagined = None
         if self.version and imagined_segments:
             imagined = self._imagined_frames(imagined_segments, progress)
         return fit_reward_model(self.reward_model, self.memory.training, imagined, progress, self.recorded)
 
     def _imagined_frames(self, count: int, progress: Progress | None) -> LabelledFrames | None:
-        """Generated frames of real actions near the ends of successes and from anywhere, with the real
-        labels; None where no segment is long enough to have any."""
+        """Generated frames of real actions, with the real labels.
+
+        They are near the ends of successes and from anywhere. None if no segment is long enough to have any.
+        """
         episodes, horizon = self.memory.training, self.config.horizon
         config = self.reward_model.config
         where = random_starts(episodes, count, self._rng)
@@ -233,8 +244,9 @@ class Adaptation:
         model_file.write(path, tensors, counters)
 
     def load(self, path: Path) -> dict[str, Any]:
-        """The inverse of :meth:`save`. Exemplars come from the episodes: where those are added later, call
-        :meth:`renew_exemplars` then. Returns the ``extra`` counters.
+        """The inverse of :meth:`save`; returns the ``extra`` counters.
+
+        Exemplars come from the episodes: if those are added later, call :meth:`renew_exemplars` then.
 
         Raises:
             CheckpointError: nothing has changed then.

@@ -1,4 +1,4 @@
-"""How good a generator is: held-out segments imagined from their real actions, beside copy-last-frame."""
+"""Evaluation of a generator on held-out segments with their real actions, beside copy-last-frame."""
 
 from __future__ import annotations
 
@@ -66,10 +66,9 @@ def evaluate(
     progress: Progress | None = None,
     batch_size: int = 32,
 ) -> Evaluation | None:
-    """Generate held-out segments from their real actions and compare; None where no episode is long
-    enough.
+    """Generate held-out segments from their real actions and compare; None if no episode is long enough.
 
-    The future is predicted: of its own episode, a segment's model sees the past only.
+    The future is predicted: the model sees the past of a segment's own episode only.
     """
     gate = gate or GateConfig()
     bank = model.bank

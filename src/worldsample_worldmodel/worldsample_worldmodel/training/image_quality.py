@@ -23,8 +23,7 @@ def psnr(images: Images, truth: Images) -> NDArray[np.float64]:
 
 
 def moving_psnr(images: Images, truth: Images, last: Images) -> NDArray[np.float64]:
-    """PSNR over the pixels where ``truth`` differs from ``last`` by more than ``MOVING``; NaN where none
-    does."""
+    """PSNR over the pixels where ``truth`` differs from ``last`` by more than ``MOVING``; NaN for none."""
     moving = (np.abs(truth.astype(np.int16) - last.astype(np.int16)) > MOVING).any(-1, keepdims=True)
     error = (images.astype(np.float32) - truth.astype(np.float32)) ** 2
     count = 3 * moving.sum((-3, -2, -1))
@@ -50,8 +49,10 @@ def _blur(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def ssim(images: Images, truth: Images) -> NDArray[np.float64]:
-    """Structural similarity of each frame (Wang et al., 2004): Gaussian window 11x11, deviation 1.5, K =
-    (0.01, 0.03), population statistics, averaged over the channels and the places where the window fits.
+    """Structural similarity of each frame (Wang et al., 2004).
+
+    Gaussian window 11x11, deviation 1.5, K = (0.01, 0.03), population statistics, averaged over the channels
+    and the places where the window fits.
 
     ``(..., H, W, 3) uint8`` twice, H and W at least 11; the result has the leading shape.
     """
@@ -80,8 +81,10 @@ def _ssim(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Quality:
-    """Figures of N generated segments of H steps, over both views; arrays are ``(H, 2)``: per step and
-    view."""
+    """Figures of N generated segments of H steps, over both views.
+
+    Arrays are ``(H, 2)``: per step and view.
+    """
 
     psnr: float
     ssim: float

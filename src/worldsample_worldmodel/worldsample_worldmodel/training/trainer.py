@@ -101,8 +101,10 @@ def dynamics_loss(model: WorldModel, rollout: Rollout, proprio: Tensor, valid: T
 
 
 def motion_loss(model: WorldModel, motions: Motions) -> Tensor:
-    """The dynamics' loss on segments without images (an empty summary of the scene): how the arm moves where
-    nothing is in its way. It costs a fraction of a segment with images, so there are many more of them."""
+    """Loss of the dynamics on segments without images: how the arm moves where nothing is in its way.
+
+    The summary of the scene is empty. A segment costs a fraction of one with images, so there are many more.
+    """
     device = model.proprio_mean.device
     proprio = model.standardise(torch.from_numpy(motions.proprio).to(device))
     first = model.standardise(torch.from_numpy(motions.first_proprio).to(device))
@@ -116,8 +118,9 @@ def motion_loss(model: WorldModel, motions: Motions) -> Tensor:
 
 
 def variance_loss(error_logit: Tensor, error: Tensor) -> Tensor:
-    """BCE(v; e) of the square error that the model expects, v = sigmoid(error_logit), and the one that it
-    made, e; both of the same shape.
+    """Binary cross-entropy BCE(v; e) of the expected and the made square error.
+
+    The model expects v = sigmoid(error_logit) and makes the error e; both have the same shape.
 
     A proper score of the mean (Gneiting & Raftery, 2007), with the gradient v - e. A Gaussian likelihood's is
     (v - e) / v: one wrong pixel among very sure ones then outweighs all else in an update.
@@ -132,8 +135,11 @@ def coarse_error(image: Tensor, target: Tensor) -> Tensor:
 
 
 def _exemplars_in_training(own: OwnFrames, frame: NDArray[np.int64], rng: np.random.Generator) -> OwnFrames:
-    """Half of the frames to generate may use their episode's past only, as in prediction, the others all of
-    it but themselves, as for a counterfactual. frame: ``(N,)``, their index in the episode."""
+    """Own frames that may serve as exemplars in training.
+
+    Half of the frames to generate may use their episode's past only, as in prediction. The others may use all
+    of it but themselves, as for a counterfactual. frame: ``(N,)``, their index in the episode.
+    """
     whole = rng.random(len(frame)) < 0.5
     return OwnFrames(own.episode, np.where(whole, ALL, own.until), frame)
 
@@ -170,8 +176,10 @@ class Trainer:
         self.updates = self.skipped = self._bad = 0
 
     def fit_statistics(self, episodes: Sequence[Episode]) -> None:
-        """Standardise proprioception by these episodes, and identify the arm's linear dynamics from them;
-        before the first update."""
+        """Standardise proprioception by these episodes, and identify the arm's linear dynamics from them.
+
+        Call it before the first update.
+        """
         proprio = torch.from_numpy(np.concatenate([episode.proprio for episode in episodes]))
         parts = (
             np.concatenate([episode.proprio[:-1] for episode in episodes]),
