@@ -48,7 +48,7 @@ class Base:
     """The base's keys."""
 
     near: tuple[Metres, Metres] = (0.0, 1.0)
-    """How near [DrQ]."""
+    """Nearness [DrQ]."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Told(Base):
 
 def test_an_undocumented_key_has_no_meaning() -> None:
     near, untold = _entries(Told, "told")
-    assert (near.meaning, near.unit, near.source, near.group) == ("How near.", "m", "DrQ", "The base's keys.")
+    assert (near.meaning, near.unit, near.source, near.group) == ("Nearness.", "m", "DrQ", "The base's keys.")
     assert (untold.meaning, untold.unit, untold.source) == ("", "s", "")
 
 
