@@ -19,6 +19,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_core.messages.qos import COMMAND, EPISODES, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_msgs.msg import (
     EndEffectorCommand,
@@ -195,6 +196,7 @@ class Graph:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                preexec_fn=die_with_parent(),
             )
         process = Process(name, popen, log)
         self.processes.append(process)

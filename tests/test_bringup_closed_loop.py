@@ -15,6 +15,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from tests.ros_domain import own_domain
+from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_bringup.run.history import read_history
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import read_transitions
@@ -87,7 +88,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory, domain: int) -> tuple[Pat
     folder = RunFolder(work / "runs" / "mine")
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
     first = subprocess.Popen(
-        command("train", "--name", "mine", *QUICK), cwd=work, env=environment, stdout=subprocess.DEVNULL
+        command("train", "--name", "mine", *QUICK),
+        cwd=work,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=die_with_parent(),
     )
     assert wait_until(lambda: read_history(folder.metrics).train or first.poll() is not None, 120)
     assert first.poll() is None and len(nodes_of(folder.path)) == 5

@@ -1,57 +1,55 @@
-"""WMPO and VLAW as a person starts them: every node for real, what is imagined reaches the learner. One
-task has a gripper, which the policy commands in the imagination, too."""
+"""Every method as a person starts it: every node for real, what is imagined reaches the learner, and a seed's
+run is the same, bit for bit, as when its digest was committed."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.ros_domain import own_domain
+from tests.short_runs import (
+    IMITATION_UPDATES,
+    RECORD,
+    STEPS,
+    TASKS,
+    ShortRun,
+    digests,
+    machine_kind,
+    read_digests,
+    run_all,
+)
 from worldsample_bringup.run.history import read_history
-from worldsample_bringup.run.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
-TASKS = {"wmpo": "pushing", "vlaw": "pick_place"}
-STEPS = 160
-"""More than the longest episode, 80, and the lag: the learner has to wait for what the first one is worth."""
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ShortRun]:
+    return run_all(tmp_path_factory.mktemp("methods"))
 
 
-def start(folder: RunFolder, method: str, domain: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
-            *("--quick", "--task", TASKS[method], "--method", method, "--machine", "cpu"),
-            *("--steps", str(STEPS)),
-            *("run.eval_every=0", "run.demos=2", "run.final_eval_episodes=1", "worldmodel.patience=30.0"),
-            *("learner.imitation_updates=20", "worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
-        ],
-        cwd=folder.path.parent,
-        env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@pytest.mark.parametrize("method", TASKS)
+def test_the_run_ends_well(runs: dict[str, ShortRun], method: str) -> None:
+    run = runs[method]
+    assert run.code == 0, run.output
+    summary = json.loads(run.folder.summary.read_text())
+    assert summary["finished"] and summary["method"] == method and summary["real_steps"] == STEPS
+    assert summary["checkpoint"] == f"checkpoints/step_{STEPS}"
+    assert method == "hil_serl" or summary["synthetic_transitions"] > 0
+    assert read_history(run.folder.metrics).statuses["learner"][-1]["skipped_updates"] == 0
 
 
-def test_quick_runs_side_by_side(tmp_path: Path) -> None:
-    folders = {method: RunFolder(tmp_path / method) for method in TASKS}
-    with own_domain() as first, own_domain() as second:
-        domains = dict(zip(folders, (first, second), strict=True))
-        runs = {method: start(folder, method, domains[method]) for method, folder in folders.items()}
-        outputs = {method: run.communicate(timeout=240)[0] for method, run in runs.items()}
-    for method, said, each_step in (("wmpo", "groups", 1), ("vlaw", "rollouts", 2)):
-        folder = folders[method]
-        assert runs[method].returncode == 0, outputs[method]
-        summary = json.loads(folder.summary.read_text())
-        assert summary["finished"] and summary["method"] == method and summary["real_steps"] == STEPS
-        assert summary["synthetic_transitions"] > 0 and summary["checkpoint"] == f"checkpoints/step_{STEPS}"
-        learner = read_history(folder.metrics).statuses["learner"]
-        assert any(said in str(record["detail"]) for record in learner)
-        assert learner[-1]["updates"] == 20 + (STEPS - 19) * each_step
-        assert learner[-1]["skipped_updates"] == 0
+@pytest.mark.parametrize(("method", "said", "each_step"), [("wmpo", "groups", 1), ("vlaw", "rollouts", 2)])
+def test_it_learns_in_its_own_way(runs: dict[str, ShortRun], method: str, said: str, each_step: int) -> None:
+    learner = read_history(runs[method].folder.metrics).statuses["learner"]
+    assert any(said in str(record["detail"]) for record in learner)
+    assert learner[-1]["updates"] == IMITATION_UPDATES + (STEPS - 19) * each_step
+
+
+@pytest.mark.parametrize("method", TASKS)
+def test_it_repeats_bit_for_bit(runs: dict[str, ShortRun], method: str) -> None:
+    found, kind = digests(runs[method].folder), machine_kind()
+    recorded = next((entry["runs"] for entry in read_digests() if entry["machine"] == kind), None)
+    if recorded is None:
+        pytest.skip(f"no digests are recorded for this kind of machine, {kind}; to record them: {RECORD}")
+    assert found == recorded[method], f"if this change alters results on purpose: {RECORD}"

@@ -22,6 +22,7 @@ import pytest
 
 pytest.importorskip("worldsample_msgs")
 from tests.loop_graph import Graph
+from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.messages.conversions import synthetic_from_message
@@ -227,7 +228,9 @@ def test_the_command_with_a_killed_world_model(tmp_path: Path, ros_domain: int) 
     command = [sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder), *quick]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(ros_domain)}
     with (tmp_path / "output").open("wb") as output:
-        run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
+        run = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=output, stderr=output, preexec_fn=die_with_parent()
+        )
 
     def published() -> int:
         path = folder / "worldmodel" / "published.json"

@@ -23,7 +23,7 @@ from rclpy.node import Node
 
 from worldsample_bringup.dashboard.imagined import pictures
 from worldsample_bringup.graph.graph import dashboard
-from worldsample_bringup.graph.node_command import process_for
+from worldsample_bringup.graph.node_command import die_with_parent, process_for
 from worldsample_bringup.graph.terminal import LIVE_MARK
 from worldsample_bringup.run import prepare
 from worldsample_bringup.run.history import read_history
@@ -162,7 +162,9 @@ def cell(monkeypatch: pytest.MonkeyPatch, ros_domain: int) -> Iterator[Cell]:
 def start(plan: prepare.Plan, **environment: str) -> subprocess.Popen[str]:
     spec = process_for(dashboard({"config": str(plan.folder.config)}))
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
-    return subprocess.Popen(list(spec.command), env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        list(spec.command), env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent()
+    )
 
 
 def test_a_run_from_its_first_episode_to_its_report(plan: prepare.Plan, cell: Cell) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from worldsample_bringup.bench.grid import Grid, GridCell, progress_of
+from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.run_folder import RunFolder
 
@@ -111,6 +112,7 @@ def start_grid(root: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        preexec_fn=die_with_parent(),
     )
     end = time.monotonic() + 20
     while not all((root / name / "pid").exists() for name in "ab"):

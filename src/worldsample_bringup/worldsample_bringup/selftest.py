@@ -89,7 +89,7 @@ def _run(tool: str, *arguments: str, root: Path) -> int:
     """A Python tool over the checkout; says what it is and how long it took."""
     began = time.monotonic()
     print(f"== {' '.join((tool, *arguments))}", flush=True)
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = dict(os.environ)
     if "-n" in arguments:
         environment["OMP_NUM_THREADS"] = "1"  # one processor each
     command = [sys.executable, "-m", tool, *arguments]
