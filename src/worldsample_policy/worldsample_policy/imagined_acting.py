@@ -26,8 +26,8 @@ class BatchActor:
     def __init__(self, config: LearnerConfig, task: TaskConfig) -> None:
         self.config = config
         self.agent = Agent(config, task.active, task.gamma, views=len(VIEWS), proprio=PROPRIO_DIM).eval()
-        self.agent.requires_grad_(False)
-        self._active = self.agent.sac.active.numpy()
+        self.agent.requires_grad_(False).to(config.device)
+        self._active = self.agent.sac.active.cpu().numpy()
         self._samples_gripper = algorithm_class(config.algorithm).samples_gripper
         self._kept: dict[int, Tensors] = {}
         self._used = 0
@@ -60,13 +60,14 @@ class BatchActor:
     ) -> NDArray[np.float32]:
         """Samples of the policy, ``(B, 7) float32``; inactive dimensions are 0."""
         agent, sac = self.agent, self.agent.sac
-        latent = agent.encoder(torch.from_numpy(np.ascontiguousarray(images)))
-        features = sac.projection(latent, agent.standardise(torch.from_numpy(proprio)))
-        noise = torch.from_numpy(rng.standard_normal((len(images), sac.actions), np.float32))
+        device = agent.proprio_mean.device
+        latent = agent.encoder(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+        features = sac.projection(latent, agent.standardise(torch.from_numpy(proprio).to(device)))
+        noise = torch.from_numpy(rng.standard_normal((len(images), sac.actions), np.float32)).to(device)
         actions = np.zeros((len(images), 7), np.float32)
-        actions[:, self._active] = sac.actor.sample(features, noise).action.numpy()
+        actions[:, self._active] = sac.actor.sample(features, noise).action.cpu().numpy()
         if sac.gripper is not None:
-            values = sac.gripper(features).numpy()
+            values = sac.gripper(features).cpu().numpy()
             if self._samples_gripper:  # its values are logits
                 values = values + rng.gumbel(size=values.shape)
             choice = values.argmax(1)
@@ -75,6 +76,7 @@ class BatchActor:
 
 
 def make(settings: Settings) -> BatchActor:
-    """For the run's settings; on the CPU, as the robot's actor is. Raises ConfigError."""
-    config = from_mapping(LearnerConfig, {**settings.learner, "device": "cpu"}, "learner")
+    """Make the policy of a run, on the world model's device. Raises ConfigError."""
+    device = settings.worldmodel.get("model", {}).get("device", "cpu")
+    config = from_mapping(LearnerConfig, {**settings.learner, "device": device}, "learner")
     return BatchActor(config, settings.task)

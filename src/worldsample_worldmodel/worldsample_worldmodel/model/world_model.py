@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,13 @@ def to_uint8(images: Tensor) -> NDArray[np.uint8]:
     """The inverse of :func:`to_float`, rounded."""
     pixels = images.float().add(0.5).mul_(255.0).round_().clamp_(0, 255).to(torch.uint8)
     return pixels.movedim(-3, -1).cpu().numpy()
+
+
+@cache
+def computes_in_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices itself; where it does not, it is seven times slower."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 Act = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float32]]
@@ -169,9 +177,10 @@ class WorldModel(nn.Module):
         return deviation >= floor
 
     def autocast(self) -> AbstractContextManager[None]:
-        """bfloat16 where the configuration wants it."""
+        """Compute in bfloat16 where the configuration wants it and the hardware has it."""
         device = self.proprio_mean.device.type
-        return torch.autocast(device, torch.bfloat16, enabled=self.config.autocast)
+        wanted = self.config.autocast and (device != "cpu" or computes_in_bfloat16())
+        return torch.autocast(device, torch.bfloat16, enabled=wanted)
 
     def encode(self, first: Tensor, current: Tensor) -> list[ViewContext]:
         """Contexts of both views; first and current ``(B, 2, 3, S, S)``."""

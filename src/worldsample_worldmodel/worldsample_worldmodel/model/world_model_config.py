@@ -49,7 +49,7 @@ class WorldModelConfig:
     device: str = "cpu"
     """torch device of the world model ("cpu", "cuda")."""
     autocast: bool = True
-    """Train and generate in bfloat16 (needs AMX or AVX512-BF16 to pay on a CPU)."""
+    """Train and generate in bfloat16 on a GPU, and on a CPU that computes in it (AMX or AVX512-BF16)."""
     seed: int = 0
     """Seed of initialisation and sampling; follows run.seed."""
 
