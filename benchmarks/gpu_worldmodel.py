@@ -80,8 +80,7 @@ class Busy:
 
 def _utilisation() -> Callable[[], float] | None:
     try:
-        import pynvml
-
+        pynvml = import_module("pynvml")
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
         return lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100.0
@@ -150,7 +149,7 @@ def measure_size(size: int, device: str, seconds: float, count: int, episodes: i
 
     result["training_updates_per_second"], result["training_busy"] = per_second(train, seconds, device)
     began = time.perf_counter()
-    made.release()
+    made.release(batch_size=count)
     result["release_seconds"] = round(time.perf_counter() - began, 3)
     began = time.perf_counter()
     made.fit_reward_model(16 if device.startswith("cuda") else 2)
@@ -175,13 +174,13 @@ def checkpoint_moves(device: str) -> dict[str, str]:
     result = {}
     for source, target in (("cpu", device), (device, "cpu")):
         try:
-            before = adaptation(64, source, 4)
+            before = adaptation(32, source, 2)
             before.train(3)
-            before.release()
+            before.release(batch_size=8)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "step_0.safetensors"
                 before.save(path)
-                after = adaptation(64, target, 4)
+                after = adaptation(32, target, 2)
                 after.load(path)
             same = all(
                 torch.equal(a.cpu(), b.cpu())
@@ -192,7 +191,7 @@ def checkpoint_moves(device: str) -> dict[str, str]:
                 )
             )
             logs = after.train(3)
-            after.release()
+            after.release(batch_size=8)
             after.imagination.generate(after.memory.training, 4)
             result[f"{source} to {target}"] = "ok" if same and not logs["skipped"] else "not the same"
         except Exception as error:
