@@ -1,5 +1,7 @@
-"""Every method as a person starts it: every node for real, what is imagined reaches the learner, and a seed's
-run is the same, bit for bit, as when its digest was committed."""
+"""Every method as a person starts it: every node for real, and imagined segments reach the learner.
+
+A seed's run is the same, bit for bit, as when its digest was committed.
+"""
 
 from __future__ import annotations
 

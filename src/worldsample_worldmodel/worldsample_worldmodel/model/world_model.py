@@ -42,7 +42,7 @@ def to_uint8(images: Tensor) -> NDArray[np.uint8]:
 
 @cache
 def computes_in_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices itself; where it does not, it is seven times slower."""
+    """True if the CPU multiplies bfloat16 matrices itself; otherwise they are seven times slower."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
