@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.config import TaskConfig, from_mapping, read_yaml
 from worldsample_core.episodes.transition_intake import TransitionIntake
 from worldsample_policy.acting.observation_assembly import (
@@ -27,7 +28,6 @@ from worldsample_policy.acting.proprioception import Pose, Proprioception
 from worldsample_policy.acting.weights_switch import ReadyWeights, WeightsSwitch
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning import checkpoint_directory
-from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
 from worldsample_policy.replay.replay import Batch, FrameStore, Replay
 from worldsample_policy.sac.sac import SAC

@@ -17,8 +17,8 @@ from sensor_msgs.msg import Image, JointState, Joy
 from a1x_driver import vendor_messages as vendor
 from a1x_driver.cell_facts import CameraFacts, CellFacts, Endpoint, Heard
 from a1x_driver.driver_config import DriverConfig, Topic
-from a1x_driver.node_setup import qos_of
 from a1x_driver.teleop_config import TeleopConfig
+from a1x_driver.topic_qos import qos_of
 from worldsample_core.messages.qos import SENSOR
 from worldsample_core.observation import VIEWS
 

@@ -30,8 +30,8 @@ from a1x_driver import vendor_messages as vendor
 from a1x_driver.arm_driver import ArmDriver, Target
 from a1x_driver.command_gate import Command
 from a1x_driver.driver_config import DriverConfig
-from a1x_driver.node_setup import come_first, config_path, qos_of
 from a1x_driver.reset_path import NoSafePath
+from a1x_driver.topic_qos import qos_of
 from worldsample_core.arm.a1x_kinematics import (
     ARM_JOINT_NAMES,
     BASE_FRAME,
@@ -43,8 +43,9 @@ from worldsample_core.arm.rotation import matrix_to_quaternion
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.conversions import stamp_ns
 from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS
+from worldsample_core.node.precedence import ARM, come_first
+from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
-from worldsample_core.settings import load_settings
 from worldsample_msgs.msg import EndEffectorCommand, GripperState, RobotStatus
 from worldsample_msgs.srv import Reset
 
@@ -67,7 +68,7 @@ class DriverNode(Node):
             ConfigError: the configuration is unusable.
         """
         super().__init__("a1x", **options)
-        settings = load_settings(config_path(self))
+        settings = run_settings(self)
         self._config = config = from_mapping(DriverConfig, settings.driver, "driver")
         self.arm = ArmDriver(config, settings.task)
         topics = config.topics
@@ -130,7 +131,7 @@ class DriverNode(Node):
         self.create_timer(1.0, self._on_second, clock=steady)
         if not vendor.HAVE_VENDOR and not config.standin:
             self.get_logger().warning(vendor.WITHOUT_VENDOR)
-        come_first()
+        come_first(ARM)
         self.get_logger().info(
             f"{settings.task.name}: {config.stream_rate:g} targets/s by "
             + ("the vendor's inverse kinematics" if config.ik == "vendor" else "our inverse kinematics")

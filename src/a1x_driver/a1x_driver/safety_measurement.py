@@ -30,10 +30,10 @@ from std_msgs.msg import Bool, String
 
 from a1x_driver.adversary import Verdict, attack
 from a1x_driver.driver_config import DriverConfig
-from a1x_driver.node_setup import come_first
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.conversions import to_time
 from worldsample_core.messages.qos import COMMAND, STATUS
+from worldsample_core.node.precedence import ARM, come_first
 from worldsample_core.settings import Settings, load_settings
 from worldsample_msgs.msg import EndEffectorCommand, PolicyStatus, RobotStatus
 
@@ -56,7 +56,7 @@ def measure(config: Path, sequences: int) -> dict[str, Any]:
     driver = from_mapping(DriverConfig, settings.driver, "driver")
     verdict = attack_in_batches(driver, settings, sequences)
     judgement = asdict(verdict.judgement)
-    come_first()  # what is measured is the driver, not this process waiting for its turn
+    come_first(ARM)  # what is measured is the driver, not this process waiting for its turn
     with processes(config, "standin_arm_node", "driver_node", extra={"standin_arm_node": ["start:=ready"]}):
         latencies, policy, feedback = _at_the_driver(driver, settings)
     whole = ("standin_arm_node", "standin_camera_node", "standin_person_node", "driver_node", "teleop_node")

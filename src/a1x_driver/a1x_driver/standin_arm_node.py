@@ -25,12 +25,13 @@ from std_msgs.msg import Bool, Float32
 from a1x_driver import vendor_messages as vendor
 from a1x_driver.arm_driver import MAX_DT
 from a1x_driver.driver_config import DriverConfig, Topic
-from a1x_driver.node_setup import come_first, config_path, qos_of
 from a1x_driver.standin_arm import REST, Rules, StandInArm
+from a1x_driver.topic_qos import qos_of
 from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES
 from worldsample_core.config import from_mapping
+from worldsample_core.node.precedence import ARM, come_first
+from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
-from worldsample_core.settings import load_settings
 
 RATE = 200.0
 
@@ -46,7 +47,7 @@ class StandInArmNode(Node):
             ConfigError: the configuration is unusable.
         """
         super().__init__("standin_arm", **options)
-        settings = load_settings(config_path(self))
+        settings = run_settings(self)
         config, task = from_mapping(DriverConfig, settings.driver, "driver"), settings.task
         reliability = str(self.declare_parameter("reliability", "best_effort").value)
         durability = str(self.declare_parameter("durability", "volatile").value)
@@ -107,7 +108,7 @@ class StandInArmNode(Node):
         self._began = self._stepped = time.monotonic()
         self._waiting: deque[tuple[float, JointState]] = deque()
         self._muted, self._ticks = False, 0
-        come_first()  # a real arm has a computer of its own
+        come_first(ARM)  # a real arm has a computer of its own
         self.create_timer(1.0 / RATE, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _tick(self) -> None:

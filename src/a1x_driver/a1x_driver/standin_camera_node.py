@@ -22,13 +22,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from a1x_driver.driver_config import DriverConfig
-from a1x_driver.node_setup import config_path
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.messages.conversions import image_to_message, to_time
 from worldsample_core.messages.qos import SENSOR
+from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.observation import VIEWS
-from worldsample_core.settings import load_settings
 
 FAULTS = ("", "stall", "frozen", "wrong_size", "swapped", "black", "slow", "wrong_encoding", "wrong_type")
 
@@ -44,7 +43,7 @@ class StandInCameraNode(Node):
             ConfigError: the configuration is unusable.
         """
         super().__init__("standin_cameras", **options)
-        settings = load_settings(config_path(self))
+        settings = run_settings(self)
         standins = from_mapping(DriverConfig, settings.driver, "driver").standins
         cameras = settings.cameras
         size = settings.run.image_size

@@ -16,12 +16,11 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import Joy
 
-from a1x_driver.node_setup import config_path
 from a1x_driver.teleop_config import TeleopConfig
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.qos import SENSOR, STATUS
+from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
-from worldsample_core.settings import load_settings
 from worldsample_msgs.msg import PolicyStatus
 
 RATE = 50.0
@@ -38,7 +37,7 @@ class StandInPersonNode(Node):
             ConfigError: the configuration is unusable.
         """
         super().__init__("standin_person", **options)
-        settings = load_settings(config_path(self))
+        settings = run_settings(self)
         self._config = from_mapping(TeleopConfig, settings.teleop, "teleop")
         self._zeros = bool(self.declare_parameter("zeros", False).value)
         self._gone_after = float(self.declare_parameter("gone_after", 0.0).value)

@@ -21,13 +21,12 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Joy
 
 from a1x_driver.keyboard import Keyboard, pending_keys, raw_terminal
-from a1x_driver.node_setup import config_path
 from a1x_driver.operator_input import OperatorInput
 from a1x_driver.teleop_config import TeleopConfig
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.messages.qos import SENSOR, STATUS
+from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
-from worldsample_core.settings import load_settings
 from worldsample_msgs.msg import Intervention
 
 
@@ -41,7 +40,7 @@ class TeleopNode(Node):
             ConfigError: the configuration is unusable.
         """
         super().__init__("operator", **options)
-        settings = load_settings(config_path(self))
+        settings = run_settings(self)
         self._config = config = from_mapping(TeleopConfig, settings.teleop, "teleop")
         self.input = OperatorInput(config, labels=settings.run.mode == "label")
         self._stamp = PoseStamped().header.stamp

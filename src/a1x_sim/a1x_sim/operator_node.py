@@ -10,11 +10,11 @@ from rclpy.node import Node
 
 from a1x_sim.operator import OperatorConfig, Phase, ScriptedOperator
 from a1x_sim.tasks import make_task
-from worldsample_core.config import ConfigError, from_mapping
+from worldsample_core.config import from_mapping
 from worldsample_core.messages.conversions import stamp_ns
 from worldsample_core.messages.qos import STATUS
+from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
-from worldsample_core.settings import load_settings
 from worldsample_msgs.msg import Intervention, SimState
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -26,10 +26,7 @@ class OperatorNode(Node):
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where the configuration is unusable."""
         super().__init__("operator")
-        path = str(self.declare_parameter("config", "").value)
-        if not path:
-            raise ConfigError("the parameter `config` (path of the run's config.yaml) is missing")
-        settings = load_settings(path)
+        settings = run_settings(self)
         task = make_task(settings.task.name, settings.task)
         config = from_mapping(OperatorConfig, settings.operator, "operator")
         self._operator = ScriptedOperator(task, settings.run.seed, config)

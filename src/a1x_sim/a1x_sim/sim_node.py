@@ -26,10 +26,10 @@ from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.messages.conversions import image_to_message, stamp_ns
 from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS
 from worldsample_core.node.awake_clock import AwakeClock
+from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.single_writer import SingleWriter
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.observation import VIEWS, Observation
-from worldsample_core.settings import load_settings
 from worldsample_msgs.msg import (
     EndEffectorCommand,
     GripperState,
@@ -55,10 +55,7 @@ class SimNode(Node):
     def __init__(self) -> None:
         """Raises :class:`ConfigError` for an unusable configuration, :class:`NoRenderer` without OpenGL."""
         super().__init__("a1x")
-        path = str(self.declare_parameter("config", "").value)
-        if not path:
-            raise ConfigError("the parameter `config` (path of the run's config.yaml) is missing")
-        settings = load_settings(path)
+        settings = run_settings(self)
         self._lockstep = bool(self.declare_parameter("lockstep", settings.run.lockstep).value)
         lag = int(self.declare_parameter("lag", settings.run.lag).value)
         self._sim = from_mapping(SimConfig, settings.sim, "sim")

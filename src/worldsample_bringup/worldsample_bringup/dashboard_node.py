@@ -30,8 +30,8 @@ from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.messages.conversions import summary_from_message
 from worldsample_core.messages.qos import EPISODES, STATUS
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.run_settings import run_settings
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.settings import load_settings
 from worldsample_msgs.msg import EpisodeSummary, LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
 from worldsample_policy.acting.run_plan import EvaluationLog
 
@@ -79,10 +79,7 @@ class DashboardNode(Node):
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where the configuration is unusable."""
         super().__init__("dashboard")
-        path = str(self.declare_parameter("config", "").value)
-        if not path:
-            raise ConfigError("the parameter `config` (path of the run's config.yaml) is missing")
-        self.settings = load_settings(path)
+        self.settings = run_settings(self)
         self.folder = RunFolder(self.settings.run.path)
         self.log = MetricsLog(self.folder, event_writer(self.folder))
         self.log.start(self.settings.run.resume, self.settings.run.git_revision)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.messages.weights import InvalidWeights, PackedWeights, pack
 from worldsample_core.observation import Observation
 from worldsample_policy.acting.acting_weights import ActingWeights
 from worldsample_policy.acting.tick_timing import TickTiming
 from worldsample_policy.acting.weights_switch import WeightsSwitch
 from worldsample_policy.learner_config import LearnerConfig
-from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.sac.policy_export import export_policy
 

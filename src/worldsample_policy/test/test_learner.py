@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import Transition
 from worldsample_policy.learner_config import LearnerConfig
-from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.replay.data_mixer import Mixture, RealData
 from worldsample_policy.tiny_learner import make_episode, make_task, tiny_config

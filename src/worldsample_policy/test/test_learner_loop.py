@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.messages.weights import PackedWeights, unpack
 from worldsample_core.observation import Observation
 from worldsample_core.settings import RunConfig
 from worldsample_core.transition import Transition
 from worldsample_policy.learner_config import LearnerConfig
-from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
 from worldsample_policy.learning.learner_loop import LearnerLoop

@@ -17,11 +17,11 @@ from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import decode_transition
 from worldsample_core.episodes.episode_store import EpisodeStore
 from worldsample_core.episodes.label_count import label_count
+from worldsample_core.node.stopping import RunFailed
 from worldsample_policy.acting.observation_assembly import OperatorInput, Tick
 from worldsample_policy.acting.policy_loop import PolicyLoop
 from worldsample_policy.acting.run_plan import EvaluationLog
 from worldsample_policy.acting.weights_switch import ReadyWeights, WeightsSwitch
-from worldsample_policy.failures import RunFailed
 from worldsample_policy.replay.demonstrations import import_demonstrations
 
 from .test_rollout import TASK

@@ -2,46 +2,32 @@
 
 However it starts (fresh, started again after a crash, with a resumed run) it loads the newest good checkpoint
 of the run folder, fetches all transitions from the policy's disk and goes on: each transition is in its
-replay exactly once. What world models imagine it takes, too, and keeps step with them; it needs none of them.
+replay exactly once. It also takes what world models imagine and keeps step with them; it needs none of them.
 
-Training runs in the main thread; ROS has a thread of its own.
-
-Parameters:
-    config: path of the run's config.yaml.
-    threads: of torch (0: as OMP_NUM_THREADS says, else one less than the machine has).
+Parameters: see :class:`worldsample_core.node.worker_node.WorkerNode`. Without ``threads`` and
+``OMP_NUM_THREADS`` torch gets one thread less than the machine has.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import queue
 import sys
 import threading
 import time
-from dataclasses import asdict
 from typing import Any
 
-import rclpy
 import torch
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
-from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.episodes.journal import StorageError, explain
+from worldsample_core.config import from_mapping
+from worldsample_core.episodes.journal import explain
 from worldsample_core.episodes.transition_fetch import TransitionFetch
-from worldsample_core.messages.conversions import (
-    synthetic_from_message,
-    transition_from_message,
-    weights_to_message,
-)
+from worldsample_core.messages.conversions import transition_from_message, weights_to_message
 from worldsample_core.messages.qos import LATCHED, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_core.messages.weights import PackedWeights
-from worldsample_core.node.exit_codes import DONE
+from worldsample_core.node.own_loop import run_own_loop
+from worldsample_core.node.run_settings import require_image_size
+from worldsample_core.node.worker_node import Stopped, WorkerNode
 from worldsample_core.observation import InvalidObservation
-from worldsample_core.settings import Settings, load_settings
 from worldsample_core.world_model_use import world_model_use
 from worldsample_msgs.msg import (
     LearnerStatus,
@@ -53,116 +39,61 @@ from worldsample_msgs.msg import (
     WorldModelStatus,
 )
 from worldsample_msgs.srv import Checkpoint, FetchTransitions
-from worldsample_policy.failures import RunFailed, StopSignals, failure_of, say_last
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
 from worldsample_policy.learning.learner_loop import LearnerLoop
+from worldsample_policy.learning.learner_status import learner_status, pacing_status
+from worldsample_policy.learning.segment_inbox import SegmentInbox
 from worldsample_policy.learning.world_model_following import WorldModelFollowing, WorldModelReport
+from worldsample_policy.pacing.policy_paced_learning import PacingReport
 
-STATES = {
-    "waiting": LearnerStatus.WAITING,
-    "adapting": LearnerStatus.ADAPTING,
-    "training": LearnerStatus.TRAINING,
-    "done": LearnerStatus.DONE,
-}
-
-MAX_SEGMENTS = 400
-"""Imagined segments that wait for the main thread; what comes beyond is lost, and imagined again later."""
 PACING_INTERVAL = 0.2
 """s between two statuses of the pacing, where it changes."""
 
 
-class Stopped(Exception):
-    """Asked to stop in the middle of a long piece of work."""
-
-
-class LearnerNode(Node):
-    """ROS side, in its own thread: messages in (through a queue), statuses and services out."""
+class LearnerNode(WorkerNode):
+    """Learns in the main thread; messages come in, statuses and services go out in ROS's thread."""
 
     def __init__(self) -> None:
         """Raises :class:`ConfigError`, :class:`CheckpointError`."""
         super().__init__("learner")
-        path = str(self.declare_parameter("config", "").value)
-        if not path:
-            raise ConfigError("the parameter `config` (path of the run's config.yaml) is missing")
-        self.settings: Settings = load_settings(path)
         run = self.settings.run
-        threads = int(self.declare_parameter("threads", 0).value)
-        if threads or "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))
-        if not run.lockstep and os.nice(0) == 0:
-            os.nice(10)  # acting comes first
+        if threads := self.chosen_threads(max(1, (os.cpu_count() or 2) - 1)):
+            torch.set_num_threads(threads)
         config = from_mapping(LearnerConfig, self.settings.learner, "learner")
-        if config.image_size != run.image_size:
-            raise ConfigError(
-                f"learner.image_size is {config.image_size}, run.image_size {run.image_size}: make them equal"
-            )
-        self.messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.failure: RunFailed | None = None
-        self.stopping = False
-        self._signals: StopSignals | None = None
-        self.policy_done = False
-        self._run = run.name
-        self._status_at, self._status_steps = 0.0, -1
-        self._status_lock = threading.Lock()
-        self._malformed = self._bad_segments = self._dropped_segments = 0
-        self._segments: queue.Queue[SyntheticBatch] = queue.Queue(MAX_SEGMENTS)
-        self._pacing_at = 0.0
-        self._pacing_told: Any = None
+        require_image_size(self.settings, "learner.image_size", config.image_size)
         use = world_model_use(self.settings.worldmodel)
         following = None
         if use.enabled:
             following = WorldModelFollowing(use, use.effective_lag(self.settings.task.horizon))
+        self.policy_done = False
+        self._status_at, self._status_steps = 0.0, -1
+        self._pacing_at = 0.0
+        self._pacing_told: PacingReport | None = None
+        self._status_lock = threading.Lock()
+        self._malformed = 0
 
         self._weights = self.create_publisher(Weights, "weights/policy", LATCHED)
         self._statuses = self.create_publisher(LearnerStatus, "learner/status", STATUS)
         self._pacings = self.create_publisher(PacingStatus, "learner/pacing", STATUS)
-        self.loop = LearnerLoop(
-            Learner(config, self.settings.task),
-            run,
-            CheckpointFolder(run.path, run.keep_checkpoints),
-            self,
-            following,
-        )
-        self._fetch = TransitionFetch(self, self._run, self.loop.intake, self.messages.put, self.warn)
-        self.create_subscription(Transition, "transitions", self._on_transition, TRANSITIONS)
-        self.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
+        checkpoints = CheckpointFolder(run.path, run.keep_checkpoints)
+        self.loop = LearnerLoop(Learner(config, self.settings.task), run, checkpoints, self, following)
+        self._fetch = TransitionFetch(self, run.name, self.loop.intake, self.inbox.put, self.warn)
+        self._segments = SegmentInbox(run.image_size, self.warn)
+        self.create_subscription(Transition, "transitions", self.hear, TRANSITIONS)
+        self.create_subscription(PolicyStatus, "policy/status", self.hear, STATUS)
         if following is not None:
             self.create_subscription(SyntheticBatch, "synthetic", self._on_segment, SYNTHETIC)
-            self.create_subscription(WorldModelStatus, "worldmodel/status", self._on_world_model, STATUS)
+            self.create_subscription(WorldModelStatus, "worldmodel/status", self.hear, STATUS)
         self.create_service(Checkpoint, "learner/checkpoint", self._on_checkpoint)
         self.create_timer(1.0, self._on_second)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
-        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
 
     # --- ROS thread ---
 
-    def _spin(self) -> None:
-        while not self.stopping:
-            self._executor.spin_once(timeout_sec=0.2)
-
-    def _on_transition(self, message: Transition) -> None:
-        if message.run == self._run:
-            self.messages.put(message)
-
-    def _on_policy(self, message: PolicyStatus) -> None:
-        if message.run == self._run:
-            self.messages.put(message)
-
-    def _on_world_model(self, message: WorldModelStatus) -> None:
-        if message.run == self._run:
-            self.messages.put(message)
-
     def _on_segment(self, message: SyntheticBatch) -> None:
-        if message.run == self._run:
-            try:
-                self._segments.put_nowait(message)
-            except queue.Full:
-                self._dropped_segments += 1
-                return
-            self.messages.put(None)  # for the main thread to look
+        if message.run == self.settings.run.name and self._segments.put(message):
+            self.inbox.put(self._take_segments)
 
     def _on_second(self) -> None:
         self.publish_status()
@@ -171,62 +102,38 @@ class LearnerNode(Node):
     def _on_checkpoint(
         self, request: Checkpoint.Request, response: Checkpoint.Response
     ) -> Checkpoint.Response:
-        """Written by the main thread between two pieces of work."""
-        answer: queue.SimpleQueue[Checkpoint.Response] = queue.SimpleQueue()
-        self.messages.put((answer, response))
-        while not self.stopping:
-            try:
-                return answer.get(timeout=0.2)
-            except queue.Empty:
-                continue
-        response.message = "the learner is stopping"
+        if self.answered_by_main(lambda: self._checkpoint(response)) is None:
+            response.message = "the learner is stopping"
         return response
 
     # --- main thread ---
 
-    def run(self, signals: StopSignals) -> int:
-        """Learn until asked to stop. Returns the exit code."""
-        self._signals = signals
-        self._thread.start()
-        try:
-            path = self.loop.restore()
-            if path is not None:
-                self.get_logger().info(f"going on from {path}: {self.loop.learner.updates} updates")
-            while not signals.requested:
-                self._drain()
-                self._fetch.ask()
-                if self.policy_done and self.loop.state != "done" and self.loop.caught_up():
-                    self._finish()
-                if not self.loop.work():
-                    self.progressed(idle=True)
-                    self._wait()
-            return self._stop()
-        except Stopped:
-            return self._stop()
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            return self._fail(failure_of(explain(error, self.settings.run.path)))
-        except (ConfigError, StorageError, RuntimeError) as error:
-            return self._fail(failure_of(error))
-        finally:
-            self.stopping = True
-            self._thread.join(timeout=2.0)
-            self._executor.shutdown(timeout_sec=1.0)
+    def restore(self) -> None:
+        """Load the newest good checkpoint, where there is one."""
+        path = self.loop.restore()
+        if path is not None:
+            self.get_logger().info(f"going on from {path}: {self.loop.learner.updates} updates")
 
-    def _drain(self) -> None:
-        while True:
-            try:
-                self._take(self.messages.get_nowait())
-            except queue.Empty:
-                return
+    def work(self) -> bool:
+        """Do one piece of the loop's work; finish once the policy is done and nothing is owed."""
+        self._fetch.ask()
+        if self.policy_done and self.loop.state != "done" and self.loop.caught_up():
+            self.close()
+            self.loop.state, self.loop.detail = "done", ""
+            self.publish_status()
+        return self.loop.work()
 
-    def _wait(self) -> None:
-        """Until a message arrives, a tenth of a second at most."""
-        with contextlib.suppress(queue.Empty):
-            self._take(self.messages.get(timeout=0.1))
+    def idle(self) -> None:
+        """Tell at once what has been completed."""
+        self.progressed(idle=True)
 
-    def _take(self, message: Any) -> None:
+    def close(self) -> None:
+        """Write the checkpoint that is due."""
+        if self.loop.checkpoint_due():
+            self.loop.checkpoint()
+
+    def take(self, message: Any) -> None:
+        """Take one message."""
         intake = self.loop.intake
         if isinstance(message, Transition):
             try:
@@ -240,16 +147,7 @@ class LearnerNode(Node):
             self.policy_done = message.phase == PolicyStatus.DONE
         elif isinstance(message, FetchTransitions.Response):
             self._fetch.take(message)
-        elif isinstance(message, WorldModelStatus):
-            self._take_world_model(message)
-        elif message is None:
-            self._take_segments()
-        else:
-            answer, response = message
-            answer.put(self._checkpoint(response))
-
-    def _take_world_model(self, message: WorldModelStatus) -> None:
-        if self.loop.following is not None:
+        elif isinstance(message, WorldModelStatus) and self.loop.following is not None:
             report = WorldModelReport(
                 publisher=str(message.publisher),
                 completed_steps=int(message.completed_steps),
@@ -262,23 +160,7 @@ class LearnerNode(Node):
             self.loop.following.heard(report, self.loop.awake())
 
     def _take_segments(self) -> None:
-        if self._dropped_segments:
-            self.warn(f"{self._dropped_segments} imagined segments came too fast and are lost")
-            self._dropped_segments = 0
-        while True:
-            try:
-                message = self._segments.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                segment = synthetic_from_message(message)
-                size = self.settings.run.image_size
-                if segment.images.shape[2] != size:
-                    raise InvalidObservation(f"its images are {segment.images.shape[2]} pixels, not {size}")
-            except InvalidObservation as problem:
-                self._bad_segments += 1
-                self.warn(f"segment {message.seq} of {message.publisher!r} is malformed: {problem}")
-                continue
+        for segment in self._segments.take_all():
             self.loop.offer_synthetic(segment)
 
     def _checkpoint(self, response: Checkpoint.Response) -> Checkpoint.Response:
@@ -293,43 +175,23 @@ class LearnerNode(Node):
             self.warn(response.message)
         return response
 
-    def _finish(self) -> None:
-        if self.loop.checkpoint_due():
-            self.loop.checkpoint()
-        self.loop.state, self.loop.detail = "done", ""
-        self.publish_status()
-
-    def _stop(self) -> int:
-        if self.loop.checkpoint_due():
-            self.loop.checkpoint()
-        return DONE
-
-    def _fail(self, failure: RunFailed) -> int:
-        self.failure = failure
-        self.publish_status()
-        say_last("learner", failure)
-        time.sleep(0.2)  # for the last status to leave
-        return failure.code
-
     # --- what the loop asks for ---
 
     def publish_weights(self, packed: PackedWeights) -> None:
+        """Send weights to the policy and to the world models."""
         self._weights.publish(weights_to_message(packed, self.get_clock().now().to_msg()))
 
     def progressed(self, idle: bool = False) -> None:
-        if self._signals is not None and self._signals.requested and self.loop.state == "adapting":
+        """Publish the status where something has changed, or long work goes on. Raises :class:`Stopped`."""
+        if self.stop_requested and self.loop.state == "adapting":
             raise Stopped
         now = time.monotonic()
-        steps = self.loop.completed_steps
-        changed = steps != self._status_steps
+        changed = self.loop.completed_steps != self._status_steps
         wait = 0.0 if idle and changed else 0.01 if changed else 0.05
         if (changed or not idle) and now - self._status_at >= wait:
             self.publish_status()
         if now - self._pacing_at >= PACING_INTERVAL:
             self._publish_pacing(if_changed=True)
-
-    def warn(self, message: str) -> None:
-        self.get_logger().warning(message)
 
     def _publish_pacing(self, if_changed: bool = False) -> None:
         """From either thread."""
@@ -341,54 +203,23 @@ class LearnerNode(Node):
             if if_changed and report == self._pacing_told:
                 return
             self._pacing_told = report
-            message = PacingStatus()
-            message.header.stamp = self.get_clock().now().to_msg()
-            message.run = self._run
-            for name, value in asdict(report).items():
-                setattr(message, name, value)
-            message.rejected_malformed += self._bad_segments
+            message = pacing_status(report, self._segments.malformed)
+            message.header.stamp, message.run = self.get_clock().now().to_msg(), self.settings.run.name
             self._pacings.publish(message)
 
     def publish_status(self) -> None:
-        """From either thread."""
-        loop, learner = self.loop, self.loop.learner
+        """Publish the learner's status, from either thread."""
+        malformed = self._malformed + self._fetch.malformed + self._segments.malformed
         with self._status_lock:
-            message = LearnerStatus()
-            message.header.stamp = self.get_clock().now().to_msg()
-            message.run = self._run
-            message.state, message.detail = STATES[loop.state], loop.detail
-            if self.failure is not None:
-                message.state, message.detail = LearnerStatus.FAILED, str(self.failure)
-            message.updates, message.skipped_updates = learner.updates, learner.skipped_updates
-            message.real_steps, message.demo_steps = learner.real_steps, learner.demo_steps
-            message.completed_steps, message.updates_owed = loop.completed_steps, loop.updates_owed
-            message.next_seq, message.backfilled = loop.intake.next_seq, loop.intake.fetched
-            message.duplicates = loop.intake.duplicates + learner.replay.duplicates
-            message.rejected = loop.rejected + self._malformed + self._fetch.malformed + self._bad_segments
-            message.weights_version = loop.weights_version
-            message.checkpoint_step = max(0, loop.checkpoint_step)
-            message.updates_per_second = loop.updates_per_second()
-            for name in ("critic_loss", "actor_loss", "temperature", "entropy", "q_mean", "gripper_loss"):
-                setattr(message, name, float(loop.logs.get(name, 0.0)))
-            self._status_at, self._status_steps = time.monotonic(), loop.completed_steps
+            message = learner_status(self.loop, malformed, str(self.failure or ""))
+            message.header.stamp, message.run = self.get_clock().now().to_msg(), self.settings.run.name
+            self._status_at, self._status_steps = time.monotonic(), int(message.completed_steps)
             self._statuses.publish(message)
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node. Returns 0 when stopped, 2 where it cannot start like this; a crash is anything else."""
-    sys.setswitchinterval(0.001)
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    signals = StopSignals()
-    try:
-        try:
-            node = LearnerNode()
-        except Exception as error:
-            failure = failure_of(error)
-            say_last("learner", failure)
-            return failure.code
-        return node.run(signals)
-    finally:
-        rclpy.try_shutdown()
+    return run_own_loop("learner", LearnerNode, args)
 
 
 if __name__ == "__main__":

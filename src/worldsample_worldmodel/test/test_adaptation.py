@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.config import TaskConfig
 from worldsample_worldmodel.data.episodes import Episode
 from worldsample_worldmodel.imagination.imagination import ActingPolicy
 from worldsample_worldmodel.imagination.imagination_config import ImaginationConfig
-from worldsample_worldmodel.model.model_file import CheckpointError
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 from worldsample_worldmodel.training.adaptation import Adaptation

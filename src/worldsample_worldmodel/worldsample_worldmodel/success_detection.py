@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.observation import Observation
 from worldsample_core.settings import Settings
@@ -100,7 +101,7 @@ def load(path: Path, settings: Settings) -> RewardModel:
         tensors, counters = model_file.read(path)
         model = RewardModel(from_mapping(RewardModelConfig, counters["config"], str(path)))
         model.load_state_dict(tensors)
-    except (model_file.CheckpointError, KeyError, RuntimeError) as problem:
+    except (CheckpointError, KeyError, RuntimeError) as problem:
         raise ConfigError(f"the reward classifier {path} cannot be used: {problem}") from problem
     there = (counters.get("task"), model.config.image_size)
     here = (settings.task.name, settings.run.image_size)
@@ -118,7 +119,7 @@ def _is_stale(path: Path) -> bool:
     count = count_labels(path.parent)
     try:
         known = model_file.read(path)[1].get("labels")
-    except model_file.CheckpointError:
+    except CheckpointError:
         return True
     return bool(count.successes) and known != asdict(count)
 

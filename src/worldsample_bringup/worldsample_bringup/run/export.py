@@ -31,7 +31,7 @@ def export_run(trained: RunFolder, out: str = "", choice: str = "") -> RunFolder
         ConfigError: there is no such checkpoint, it is damaged, or the folder is there already.
         OSError: it cannot be written; nothing of it stays.
     """
-    from worldsample_policy.learning.checkpoint_directory import CheckpointError  # torch is slow to import
+    from worldsample_core.checkpoint_error import CheckpointError  # torch is slow to import
     from worldsample_policy.sac.policy_export import export_policy
 
     settings, checkpoint = trained.settings(), trained.checkpoint(choice)

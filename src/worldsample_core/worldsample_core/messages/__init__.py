@@ -1,0 +1,1 @@
+"""Messages of the graph: conversions, sizes, weights, and their QoS profiles."""

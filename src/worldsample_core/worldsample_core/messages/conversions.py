@@ -14,9 +14,9 @@ from worldsample_core.messages.weights import InvalidWeights, PackedWeights
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, InvalidObservation, Observation
 from worldsample_core.synthetic import MAX_LENGTH, SyntheticSegment
 from worldsample_core.transition import EpisodeKind, EpisodeSummary, Source, Transition
+from worldsample_msgs.msg import EndEffectorCommand, SyntheticBatch
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.msg import Observation as ObservationMsg
-from worldsample_msgs.msg import SyntheticBatch
 from worldsample_msgs.msg import Transition as TransitionMsg
 from worldsample_msgs.msg import Weights as WeightsMsg
 
@@ -66,6 +66,28 @@ def from_time(time: Time) -> float:
 def stamp_ns(time: Time) -> int:
     """A ROS time as integer nanoseconds: the exact key by which lockstep messages belong together."""
     return int(time.sec) * 1_000_000_000 + int(time.nanosec)
+
+
+def time_of_ns(nanoseconds: int) -> Time:
+    """Integer nanoseconds as a ROS time, exactly: the inverse of :func:`stamp_ns`."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def motion_to_message(motion: NDArray[np.floating], gripper: int, stamp: int) -> EndEffectorCommand:
+    """A motion of the end effector as a command.
+
+    Args:
+        motion: translation (m) and rotation vector (rad) in base_link, in the first six values.
+        gripper: -1 closes, 1 opens, 0 holds.
+        stamp: ns, of the observation that it answers.
+    """
+    command = EndEffectorCommand(gripper=gripper)
+    command.header.frame_id, command.header.stamp = "base_link", time_of_ns(stamp)
+    values = motion.astype(float).tolist()
+    command.translation.x, command.translation.y, command.translation.z = values[:3]
+    command.rotation.x, command.rotation.y, command.rotation.z = values[3:6]
+    return command
 
 
 def image_to_numpy(message: Image) -> NDArray[np.uint8]:
@@ -259,8 +281,15 @@ def synthetic_to_message(segment: SyntheticSegment, stamp: Time) -> SyntheticBat
     return message
 
 
-def synthetic_from_message(message: SyntheticBatch) -> SyntheticSegment:
-    """Raises :class:`InvalidObservation` where sizes or limits do not hold, or values are unusable."""
+def synthetic_from_message(message: SyntheticBatch, image_size: int | None = None) -> SyntheticSegment:
+    """A message as an imagined segment.
+
+    Args:
+        image_size: side that its images must have, pixels, where it is known.
+
+    Raises:
+        InvalidObservation: sizes or limits do not hold, or values are unusable.
+    """
     length, height, width = int(message.length), int(message.height), int(message.width)
     if not 1 <= length <= MAX_LENGTH:
         raise InvalidObservation(f"a synthetic segment has 1 to {MAX_LENGTH} steps, got {length}")
@@ -311,4 +340,4 @@ def synthetic_from_message(message: SyntheticBatch) -> SyntheticSegment:
         effective_step=int(message.effective_step),
         publisher=str(message.publisher),
         run=str(message.run),
-    ).validate()
+    ).validate(image_size)

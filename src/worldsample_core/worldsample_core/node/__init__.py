@@ -1,0 +1,1 @@
+"""What every node of the graph shares: its settings, its loop, its precedence, its end."""

@@ -1,4 +1,4 @@
-"""What a node's process owes whoever started it: signals, exit codes, one clear last line."""
+"""Stop signals, failures and the last line of a node's process."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import signal
 import sys
 from types import FrameType
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.journal import StorageError
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION, FAILED
 
 
 class RunFailed(RuntimeError):
-    """The node must end, and the run with it. Args: what is wrong; what to do about it; the exit code."""
+    """The node must end, and the run with it.
+
+    Args:
+        message: what is wrong.
+        remedy: what to do about it; "" where the message says so itself.
+        code: exit code of the process.
+    """
 
     def __init__(self, message: str, remedy: str, code: int = FAILED) -> None:
         super().__init__(f"{message}: {remedy}" if remedy else message)
@@ -20,16 +27,16 @@ class RunFailed(RuntimeError):
 
 
 def failure_of(error: Exception) -> RunFailed:
-    """The failure that an exception of the node's own logic means; any other exception is raised again."""
+    """The failure that an exception of the node's own logic means; any other one is raised again."""
     if isinstance(error, RunFailed):
         return error
-    if isinstance(error, (ConfigError, StorageError)):
+    if isinstance(error, (ConfigError, StorageError, CheckpointError)):
         return RunFailed(str(error), "", BAD_CONFIGURATION)
     raise error
 
 
 def say_last(node: str, failure: RunFailed) -> None:
-    """The last line on standard error."""
+    """Print the process's last line on standard error."""
     print(f"{node}: {failure}", file=sys.stderr, flush=True)
 
 

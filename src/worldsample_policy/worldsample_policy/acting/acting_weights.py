@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.config import TaskConfig
 from worldsample_core.messages.weights import InvalidWeights, PackedWeights, unpack
 from worldsample_core.node.cpu_account import cpu_piece
@@ -20,7 +21,6 @@ from worldsample_policy.acting.actor import Actor
 from worldsample_policy.acting.weights_switch import ReadyWeights, WeightsSwitch
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning import checkpoint_directory
-from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.sac.policy_export import POLICY
 
 

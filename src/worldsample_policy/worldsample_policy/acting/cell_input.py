@@ -18,6 +18,7 @@ from worldsample_core.messages.conversions import image_to_numpy, stamp_ns
 from worldsample_core.messages.images import to_training_size
 from worldsample_core.messages.qos import SENSOR, STATUS
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.stopping import RunFailed
 from worldsample_core.observation import VIEWS, InvalidObservation
 from worldsample_core.settings import Settings
 from worldsample_msgs.msg import GripperState, Intervention
@@ -32,7 +33,6 @@ from worldsample_policy.acting.observation_assembly import (
     Tick,
 )
 from worldsample_policy.acting.proprioception import Pose, Proprioception
-from worldsample_policy.failures import RunFailed
 
 
 class CellInput:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from worldsample_core.episodes.episode_bag import encode_transition
 from worldsample_core.episodes.episode_store import EpisodeStore
 from worldsample_core.episodes.label_count import label_count
+from worldsample_core.node.stopping import RunFailed
 from worldsample_core.observation import ACTION_DIM, Observation
 from worldsample_core.settings import Settings
 from worldsample_core.success_detector import SuccessDetector
@@ -24,7 +25,6 @@ from worldsample_policy.acting.observation_assembly import Tick
 from worldsample_policy.acting.rollout import RECORDINGS, Act, Action, Rollout
 from worldsample_policy.acting.run_plan import EvaluationLog, NextEpisode, RunPlan
 from worldsample_policy.acting.weights_switch import WeightsSwitch
-from worldsample_policy.failures import RunFailed
 
 State = Literal["idle", "weights", "checkpoint", "reset", "running", "done"]
 

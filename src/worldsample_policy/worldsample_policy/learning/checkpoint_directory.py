@@ -14,13 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.episodes.durability import flush
 
 FORMAT = 1
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be used; the message says why and what to do."""
 
 
 def write(directory: Path, files: Mapping[str, Mapping[str, Tensor]], counters: Mapping[str, Any]) -> None:

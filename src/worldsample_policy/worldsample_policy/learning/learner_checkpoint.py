@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_policy.algorithms.algorithm import Algorithm
 from worldsample_policy.learning import checkpoint_directory
-from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.replay.frame_intake import FrameIntake
 from worldsample_policy.sac.agent import Agent
 from worldsample_policy.sac.optimiser_step import OptimiserStep

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from worldsample_policy.learning.checkpoint_directory import CheckpointError
+from worldsample_core.checkpoint_error import CheckpointError
 
 _STEP = re.compile(r"step_(\d+)$")
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_policy.learning import checkpoint_directory
-from worldsample_policy.learning.checkpoint_directory import CheckpointError
 from worldsample_policy.sac.agent import actor_tensors
 
 POLICY = "policy"

@@ -13,9 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be used; the message says why and what to do."""
+from worldsample_core.checkpoint_error import CheckpointError
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from worldsample_worldmodel.model.model_file import CheckpointError
+from worldsample_core.checkpoint_error import CheckpointError
 
 _STEP = re.compile(r"step_(\d+)\.safetensors$")
 

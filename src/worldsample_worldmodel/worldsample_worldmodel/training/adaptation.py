@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from worldsample_core.arm.command_law import MAX_LEAD, CommandLaw
+from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.config import TaskConfig
 from worldsample_worldmodel.data.episodes import Episode, EpisodeMemory, random_starts, segments
 from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig
@@ -253,7 +254,7 @@ class Adaptation:
         """
         tensors, counters = model_file.read(path)
         if _size(counters.get("config", {})) != _size(asdict(self.config)):
-            raise model_file.CheckpointError(
+            raise CheckpointError(
                 f"checkpoint {path} is of another world model: {counters.get('config')}; "
                 "resume with its configuration"
             )
@@ -269,13 +270,11 @@ class Adaptation:
         }
         for prefix, module in modules.items():
             if set(part(prefix)) != set(module.state_dict()):
-                raise model_file.CheckpointError(
-                    f"checkpoint {path} is of another version of the {prefix[:-1]}"
-                )
+                raise CheckpointError(f"checkpoint {path} is of another version of the {prefix[:-1]}")
         for prefix, module in modules.items():
             shapes = {name: value.shape for name, value in module.state_dict().items()}
             if {name: value.shape for name, value in part(prefix).items()} != shapes:
-                raise model_file.CheckpointError(
+                raise CheckpointError(
                     f"checkpoint {path} has another size of the {prefix[:-1]}: resume with its configuration"
                 )
         for prefix, module in modules.items():

@@ -1,0 +1,73 @@
+"""Signs of life: of the learner, which is waited for, and of the cell, without which the run ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worldsample_core.node.stopping import RunFailed
+from worldsample_msgs.msg import LearnerStatus
+from worldsample_policy.acting.cell_input import CellInput
+
+TYPES_CHECKED_EVERY = 2.0
+"""s of silence between two looks whether somebody publishes a topic with another type."""
+
+
+class LearnerWatch:
+    """Tells progress of the learner from mere repetition of its status."""
+
+    def __init__(self) -> None:
+        self._progress: tuple[Any, ...] = ()
+
+    def progressed(self, status: LearnerStatus) -> bool:
+        """The status differs from the one before in what shows progress."""
+        progress = (status.state, status.detail, status.updates, status.completed_steps, status.next_seq)
+        before, self._progress = self._progress, progress
+        return progress != before
+
+
+def words_for(status: LearnerStatus) -> str:
+    """What the learner is doing, for people."""
+    detail = str(status.detail)
+    if status.state == LearnerStatus.FAILED:
+        return f"it failed: {detail}"
+    return f"it adapts {detail}" if status.state == LearnerStatus.ADAPTING else detail
+
+
+class CellWatch:
+    """Ends a run whose cell has fallen silent in the middle of an episode.
+
+    Args:
+        start_timeout: s until the first observation must be there; sensor_timeout: s without one later on.
+        now: s, monotonic.
+    """
+
+    def __init__(self, cell: CellInput, start_timeout: float, sensor_timeout: float, now: float) -> None:
+        self._cell = cell
+        self._start_timeout, self._sensor_timeout = start_timeout, sensor_timeout
+        self._alive_at = now
+        self._types_checked_at = 0.0
+        self._observed = False
+
+    def alive(self, now: float) -> None:
+        """Something has shown that the cell need not have sent an observation before ``now``."""
+        self._alive_at = now
+
+    def observed(self, now: float) -> None:
+        """An observation has arrived."""
+        self._observed, self._alive_at = True, now
+
+    def check(self, now: float, fault: str) -> None:
+        """Raises :class:`RunFailed` where no observation has come for too long.
+
+        Args:
+            fault: of the arm, in words; "" for none.
+        """
+        silent = now - self._alive_at
+        if silent > TYPES_CHECKED_EVERY and now - self._types_checked_at > TYPES_CHECKED_EVERY:
+            self._types_checked_at = now
+            self._cell.check_types()
+        if silent > (self._sensor_timeout if self._observed else self._start_timeout):
+            raise RunFailed(
+                fault or f"no observation for {silent:.0f} s: {self._cell.explain_missing()}",
+                "look at that node's log; is it running, on the same ROS_DOMAIN_ID, with these topic names?",
+            )
