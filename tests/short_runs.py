@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def digests(folder: RunFolder) -> dict[str, Any]:
     return {"transitions": count, "recorded": recorded.hexdigest(), "model": model.hexdigest()}
 
 
+@cache
 def machine_kind() -> dict[str, str]:
     """Processor and library versions: all that the last bit of a floating-point result depends on."""
     lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
