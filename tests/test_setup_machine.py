@@ -1,4 +1,4 @@
-"""What the set-up says when the machine lacks something, and how it repairs what it installs."""
+"""Messages of the set-up when the machine lacks something, and repairs of what it installs."""
 
 from __future__ import annotations
 
@@ -415,7 +415,7 @@ def test_interruption_ends_the_command_and_its_children(tmp_path: Path) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
+    """True if a process runs (a zombie does not)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

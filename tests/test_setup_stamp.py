@@ -1,4 +1,4 @@
-"""What the set-up finds to do: nothing after a whole one, only the missing part after a half-finished one."""
+"""Work that the set-up finds: nothing after a whole one, only the missing part after a half-finished one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has been set up already, and what is still to do.
+"""Record of what has been set up already, from which follows what is still to do.
 
 The stamp is one JSON file in the virtual environment's folder. Each part is written into it when its step has
 ended well and taken out before the step starts again, so that an interrupted step leaves its part missing,
@@ -99,7 +99,7 @@ def _is_data(relative: Path) -> bool:
 
 @dataclass
 class Work:
-    """What a set-up has to do; `reasons` says why, for the log and the terminal."""
+    """Work of a set-up; `reasons` says why, for the log and the terminal."""
 
     fresh: bool = False  # remove the folder and begin anew
     environment: bool = False
@@ -187,7 +187,7 @@ def work_to_do(home: Home, stamp: Stamp | None) -> Work:
 
 
 def environment_works(home: Home, stamp: Stamp) -> bool:
-    """Whether the virtual environment is whole enough to hold packages."""
+    """True if the virtual environment is whole enough to hold packages."""
     try:
         return (
             bool(stamp.base_python)
@@ -201,5 +201,5 @@ def environment_works(home: Home, stamp: Stamp) -> bool:
 
 
 def package_is_installed(home: Home, name: str) -> bool:
-    """Whether colcon's result for a package is still there."""
+    """True if colcon's result for a package is still there."""
     return (home.installed_share(name) / "package.xml").exists() and (home.build_base / name).is_dir()

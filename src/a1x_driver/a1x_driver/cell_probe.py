@@ -111,7 +111,7 @@ class CellProbe:
                 facts.thumbnail = cut.reshape(8, height // 8, 8, width // 8, 3).mean(axis=(1, 3)) / 255.0
 
     def facts(self, folder: Path, gpu: bool) -> CellFacts:
-        """What was heard so far. folder: where runs will be written."""
+        """The facts that were heard so far. folder: where runs will be written."""
         seconds = time.monotonic() - self._began
         for heard in (self._arm, self._gripper, self._joy, *self._cameras.values()):
             heard.rate = heard.count / seconds

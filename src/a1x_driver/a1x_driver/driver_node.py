@@ -356,7 +356,7 @@ class DriverNode(Node):
         self._diagnostics.publish(array)
 
     def _other_writer(self) -> str:
-        """Who else publishes targets; "" for nobody."""
+        """Name of another program that publishes targets; "" for none."""
         topics = self._config.topics
         for topic in (topics.target_joints.name, topics.target_pose.name):
             for info in self.get_publishers_info_by_topic(topic):

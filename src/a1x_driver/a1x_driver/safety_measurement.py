@@ -189,7 +189,7 @@ class Probe(Node):
         return True
 
     def has_moved_since(self, moment: float) -> bool:
-        """Whether a target differed from the one before since ``moment``, s monotonic."""
+        """True if a target differed from the one before since ``moment``, s monotonic."""
         return self.moved_at > moment
 
     def pause(self, seconds: float) -> None:
@@ -239,7 +239,7 @@ def _enable(probe: Probe) -> bool:
 
 
 def _stop_time(probe: Probe, lost: float) -> float:
-    """ms from the loss until the targets have not moved for a second."""
+    """Time from the loss until the targets have not moved for a second, ms."""
     probe.until(lambda: time.monotonic() - max(probe.moved_at, lost) > 1.0, 15.0)
     return max(0.0, 1e3 * (probe.moved_at - lost))
 
@@ -277,7 +277,7 @@ def _at_the_driver(driver: DriverConfig, settings: Settings) -> tuple[list[float
 
 
 def _without_camera(driver: DriverConfig) -> list[float]:
-    """ms until the arm stands after one camera has stopped sending, with the policy in the loop."""
+    """Times until the arm stands after one camera has stopped sending, ms, with the policy in the loop."""
     times: list[float] = []
     with _probe(driver) as probe:
         for number in range(REPEATS):

@@ -37,8 +37,10 @@ RATE = 200.0
 
 
 class StandInArmNode(Node):
-    """Publishes feedback, gripper and status; hears targets and functions. Subscription ``~/mute`` (Bool)
-    stops and starts the feedback."""
+    """Publishes feedback, gripper and status of a stand-in arm; hears targets and functions.
+
+    Subscription ``~/mute`` (Bool) stops and starts the feedback.
+    """
 
     def __init__(self, **options: Any) -> None:
         """``options`` are those of :class:`rclpy.node.Node`.

@@ -33,8 +33,10 @@ FAULTS = ("", "stall", "frozen", "wrong_size", "swapped", "black", "slow", "wron
 
 
 class StandInCameraNode(Node):
-    """Draws a dot where the end effector is, on a background that tells the views apart. Subscription
-    ``~/fault`` (String) sets the fault at run time."""
+    """Draws a dot where the end effector is, on a background that tells the views apart.
+
+    Subscription ``~/fault`` (String) sets the fault at run time.
+    """
 
     def __init__(self, **options: Any) -> None:
         """``options`` are those of :class:`rclpy.node.Node`.

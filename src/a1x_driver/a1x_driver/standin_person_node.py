@@ -27,8 +27,12 @@ RATE = 50.0
 
 
 class StandInPersonNode(Node):
-    """In a demonstration it drives from the start; in training for a second out of four. After some 4 s of an
-    episode it presses success. Labels: it holds success for the last second or so, then keeps the episode."""
+    """A stand-in of a person with a gamepad.
+
+    It drives a demonstration from the start, and training for one second out of four. After some 4 s of an
+    episode it presses success. While it records labels, it holds success for the last second or so, then
+    keeps the episode.
+    """
 
     def __init__(self, **options: Any) -> None:
         """``options`` are those of :class:`rclpy.node.Node`.

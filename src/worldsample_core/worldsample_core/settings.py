@@ -31,7 +31,7 @@ class VersionsConfig:
 
 @dataclass(frozen=True)
 class IdentityConfig:
-    """What the run is, and where it lives."""
+    """Identity of the run, and its folder."""
 
     name: str
     """Name of the run; also the identity that every transition and weight carries."""
@@ -85,13 +85,15 @@ class RecordingConfig:
     """Folder of labelled frames (mode label), for the reward classifier of real rollouts and for that of the
     world model; or a run folder with a fitted classifier; "": none."""
     reward: Reward = "auto"
-    """Who says that a real rollout succeeded. button: the operator (the scripted one sees the simulator's own
+    """Judge of success in real rollouts. button: the operator (the scripted one sees the simulator's own
     success). classifier: the reward classifier; a person's buttons overrule it, and in simulation evaluations
     still count the simulator's own success. auto: the classifier on a real cell that has one, else the
-    button."""
+    button.
+    """
     classifier: str = "worldsample_worldmodel.success_detection:make"
-    """How the classifier judges success, as module:function (see
-    :mod:`worldsample_core.success_detector`)."""
+    """Implementation of the classifier's judgement, as module:function (see
+    :mod:`worldsample_core.success_detector`).
+    """
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class EvaluationConfig:
     checkpoint_every: RealSteps = 1000
     """Time between two checkpoints."""
     keep_checkpoints: int = 3
-    """How many checkpoints stay on disk."""
+    """Number of checkpoints that stay on disk."""
     stop_when_solved: int = 0
     """Training ends when this many evaluations in a row reach ``solved_success``; 0: never."""
     solved_success: float = 0.95

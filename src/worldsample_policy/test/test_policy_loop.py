@@ -390,7 +390,7 @@ class Sees:
 
 @pytest.mark.parametrize("sim", [True, False])
 def test_a_detector_judges_rollouts_and_never_a_simulated_evaluation(tmp_path: Path, sim: bool) -> None:
-    """In simulation the evaluation's success must stay the simulator's own."""
+    """The evaluation's success stays the simulator's own in simulation."""
     cell = FakeCell(tmp_path, demos=0, sim=sim, eval_every=0)
     cell.loop.detector, cell.buttons = Sees(after=2), lambda step: {}
     cell.run()

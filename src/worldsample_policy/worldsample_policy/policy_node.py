@@ -47,7 +47,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def fails_the_run(method: F) -> F:
-    """What a callback raises ends the run with its message."""
+    """End the run with the message of the exception that a callback raises."""
 
     @wraps(method)
     def guarded(self: PolicyNode, *arguments: Any) -> Any:

@@ -1,1 +1,1 @@
-"""What every node of the graph shares: its settings, its loop, its precedence, its end."""
+"""The common part of all nodes of the graph: settings, loop, precedence and end."""

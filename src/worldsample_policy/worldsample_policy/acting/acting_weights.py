@@ -25,8 +25,10 @@ from worldsample_policy.sac.policy_export import POLICY
 
 
 class ActingWeights:
-    """Two actors. In real time arriving weights are checked and loaded into the spare one by the thread that
-    received them; the acting thread only swaps. In lockstep they wait for their step and are loaded there.
+    """Two actors: the one that acts, and a spare one that takes new weights.
+
+    In real time the thread that receives weights checks them and loads them into the spare actor; the acting
+    thread only swaps. In lockstep they wait for their step and are loaded there.
 
     Attributes:
         rejected: weights that were refused; the policy kept acting on the old ones.

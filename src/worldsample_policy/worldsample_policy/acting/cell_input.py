@@ -1,5 +1,6 @@
-"""What the cell and the operator say -> control steps. Checks types, encodings and sizes, and names what is
-missing.
+"""Turns messages of the cell and of the operator into control steps.
+
+It checks types, encodings and sizes, and names what is missing.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The run as the robot lives it: one episode after the other, each finished step kept on disk before it is
-sent.
+"""The policy's loop: one episode after the other; each finished step is on disk before it is sent.
 
 Free of ROS: the node brings in messages and carries out what :class:`Outputs` asks for.
 """
@@ -43,7 +42,7 @@ EMPTY_EPISODES = 100
 
 
 class Outputs(Protocol):
-    """What the loop asks of the node. None of it waits."""
+    """Interface through which the loop asks the node to act. No call waits."""
 
     def request_reset(self, seed: int, mode: str, episode: int) -> None:
         """Bring the cell to the start; :meth:`PolicyLoop.on_reset` gets the answer."""
@@ -125,7 +124,7 @@ class PolicyLoop:
 
     @property
     def kind(self) -> EpisodeKind | None:
-        """Of the episode that runs or comes next."""
+        """Kind of the episode that runs or comes next."""
         return self.next.kind if self.next else None
 
     def advance(self, now: float) -> None:
@@ -169,7 +168,7 @@ class PolicyLoop:
         return now - max(self._waiting_since, self._learner_seen or 0.0)
 
     def _learner_caught_up(self, now: float) -> bool:
-        """Whether the learner is done with all real steps, or is waited for no longer."""
+        """True if the learner is done with all real steps, or is waited for no longer."""
         limit = float("inf") if self.settings.run.lockstep else CATCH_UP
         return (
             (self._learner_seen is not None and self._completed >= self.store.real_steps)
@@ -178,9 +177,11 @@ class PolicyLoop:
         )
 
     def on_checkpoint(self, success: bool, updates: int) -> None:
-        """The learner's answer: its last checkpoint, after ``updates`` updates; the final evaluation acts on
-        those weights. Without success (a dead learner) the run goes on with the weights at hand, and tries
-        once more at its end."""
+        """Take the learner's answer: its last checkpoint, after ``updates`` updates.
+
+        The final evaluation acts on those weights. Without success (a dead learner) the run goes on with the
+        weights at hand, and tries once more at its end.
+        """
         if self.state != "checkpoint":
             return
         self._requested = False
@@ -239,7 +240,7 @@ class PolicyLoop:
     # --- in an episode ---
 
     def must_wait(self, now: float) -> bool:
-        """Whether the next tick should wait for weights that are dated to it. now: s, monotonic."""
+        """True if the next tick should wait for weights that are dated to it. now: s, monotonic."""
         if self.state != "running" or self.rollout is None or self.rollout.kind in RECORDINGS:
             return False
         return self.weights.wait(self._steps_at_tick(self.rollout), now)
@@ -280,8 +281,10 @@ class PolicyLoop:
         return action
 
     def _judged(self, rollout: Rollout, tick: Tick) -> Tick:
-        """The tick with the detector's success as a pressed button; the operator's *failure* and *abort*
-        overrule it."""
+        """The tick with the detector's success as a pressed button.
+
+        The operator's *failure* and *abort* overrule it.
+        """
         judged = ("train",) if self.settings.run.sim else ("train", "eval")
         if self.detector is None or rollout.kind not in judged:
             return tick

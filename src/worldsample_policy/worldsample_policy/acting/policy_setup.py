@@ -62,7 +62,7 @@ def make_store(
 
 
 def _bytes_of_two_episodes(settings: Settings) -> int:
-    """What two episodes may take on the disk, journal and bag, and a little more."""
+    """Size that two episodes may take on the disk, journal and bag, with a little reserve."""
     frame = 2 * 3 * settings.run.image_size**2
     steps = min(settings.task.horizon, settings.task.max_real_steps)
     return 16_000_000 + 4 * steps * 2 * frame

@@ -26,7 +26,7 @@ class LearnerWatch:
 
 
 def words_for(status: LearnerStatus) -> str:
-    """What the learner is doing, for people."""
+    """The learner's activity in words for people."""
     detail = str(status.detail)
     if status.state == LearnerStatus.FAILED:
         return f"it failed: {detail}"

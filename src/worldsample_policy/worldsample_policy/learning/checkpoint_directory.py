@@ -53,8 +53,11 @@ def write(directory: Path, files: Mapping[str, Mapping[str, Tensor]], counters: 
 
 
 def read(directory: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """The inverse of `write`. Raises CheckpointError when something is missing, damaged or of another
-    format."""
+    """The inverse of `write`.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or of another format.
+    """
     directory = Path(directory)
     remedy = "remove the directory and resume: an older checkpoint is used and nothing of the robot is lost"
     try:

@@ -1,6 +1,4 @@
-"""The run's checkpoints on disk: ``checkpoints/step_N``, the newest few, and the counter of published
-weights.
-"""
+"""The run's checkpoints on disk: newest few ``checkpoints/step_N``, and the count of weights published."""
 
 from __future__ import annotations
 

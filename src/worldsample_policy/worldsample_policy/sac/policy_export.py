@@ -1,5 +1,7 @@
-"""A trained policy by itself: what acting needs of a checkpoint, a quarter of its networks and nothing of
-their training. `worldsample eval` and the policy node act on it; a learner cannot go on from it.
+"""A trained policy by itself: the networks of a checkpoint that acting needs.
+
+They are a quarter of all, and nothing of their training. `worldsample eval` and the policy node act on an
+exported policy; a learner cannot go on from it.
 """
 
 from __future__ import annotations
