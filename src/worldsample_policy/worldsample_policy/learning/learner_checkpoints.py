@@ -1,4 +1,4 @@
-"""The run's checkpoints on disk: newest few ``checkpoints/step_N``, and the count of weights published."""
+"""The run's checkpoints on disk (the newest ``checkpoints/step_N``), and the count of published weights."""
 
 from __future__ import annotations
 
