@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from worldsample_core.node.parent_death import die_with_parent
+
 SAMPLES_PER_SECOND = 2.0
 
 
@@ -70,7 +72,9 @@ def main() -> int:
     began = time.monotonic()
     busy: list[tuple[float, float]] = []
     with open(asked.out / "graph-run.log", "w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=die_with_parent()
+        )
         signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGTERM))
         while process.poll() is None:
             value = card_busy()

@@ -19,8 +19,8 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_core.messages.qos import COMMAND, EPISODES, STATUS, SYNTHETIC, TRANSITIONS
+from worldsample_core.node.parent_death import die_with_parent
 from worldsample_msgs.msg import (
     EndEffectorCommand,
     EpisodeSummary,

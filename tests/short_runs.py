@@ -19,10 +19,10 @@ import torch
 from safetensors.numpy import load_file
 
 from tests.ros_domain import own_domain
-from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.node.parent_death import die_with_parent
 
 TASKS = {"hil_serl": "pushing", "worldsample": "pick_place", "wmpo": "pushing", "vlaw": "pick_place"}
 """Every method and the task of its run; in pick_place the policy commands a gripper, also in imagination."""

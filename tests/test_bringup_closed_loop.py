@@ -15,11 +15,11 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from tests.ros_domain import own_domain
-from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_bringup.run.history import read_history
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.node.parent_death import die_with_parent
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +50,7 @@ def run(folder: Path, domain: int, *arguments: str) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         text=True,
         timeout=240,
+        preexec_fn=die_with_parent(),
         check=False,
     )
     return result.returncode, result.stdout

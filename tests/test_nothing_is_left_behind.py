@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from worldsample_bringup.graph.node_command import die_with_parent
+from worldsample_core.node.parent_death import die_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 

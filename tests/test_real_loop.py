@@ -13,6 +13,7 @@ import pytest
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.node.parent_death import die_with_parent
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -42,6 +43,7 @@ def test_the_real_cell_trains_against_stand_ins(tmp_path: Path, ros_domain: int)
         stderr=subprocess.STDOUT,
         text=True,
         timeout=280,
+        preexec_fn=die_with_parent(),
         check=False,
     )
     assert result.returncode == 0, result.stdout

@@ -22,11 +22,11 @@ import pytest
 
 pytest.importorskip("worldsample_msgs")
 from tests.loop_graph import Graph
-from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.messages.conversions import synthetic_from_message
 from worldsample_core.messages.qos import SYNTHETIC
+from worldsample_core.node.parent_death import die_with_parent
 from worldsample_msgs.msg import LearnerStatus, SyntheticBatch, WorldModelStatus
 from worldsample_msgs.srv import Imagine
 

@@ -33,6 +33,7 @@ from a1x_driver.driver_config import DriverConfig
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.conversions import to_time
 from worldsample_core.messages.qos import COMMAND, STATUS
+from worldsample_core.node.parent_death import die_with_parent
 from worldsample_core.node.precedence import ARM, come_first
 from worldsample_core.settings import Settings, load_settings
 from worldsample_msgs.msg import EndEffectorCommand, PolicyStatus, RobotStatus
@@ -132,7 +133,10 @@ def processes(
             command = [sys.executable, "-m", module, "--ros-args"]
             command += [part for parameter in parameters for part in ("-p", parameter)]
             with (config.parent / f"{module}.log").open("ab") as log:
-                running.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+                process = subprocess.Popen(
+                    command, env=environment, stdout=log, stderr=log, preexec_fn=die_with_parent()
+                )
+                running.append(process)
         yield
     finally:
         for process in running:

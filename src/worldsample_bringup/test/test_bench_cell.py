@@ -20,6 +20,7 @@ from worldsample_bringup.bench.process_watch import ProcessTime, ProcessWatch
 from worldsample_bringup.bench.watched_run import EpisodeTail
 from worldsample_bringup.graph.terminal import Console
 from worldsample_core.config import ConfigError
+from worldsample_core.node.parent_death import die_with_parent
 
 BUSY = "import time\nwhile time.process_time() < {seconds}: pass\n"
 
@@ -158,6 +159,7 @@ def test_a_quick_cell_with_all_its_nodes(tmp_path: Path, ros_domain: int) -> Non
     told = subprocess.run(
         [*command, "--task", "pushing", "--steps", "70", "--out", str(tmp_path), *tiny],
         env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain)},
+        preexec_fn=die_with_parent(),
         capture_output=True,
         text=True,
         check=False,

@@ -23,13 +23,14 @@ from rclpy.node import Node
 
 from worldsample_bringup.dashboard.imagined import pictures
 from worldsample_bringup.graph.graph import dashboard
-from worldsample_bringup.graph.node_command import die_with_parent, process_for
+from worldsample_bringup.graph.node_command import process_for
 from worldsample_bringup.graph.terminal import LIVE_MARK
 from worldsample_bringup.run import prepare
 from worldsample_bringup.run.history import read_history
 from worldsample_bringup.run.options import Request
 from worldsample_core.messages.conversions import summary_to_message, synthetic_to_message
 from worldsample_core.messages.qos import EPISODES, STATUS
+from worldsample_core.node.parent_death import die_with_parent
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import EpisodeSummary
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from worldsample_bringup.graph.domain import DomainClaim, DomainTaken, claim_domain
+from worldsample_core.node.parent_death import die_with_parent
 
 pytestmark = pytest.mark.alone  # real processes, in real time
 
@@ -30,7 +31,9 @@ claim = DomainClaim({DOMAIN}, "other")
 print("held", flush=True)
 time.sleep(60)
 """
-    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent()
+    )
     assert holder.stdout is not None
     holder.stdout.readline()
     with pytest.raises(DomainTaken, match="other"):

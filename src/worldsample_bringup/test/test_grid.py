@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from worldsample_bringup.bench.grid import Grid, GridCell, progress_of
-from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.node.parent_death import die_with_parent
 
 pytestmark = pytest.mark.alone  # real processes, in real time
 

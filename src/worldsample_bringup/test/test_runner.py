@@ -19,6 +19,7 @@ from worldsample_bringup.graph.node_spec import OnExit
 from worldsample_bringup.graph.runner import Outcome, RestartPolicy, Runner
 from worldsample_bringup.graph.terminal import LIVE_MARK, Console
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.parent_death import die_with_parent
 
 pytestmark = pytest.mark.alone  # real processes, in real time
 
@@ -229,11 +230,17 @@ sys.exit(outcome.code)
 TELL_PID = "import os; print('pid', os.getpid(), flush=True)\n"
 
 
+def start_runner(codes: list[str]) -> subprocess.Popen[str]:
+    """A runner as a process of its own, with one node for each program."""
+    command = [sys.executable, "-c", RUNNER, *codes]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent())
+
+
 @pytest.fixture
 def runner_process() -> subprocess.Popen[str]:
     """A runner as a process of its own, with one deaf node; it has told the process ids of both."""
     codes = [TELL_PID + textwrap.dedent(code) for code in (SLEEP, DEAF)]
-    return subprocess.Popen([sys.executable, "-c", RUNNER, *codes], stdout=subprocess.PIPE, text=True)
+    return start_runner(codes)
 
 
 def node_pids(process: subprocess.Popen[str]) -> list[int]:
@@ -280,7 +287,7 @@ def test_a_killed_runner_leaves_no_orphans(runner_process: subprocess.Popen[str]
 
 def test_a_reader_that_goes_away_does_not_end_the_run() -> None:
     codes = ["import time\nfor i in range(30): print('line', i, flush=True); time.sleep(0.01)", SLEEP]
-    process = subprocess.Popen([sys.executable, "-c", RUNNER, *codes], stdout=subprocess.PIPE, text=True)
+    process = start_runner(codes)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()

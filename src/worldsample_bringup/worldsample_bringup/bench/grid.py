@@ -20,10 +20,10 @@ from types import FrameType
 from typing import IO, Any
 
 from worldsample_bringup.dashboard.progress import duration
-from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.history import History, read_tail
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.node.parent_death import die_with_parent
 
 ATTEMPTS = 3
 """Starts of a run in one go, at most; it is started again only where it got further than before."""

@@ -14,9 +14,9 @@ from pathlib import Path
 from worldsample_bringup.bench.grid import GridCell, progress_of
 from worldsample_bringup.bench.process_watch import ProcessWatch, machine_seconds
 from worldsample_bringup.dashboard.progress import duration
-from worldsample_bringup.graph.node_command import die_with_parent
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.history import Record
+from worldsample_core.node.parent_death import die_with_parent
 
 LOOK = 0.25
 """Seconds between two looks at the processes."""

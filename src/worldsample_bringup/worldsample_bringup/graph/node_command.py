@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +16,7 @@ from typing import IO
 
 from worldsample_bringup.graph.node_spec import NodeSpec, OnExit
 from worldsample_core.config import ConfigError
-
-_LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be imported between fork and exec
-_PR_SET_PDEATHSIG = 1
+from worldsample_core.node.parent_death import die_with_parent
 
 STARTING = 5.0
 """Seconds for which a process counts as starting."""
@@ -36,18 +33,6 @@ class ProcessSpec:
     nice: int = 0
     grace: float = 5.0
     stop_last: bool = False
-
-
-def die_with_parent() -> Callable[[], None]:
-    """A ``preexec_fn``: the kernel kills the new process when this one dies, however that happens."""
-    parent = os.getpid()
-
-    def before_exec() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died before the line above
-            os._exit(128 + signal.SIGKILL)
-
-    return before_exec
 
 
 def process_for(node: NodeSpec) -> ProcessSpec:
