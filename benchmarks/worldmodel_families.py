@@ -33,7 +33,7 @@ from worldsample_bringup.bench.simulated_runs import SimulatedRuns
 from worldsample_core.arm.command_law import CommandLaw
 from worldsample_worldmodel.data.episodes import Episode, SegmentBatch, full_segments, random_segments
 from worldsample_worldmodel.model.frame_decoder import Modulation
-from worldsample_worldmodel.model.world_model import to_float, to_uint8
+from worldsample_worldmodel.model.pixels import to_float, to_uint8
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 from worldsample_worldmodel.training.image_quality import copy_last_frame, quality
 from worldsample_worldmodel.training.trainer import Trainer
@@ -144,7 +144,7 @@ class Autoregressive:
         with torch.autocast("cpu", torch.bfloat16):
             for step in range(batch.actions.shape[1]):
                 before, last = last, self._frame(before, last, batch, step).clamp(-0.5, 0.5)
-                frames.append(to_uint8(last.unflatten(1, (2, 3))))
+                frames.append(to_uint8(last.unflatten(1, (2, 3))).numpy())
         return np.stack(frames, 1)
 
 

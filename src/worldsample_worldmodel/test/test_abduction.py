@@ -23,15 +23,15 @@ def test_weights_by_hand() -> None:
     errors = torch.zeros(1, 3, 2, 10)
     errors[0, :, 1, 0] = torch.tensor([1.0, 4.0, 100.0])
     evidence = Evidence(known, errors, torch.ones(1, 3, dtype=torch.bool), torch.full((3,), REACH))
-    added = evidence.correction(torch.zeros(1, INPUTS), member=1)
+    added = evidence.correction(torch.zeros(2, 1, INPUTS))[1]
     off = float(np.exp(-0.5))
     kappa = (1 + off) / (1 + off + DOUBT)
     assert added[0, 0].item() == pytest.approx(kappa * (1 + 4 * off) / (1 + off))
-    assert not evidence.correction(torch.zeros(1, INPUTS), member=0).any(), "each member has its own errors"
-    far = evidence.correction(torch.full((1, INPUTS), -9.0), member=1)
+    assert not evidence.correction(torch.zeros(2, 1, INPUTS))[0].any(), "each member has its own errors"
+    far = evidence.correction(torch.full((2, 1, INPUTS), -9.0))[1]
     assert far.abs().max().item() == pytest.approx(0.0, abs=1e-6)
     unknown = evidence._replace(usable=torch.zeros(1, 3, dtype=torch.bool))
-    assert not unknown.correction(torch.zeros(1, INPUTS), member=1).any()
+    assert not unknown.correction(torch.zeros(2, 1, INPUTS))[1].any()
 
 
 def held_by_a_wall(number: int, wall: float, steps: int = 12) -> Episode:

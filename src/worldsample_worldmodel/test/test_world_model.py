@@ -11,8 +11,8 @@ import torch
 from worldsample_worldmodel.data.episodes import Episode, segments
 from worldsample_worldmodel.model.dynamics import Dynamics
 from worldsample_worldmodel.model.frame_bank import ALL, FrameBank, own_frames
+from worldsample_worldmodel.model.pixels import to_float, to_uint8
 from worldsample_worldmodel.model.warping import warp
-from worldsample_worldmodel.model.world_model import to_float, to_uint8
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 from worldsample_worldmodel.training.trainer import DivergedTraining, Trainer, variance_loss
 
@@ -27,7 +27,7 @@ def test_warp_moves_by_pixels() -> None:
 
 def test_images_survive_the_way_to_floats_and_back() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 2, 8, 8, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(to_uint8(to_float(torch.from_numpy(images))), images)
+    np.testing.assert_array_equal(to_uint8(to_float(torch.from_numpy(images))).numpy(), images)
 
 
 def test_bank_prefers_the_episode_itself_up_to_what_may_be_seen(episodes: list[Episode]) -> None:

@@ -46,14 +46,14 @@ class Evidence(NamedTuple):
     usable: Tensor
     unit: Tensor
 
-    def correction(self, known: Tensor, member: int) -> Tensor:
-        """Correction ``(B, 10)`` of a member's step with inputs ``(B, 23)``."""
+    def correction(self, known: Tensor) -> Tensor:
+        """Return what is added to the step of each member with inputs ``(M, B, 23)``: ``(M, B, 10)``."""
         scale = (self.unit / REACH).repeat(3)
-        difference = (_compared(known)[:, None] - _compared(self.known)) * scale
+        difference = (_compared(known)[:, :, None] - _compared(self.known)) * scale
         weight = torch.exp(-0.5 * difference.square().sum(-1)) * self.usable
-        total = weight.sum(1, keepdim=True)
+        total = weight.sum(2, keepdim=True)
         # kappa times the weighted mean: the sum of the weights cancels
-        return (weight[..., None] * self.errors[:, :, member]).sum(1) / (total + DOUBT)
+        return torch.einsum("mbk,bkmd->mbd", weight, self.errors) / (total + DOUBT)
 
 
 def _compared(known: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, VIEWS
@@ -71,10 +72,11 @@ def known_inputs(proprio: Tensor, action: Tensor, before: Tensor | None, after: 
     an arm far behind its command is held by something. If no command is known: the action itself, and
     nothing.
     """
-    at = proprio[:, :POSITION]
+    at = proprio[..., :POSITION]
+    action = action.expand(*proprio.shape[:-1], ACTION_DIM)
     if before is None or after is None:
-        return torch.cat([proprio, action, action[:, :POSITION], torch.zeros_like(at)], 1)
-    return torch.cat([proprio, action, after - at, before - at], 1)
+        return torch.cat([proprio, action, action[..., :POSITION], torch.zeros_like(at)], -1)
+    return torch.cat([proprio, action, after - at, before - at], -1)
 
 
 INPUTS = PROPRIO_DIM + ACTION_DIM + 2 * POSITION
@@ -107,16 +109,81 @@ class Member(nn.Module):
 
     step: Tensor
 
-    def begin(self, summary: Tensor, proprio: Tensor, first_proprio: Tensor) -> Tensor:
-        """Hidden state (B, L) where a segment starts."""
-        return self.start(torch.cat([summary, proprio, first_proprio], 1))
+
+class Ensemble(NamedTuple):
+    """The weights of all M members side by side: one batched product computes what M small ones would.
+
+    Matrices are ``(M, inputs, outputs)``, vectors ``(M, 1, outputs)``. ``known_weight`` joins what sees the
+    known inputs: the gates of the GRU, the first layer of the change, and the linear part.
+    """
+
+    start_weight: Tensor
+    start_bias: Tensor
+    norm_weight: Tensor
+    norm_bias: Tensor
+    latent_weight: Tensor
+    latent_bias: Tensor
+    known_weight: Tensor
+    known_bias: Tensor
+    gate_weight: Tensor
+    gate_bias: Tensor
+    hidden_weight: Tensor
+    change_weight: Tensor
+    change_bias: Tensor
+    step: Tensor
+
+    def begin(self, summary: Tensor, proprio: Tensor, first_proprio: Tensor) -> State:
+        """Start B segments: summary (B, 2 * 256), proprio and first_proprio (B, 10), standardised."""
+        seen = torch.cat([summary, proprio, first_proprio], 1).expand(len(self.step), -1, -1)
+        latent = torch.baddbmm(self.start_bias, seen, self.start_weight)
+        latent = F.layer_norm(latent, latent.shape[-1:]) * self.norm_weight + self.norm_bias
+        hidden = torch.baddbmm(self.latent_bias, F.silu(latent), self.latent_weight).tanh()
+        return State(hidden, proprio.expand(len(hidden), *proprio.shape))
 
     def advance(self, hidden: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One step with inputs ``known`` (B, 23): hidden, change of proprioception, log deviation (B, 10)."""
-        hidden = self.cell(known, hidden)
-        change, log_deviation = self.change(torch.cat([hidden, known], 1)).chunk(2, 1)
+        """Take one step with inputs ``known`` (M, B, 23).
+
+        Returns: hidden (M, B, L); change of proprioception and log deviation, (M, B, 10).
+        """
+        latent = hidden.shape[-1]
+        gates, new, first, linear = torch.baddbmm(self.known_bias, known, self.known_weight).split(
+            [2 * latent, latent, latent, PROPRIO_DIM], -1
+        )
+        own_gates, own_new = torch.baddbmm(self.gate_bias, hidden, self.gate_weight).split(
+            [2 * latent, latent], -1
+        )
+        reset, update = (gates + own_gates).sigmoid().chunk(2, -1)
+        hidden = torch.lerp((new + reset * own_new).tanh(), hidden, update)
+        first = F.silu(torch.baddbmm(first, hidden, self.hidden_weight))
+        change, log_deviation = torch.baddbmm(self.change_bias, first, self.change_weight).chunk(2, -1)
         log_deviation = self.step.log() - 1.0 + 2.5 * torch.tanh(log_deviation / 2.5)
-        return hidden, self.linear(known) + self.step * change, log_deviation
+        return hidden, linear + self.step * change, log_deviation
+
+    def follow(
+        self,
+        state: State,
+        action: Tensor,
+        noise: Tensor | None = None,
+        before: Tensor | None = None,
+        after: Tensor | None = None,
+        evidence: Evidence | None = None,
+    ) -> Step:
+        """Take one step with all members.
+
+        Args:
+            action: ``(B, 7)``. noise: ``(B, 10)``, z; None for the mean.
+            before, after: ``(B, 3)``, the positions that are commanded before and after the action,
+                standardised; None where they are not known.
+            evidence: of the segments' own episodes, if any.
+        """
+        known = known_inputs(state.proprio, action, before, after)
+        hidden, change, log_deviation = self.advance(state.hidden, known)
+        mean = state.proprio + change
+        if evidence is not None:
+            mean = mean + evidence.correction(known)
+        return Step(
+            hidden, mean, log_deviation, mean if noise is None else mean + log_deviation.exp() * noise
+        )
 
 
 class Dynamics(nn.Module):
@@ -165,67 +232,58 @@ class Dynamics(nn.Module):
             member.linear.bias.copy_(solution[-1])
             member.step.copy_(change.std(0).clamp_min(LEAST_STEP))
 
+    def ensemble(self) -> Ensemble:
+        """Put the members' weights side by side; gradients flow back to each member's own."""
+        each = self.each
+
+        def matrix(name: str) -> Tensor:
+            return torch.stack([member.get_parameter(name) for member in each]).transpose(1, 2)
+
+        def vector(name: str) -> Tensor:
+            return torch.stack([member.get_parameter(name) for member in each])[:, None]
+
+        latent = each[0].cell.hidden_size
+        first = matrix("change.0.weight")
+        return Ensemble(
+            start_weight=matrix("start.0.weight"),
+            start_bias=vector("start.0.bias"),
+            norm_weight=vector("start.1.weight"),
+            norm_bias=vector("start.1.bias"),
+            latent_weight=matrix("start.3.weight"),
+            latent_bias=vector("start.3.bias"),
+            known_weight=torch.cat([matrix("cell.weight_ih"), first[:, latent:], matrix("linear.weight")], 2),
+            known_bias=torch.cat([vector("cell.bias_ih"), vector("change.0.bias"), vector("linear.bias")], 2),
+            gate_weight=matrix("cell.weight_hh"),
+            gate_bias=vector("cell.bias_hh"),
+            hidden_weight=first[:, :latent],
+            change_weight=matrix("change.2.weight"),
+            change_bias=vector("change.2.bias"),
+            step=torch.stack([member.step for member in each])[:, None],
+        )
+
     @torch.no_grad()
     def errors(
         self, summary: Tensor, proprio: Tensor, first_proprio: Tensor, known: Tensor, following: Tensor
     ) -> Tensor:
-        """Errors of the members that follow N real segments of H steps: (N, H, M, 10).
+        """Measure how much further real segments went than each member says: ``(N, H, M, 10)``.
 
-        An error is how much further a real step went than the member says.
-
-        summary (N, 2 * 256) and proprio (N, 10) of their starts, first_proprio (N, 10); known (N, H, 23) and
-        following (N, H, 10), what each real step began with and led to, both from real proprioception.
+        Args:
+            summary: ``(N, 2 * 256)``, of the segments' starts. proprio, first_proprio: ``(N, 10)``.
+            known: ``(N, H, 23)``, what each real step began with. following: ``(N, H, 10)``, what it led to;
+                both from real proprioception.
         """
-        errors = []
-        for member in self.each:
-            hidden, own = member.begin(summary, proprio, first_proprio), []
-            for step in range(known.shape[1]):
-                hidden, change, _ = member.advance(hidden, known[:, step])
-                own.append(following[:, step] - known[:, step, :PROPRIO_DIM] - change)
-            errors.append(torch.stack(own, 1))
-        return torch.stack(errors, 2)
+        ensemble = self.ensemble()
+        hidden, errors = ensemble.begin(summary, proprio, first_proprio).hidden, []
+        moved = following - known[..., :PROPRIO_DIM]
+        for step in range(known.shape[1]):
+            hidden, change, _ = ensemble.advance(hidden, known[:, step].expand(len(hidden), -1, -1))
+            errors.append(moved[:, step] - change)
+        return torch.stack(errors, 2).permute(1, 2, 0, 3)
 
     @property
     def step(self) -> Tensor:
         """One step's motion, (10,) in standardised proprioception."""
         return self.each[0].step
-
-    def begin(self, summary: Tensor, proprio: Tensor, first_proprio: Tensor) -> State:
-        """State at the start of B segments.
-
-        summary (B, 2 * 256), proprio and first_proprio (B, 10), standardised.
-        """
-        hidden = [member.begin(summary, proprio, first_proprio) for member in self.each]
-        return State(torch.stack(hidden), proprio.expand(len(hidden), *proprio.shape))
-
-    def follow(
-        self,
-        state: State,
-        action: Tensor,
-        noise: Tensor | None = None,
-        before: Tensor | None = None,
-        after: Tensor | None = None,
-        evidence: Evidence | None = None,
-    ) -> Step:
-        """One step of all members.
-
-        Args:
-            action: (B, 7). noise: (B, 10), z, or None for the mean.
-            before, after: the positions (B, 3) that are commanded before and after the action, standardised,
-                or None.
-            evidence: of the segments' own episodes, or None.
-        """
-        outs = []
-        for number, member in enumerate(self.each):
-            proprio = state.proprio[number]
-            known = known_inputs(proprio, action, before, after)
-            hidden, change, log_deviation = member.advance(state.hidden[number], known)
-            mean = proprio + change
-            if evidence is not None:
-                mean = mean + evidence.correction(known, number)
-            sample = mean if noise is None else mean + log_deviation.exp() * noise
-            outs.append((hidden, mean, log_deviation, sample))
-        return Step(*(torch.stack(part) for part in zip(*outs, strict=True)))
 
     def forward(
         self,
@@ -237,14 +295,19 @@ class Dynamics(nn.Module):
         targets: Tensor | None = None,
         evidence: Evidence | None = None,
     ) -> Rollout:
-        """Follow the actions (B, H, 7) from the start.
+        """Follow the actions ``(B, H, 7)`` from the start.
 
-        The targets (B, H + 1, 3) are commanded before, between and after the actions, or None. The other
-        arguments are those of :meth:`begin` and :meth:`follow`.
+        Targets ``(B, H + 1, 3)``, commanded before, between and after the actions, or None; the rest as of
+        :meth:`Ensemble.begin` and :meth:`Ensemble.follow`.
         """
-        state, steps = self.begin(summary, proprio, first_proprio), []
-        for number in range(actions.shape[1]):
-            before, after = (None, None) if targets is None else targets[:, number : number + 2].unbind(1)
-            steps.append(self.follow(state, actions[:, number], noise, before, after, evidence))
+        ensemble = self.ensemble()
+        state, steps = ensemble.begin(summary, proprio, first_proprio), []
+        commanded = [None] * (actions.shape[1] + 1) if targets is None else targets.unbind(1)
+        for number, action in enumerate(actions.unbind(1)):
+            steps.append(
+                ensemble.follow(state, action, noise, commanded[number], commanded[number + 1], evidence)
+            )
             state = steps[-1].state
-        return Rollout(*(torch.stack(part, 2) for part in zip(*steps, strict=True)))
+        hidden, mean, log_deviation = (torch.stack(part, 2) for part in list(zip(*steps, strict=True))[:3])
+        sample = mean if noise is None else torch.stack([step.sample for step in steps], 2)
+        return Rollout(hidden, mean, log_deviation, sample)

@@ -62,16 +62,15 @@ def own_frames(
     return OwnFrames(numbers, limit, np.full(len(numbers), -1, np.int64))
 
 
-class Exemplars(NamedTuple):
-    """Exemplars of N frames.
+class Nearest(NamedTuple):
+    """What the bank found for N frames.
 
     Attributes:
-        images: ``(N, 2, S, S, 3) uint8``.
-        pose: ``(N, 10)``, proprioception.
-        own: ``(N,) bool``, the exemplar is of the same episode.
+        images: ``(N, 2, S, S, 3) uint8``. pose: ``(N, 10)``, proprioception.
+        own: ``(N,) bool``, of the same episode.
     """
 
-    images: NDArray[np.uint8]
+    images: Tensor
     pose: Tensor
     own: Tensor
 
@@ -80,7 +79,8 @@ class FrameBank:
     """At most ``capacity`` real frames, drawn evenly over the episodes, and the nearest of them to a pose.
 
     Distances are in proprioception; all metres count the same, and a gripper's opening as a decimetre.
-    ``guests`` are episodes whose frames serve themselves only: held-out ones.
+    ``guests`` are episodes whose frames serve themselves only: held-out ones. On a GPU the frames lie in its
+    memory; on the CPU they stay where the episodes have them.
     """
 
     def __init__(
@@ -101,24 +101,27 @@ class FrameBank:
         every = [*episodes, *guests]
         self._made_of = (list(episodes), capacity, device, seed)
         self._episodes, self._owner, self._frame = every, owner, frame
-        proprio = np.stack([every[o].proprio[f] for o, f in zip(owner, frame, strict=True)])
+        begins = np.cumsum([0, *(len(episode) + 1 for episode in every)])
+        proprio = np.concatenate([episode.proprio for episode in every])[begins[owner] + frame]
         self._proprio = torch.from_numpy(proprio).to(device)
-        self._identity = torch.tensor([identity(every[o]) for o in owner], device=device)
+        self._identity = torch.from_numpy(np.array([identity(e) for e in every], np.int64)[owner]).to(device)
         self._step = torch.from_numpy(frame).to(device)
         self._guest = torch.from_numpy(owner >= len(episodes)).to(device)
         self._scale = torch.tensor([1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.1], device=device)
+        self._images = None if self._proprio.device.type == "cpu" else self._resident()
 
     def __len__(self) -> int:
         return len(self._owner)
 
     def with_guests(self, guests: Sequence[Episode]) -> FrameBank:
-        """The same bank with the frames of episodes that serve themselves only."""
+        """Add the frames of episodes that serve themselves only, in another bank."""
         return FrameBank(*self._made_of, guests=guests)
 
-    def nearest(self, proprio: Tensor, own: OwnFrames | None = None) -> Exemplars:
-        """The frames nearest to ``proprio`` ``(N, 10)``; without ``own``, every frame but the guests' serves.
+    def nearest(self, proprio: Tensor, own: OwnFrames | None = None) -> Nearest:
+        """Find the frames nearest to ``proprio`` ``(N, 10)``.
 
-        Where an episode has no usable frame of its own, one of another episode is given.
+        Without ``own``, every frame but the guests' serves. Where an episode has no usable frame of its own,
+        one of another episode is given.
         """
         wanted = proprio[:, POSE] * self._scale
         distance = torch.cdist(wanted, self._proprio[:, POSE] * self._scale)
@@ -132,11 +135,24 @@ class FrameBank:
             distance = distance.masked_fill(mine & ~usable, torch.inf)
         distance = distance.masked_fill(self._guest & ~mine, torch.inf)
         index = distance.argmin(1)
-        chosen = index.cpu().numpy()
-        images = np.stack([
+        return Nearest(self._gathered(index), self._proprio[index], mine.gather(1, index[:, None])[:, 0])
+
+    def _gathered(self, index: Tensor) -> Tensor:
+        if self._images is not None:
+            return self._images[index]
+        chosen = index.numpy()
+        return torch.from_numpy(np.stack([
             self._episodes[o].images[f] for o, f in zip(self._owner[chosen], self._frame[chosen], strict=True)
-        ])  # fmt: skip
-        return Exemplars(images, self._proprio[index], mine.gather(1, index[:, None])[:, 0])
+        ]))  # fmt: skip
+
+    def _resident(self) -> Tensor:
+        """All frames in the device's memory, copied episode by episode."""
+        parts = []
+        for number, episode in enumerate(self._episodes):
+            frames = self._frame[self._owner == number]
+            if len(frames):
+                parts.append(torch.from_numpy(episode.images[frames]).to(self._proprio.device))
+        return torch.cat(parts)
 
 
 def _all_frames(episodes: Sequence[Episode]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

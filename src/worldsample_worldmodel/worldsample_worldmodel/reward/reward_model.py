@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from worldsample_core.observation import PROPRIO_DIM, PROPRIO_FLOOR, VIEWS
 from worldsample_core.transition import Transition
 from worldsample_worldmodel.data.episodes import Episode
-from worldsample_worldmodel.model.world_model import to_float
+from worldsample_worldmodel.model.pixels import to_float
 from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 
 GATED = slice(0, 7)

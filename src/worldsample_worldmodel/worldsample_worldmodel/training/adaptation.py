@@ -233,8 +233,7 @@ class Adaptation:
         tensors |= {f"averaged.{k}": v for k, v in self.trainer.averaged.state_dict().items()}
         tensors |= {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
         tensors |= {f"reward.{k}": v for k, v in self.reward_model.state_dict().items()}
-        for i, state in self.trainer.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+        tensors |= {f"optimizer.{k}": v for k, v in self.trainer.optimizer.state().items()}
         counters = {
             "version": self.version,
             "updates": self.trainer.updates,
@@ -277,14 +276,14 @@ class Adaptation:
                 raise CheckpointError(
                     f"checkpoint {path} has another size of the {prefix[:-1]}: resume with its configuration"
                 )
+        try:
+            self.trainer.optimizer.load_state(part("optimizer."))
+        except ValueError as problem:
+            raise CheckpointError(
+                f"checkpoint {path} is of another world model ({problem}); resume with its configuration"
+            ) from problem
         for prefix, module in modules.items():
             module.load_state_dict(part(prefix))
-        optimizer = self.trainer.optimizer.state_dict()
-        state: dict[int, dict[str, model_file.Tensor]] = {}
-        for name, value in part("optimizer.").items():
-            index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
-        self.trainer.optimizer.load_state_dict({**optimizer, "state": state})
         self.trainer.updates = int(counters["updates"])
         self.imagination.world_model_version = int(counters["version"])
         evaluation = counters.get("evaluation")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldsample_core.arm.command_law import CommandLaw
-from worldsample_core.observation import VIEWS
 from worldsample_worldmodel.data.episodes import (
     Episode,
     Motions,
@@ -21,11 +21,13 @@ from worldsample_worldmodel.data.episodes import (
     random_motions,
     random_segments,
 )
-from worldsample_worldmodel.model.context_encoder import SUMMARY
 from worldsample_worldmodel.model.dynamics import Rollout
 from worldsample_worldmodel.model.frame_bank import ALL, FrameBank, OwnFrames, own_frames
-from worldsample_worldmodel.model.world_model import WorldModel, to_float
+from worldsample_worldmodel.model.pixels import on_device, to_float
+from worldsample_worldmodel.model.video_networks import Exemplars
+from worldsample_worldmodel.model.world_model import WorldModel
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+from worldsample_worldmodel.training.adamw import AdamW
 from worldsample_worldmodel.training.image_quality import MOVING
 
 Logs = dict[str, float]
@@ -35,43 +37,93 @@ class DivergedTraining(RuntimeError):
     """The loss stayed non-finite; the averaged weights are still the last good ones."""
 
 
-def world_model_loss(
-    model: WorldModel, batch: SegmentBatch, rng: np.random.Generator, own: OwnFrames | None = None
-) -> tuple[Tensor, Logs]:
-    """Multi-step loss over the whole rollout, from real frames only.
+class TrainingBatch(NamedTuple):
+    """What one update sees, drawn and on the model's device: B segments with images, K without.
 
-    All members predict the proprioception of every step (Gaussian likelihood). Of each segment, some steps
-    are decoded, with the hidden state of one member drawn at random:
+    Attributes:
+        first, current: ``(B, 2, S, S, 3) uint8``, of the segments with images.
+        proprio ``(B + K, H + 1, 10)``, origin ``(B + K, 10)``, actions ``(B + K, H, 7)``, valid
+        ``(B + K, H)``, targets ``(B + K, H + 1, 3)`` or None: of all segments, those with images first;
+        proprioception and targets are standardised.
+        rows, steps, member: ``(N,)``, of each frame to decode: its segment, step, and member of the ensemble.
+        frames: ``(N, 2, S, S, 3) uint8``, these frames. exemplars: what they may copy from.
+    """
 
-        L = E[w |x - x^|] + sum_s E|P_s x - P_s x^| + BCE(v; (x - x^)^2) + 0.1 (E|p - p^| + 0.1 NLL(p)),
+    first: Tensor
+    current: Tensor
+    proprio: Tensor
+    origin: Tensor
+    actions: Tensor
+    valid: Tensor
+    targets: Tensor | None
+    rows: Tensor
+    steps: Tensor
+    member: Tensor
+    frames: Tensor
+    exemplars: Exemplars
+
+
+def draw_batch(model: WorldModel, episodes: Sequence[Episode], rng: np.random.Generator) -> TrainingBatch:
+    """Draw the segments of one update, the frames of them to decode, and their exemplars."""
+    config, device = model.config, model.proprio_mean.device
+    batch = random_segments(episodes, config.batch, config.horizon, rng)
+    index, step = _drawn_steps(batch, min(config.frames_per_segment, config.horizon), rng)
+    member = rng.integers(config.members, size=len(batch))[index]
+    own = own_frames(episodes, batch.episode, batch.step)
+    own = _exemplars_in_training(own.of(index), batch.step[index] + 1 + step, rng)
+    parts: list[SegmentBatch | Motions] = [batch]
+    if config.motions:
+        parts.append(random_motions(episodes, config.motions, config.horizon, rng))
+
+    def joined(name: str) -> Tensor:
+        return on_device(np.concatenate([getattr(part, name) for part in parts]), device)
+
+    proprio, origin = model.standardise(joined("proprio")), model.standardise(joined("first_proprio"))
+    targets = None
+    if model.law is not None:
+        positions = [part.targets for part in parts if part.targets is not None]
+        targets = model.targets(np.concatenate(positions) if len(positions) == len(parts) else None)
+    rows, steps = on_device(index, device), on_device(step, device)
+    current = on_device(batch.current, device)
+    exemplars = model.exemplars(proprio[rows, steps + 1], proprio[rows, 0], current[rows], own)
+    return TrainingBatch(
+        on_device(batch.first, device), current, proprio, origin, joined("actions"), joined("valid"), targets,
+        rows, steps, on_device(member, device), on_device(batch.future[index, step], device), exemplars,
+    )  # fmt: skip
+
+
+def world_model_loss(model: WorldModel, batch: TrainingBatch) -> tuple[Tensor, Logs]:
+    """Compute the multi-step loss over the whole rollout, from real frames only.
+
+    All members predict the proprioception of every step (Gaussian likelihood), of the segments with images
+    and of those without (:func:`dynamics_loss`). Of each segment with images, some steps are decoded, with
+    the hidden state of one member drawn at random:
+
+        L = E[w |x - x^|] + sum_s E|P_s x - P_s x^| + BCE(v; (x - x^)^2) + 0.1 (D(segments) + D(motions)),
         w = 1 + moving_weight [x moves]
 
     P_s averages over s x s pixels, s = 4, 8: what lies a few pixels off pulls the flow, too. v is the
-    square error that the model expects (:func:`variance_loss`).
+    square error that the model expects (:func:`variance_loss`). The segments without images have an empty
+    summary of the scene: they teach how the arm moves where nothing is in its way, and cost a fraction.
     """
-    config = model.config
-    device = model.proprio_mean.device
-    count, horizon = batch.actions.shape[:2]
-
-    proprio = model.standardise(torch.from_numpy(batch.proprio).to(device))
-    origin = model.standardise(torch.from_numpy(batch.first_proprio).to(device))
-    actions = torch.from_numpy(batch.actions).to(device)
-    valid = torch.from_numpy(batch.valid).to(device)
-    current = to_float(torch.from_numpy(batch.current).to(device))
-    context = model.encode(to_float(torch.from_numpy(batch.first).to(device)), current)
-    rollout = model.roll_out(context, proprio[:, 0], origin, actions, None, model.targets(batch.targets))
-
-    proprio_loss = dynamics_loss(model, rollout, proprio, valid)
-    index, step = _drawn_steps(batch, min(config.frames_per_segment, horizon), rng)
-    rows, steps = torch.from_numpy(index).to(device), torch.from_numpy(step).to(device)
-    member = torch.from_numpy(rng.integers(config.members, size=count)).to(device)[rows]
-    hidden = rollout.hidden[member, rows, steps]
-    at = proprio[rows, steps + 1]  # the true pose: a wrong one would teach blur
-    mine = None if own is None else _exemplars_in_training(own.of(index), batch.step[index] + 1 + step, rng)
-    views = model.decode(context, rows, hidden, at, proprio[rows, 0], origin[rows], current, mine)
-    target = to_float(torch.from_numpy(batch.future[index, step]).to(device))
+    segments, rows = len(batch.first), batch.rows
+    with model.autocast():
+        current = to_float(batch.current)
+        context = model.encode(to_float(batch.first), current)
+        summary = model.summarise(context)
+    motions = len(batch.proprio) - segments
+    if motions:
+        summary = torch.cat([summary, summary.new_zeros(motions, summary.shape[1])])
+    rollout = model.dynamics(summary, batch.proprio[:, 0], batch.origin, batch.actions, targets=batch.targets)
+    proprio_loss = dynamics_loss(model, rollout, batch.proprio, batch.valid, slice(0, segments))
+    hidden = rollout.hidden[batch.member, rows, batch.steps]
+    at = batch.proprio[rows, batch.steps + 1]  # the true pose: a wrong one would teach blur
+    start, origin = batch.proprio[rows, 0], batch.origin[rows]
+    with model.autocast():
+        views = model.decode(context, rows, hidden, at, start, origin, batch.exemplars)
+    target = to_float(batch.frames)
     moving = (target - current[rows]).abs().amax(2, keepdim=True) > MOVING / 255.0
-    weight = 1.0 + config.moving_weight * moving
+    weight = 1.0 + model.config.moving_weight * moving
     image = torch.stack([view.image for view in views], 1)
     error_logit = torch.stack([view.error_logit for view in views], 1)
     error = (image - target).abs()
@@ -79,42 +131,26 @@ def world_model_loss(
     expected = error.detach().square().mean(2, keepdim=True)
     loss = image_loss + variance_loss(error_logit, expected) + 0.1 * proprio_loss
     mse = expected.mean((2, 3, 4)).clamp_min(1e-6)
-    return loss, {
-        "loss": loss.item(),
-        "image_loss": image_loss.item(),
-        "proprio_loss": proprio_loss.item(),
-        "psnr": (-10.0 * mse.log10()).mean().item(),
-    }
+    names = ("loss", "image_loss", "proprio_loss", "psnr")
+    values = torch.stack([loss, image_loss, proprio_loss, (-10.0 * mse.log10()).mean()]).detach().tolist()
+    if motions:
+        loss = loss + 0.1 * dynamics_loss(
+            model, rollout, batch.proprio, batch.valid, slice(segments, segments + motions)
+        )
+    return loss, dict(zip(names, values, strict=True))
 
 
-def dynamics_loss(model: WorldModel, rollout: Rollout, proprio: Tensor, valid: Tensor) -> Tensor:
+def dynamics_loss(model: WorldModel, rollout: Rollout, proprio: Tensor, valid: Tensor, part: slice) -> Tensor:
     """E|p - p^| + 0.1 NLL(p; p^, sigma^2) over members and steps, in units of one step's motion.
 
     The likelihood alone follows what is already certain; the plain error keeps the rest learning. proprio
-    ``(B, H + 1, 10)`` standardised, valid ``(B, H)``.
+    ``(B, H + 1, 10)`` standardised, valid ``(B, H)``; of the segments ``part``.
     """
-    unit = model.dynamics.step
-    off = (rollout.mean - proprio[:, 1:]) / unit
-    log_deviation = rollout.log_deviation - unit.log()
+    unit, held = model.dynamics.step, valid[part]
+    off = (rollout.mean[:, part] - proprio[part, 1:]) / unit
+    log_deviation = rollout.log_deviation[:, part] - unit.log()
     likelihood = 0.5 * off.square() * (-2.0 * log_deviation).exp() + log_deviation
-    return ((off.abs() + 0.1 * likelihood).mean(-1) * valid).sum() / (valid.sum() * len(rollout.mean))
-
-
-def motion_loss(model: WorldModel, motions: Motions) -> Tensor:
-    """Loss of the dynamics on segments without images: how the arm moves where nothing is in its way.
-
-    The summary of the scene is empty. A segment costs a fraction of one with images, so there are many more.
-    """
-    device = model.proprio_mean.device
-    proprio = model.standardise(torch.from_numpy(motions.proprio).to(device))
-    first = model.standardise(torch.from_numpy(motions.first_proprio).to(device))
-    actions = torch.from_numpy(motions.actions).to(device)
-    nothing = torch.zeros(len(actions), SUMMARY * len(VIEWS), device=device)
-    with torch.autocast(device.type, enabled=False):
-        rollout = model.dynamics(
-            nothing, proprio[:, 0], first, actions, targets=model.targets(motions.targets)
-        )
-        return dynamics_loss(model, rollout, proprio, torch.from_numpy(motions.valid).to(device))
+    return ((off.abs() + 0.1 * likelihood).mean(-1) * held).sum() / (held.sum() * len(off))
 
 
 def variance_loss(error_logit: Tensor, error: Tensor) -> Tensor:
@@ -165,13 +201,8 @@ class Trainer:
         self.config = config
         self.model = WorldModel(config, law).to(config.device)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
-        fused = config.device.startswith("cuda") or config.device == "cpu"
-        self.optimizer = torch.optim.AdamW(
-            [p for p in self.model.parameters() if p.requires_grad],
-            config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=fused,
-        )
+        learned = [value for value in self.model.parameters() if value.requires_grad]
+        self.optimizer = AdamW(learned, config.learning_rate, config.weight_decay)
         self.rng = np.random.default_rng(config.seed)
         self.updates = self.skipped = self._bad = 0
 
@@ -215,22 +246,15 @@ class Trainer:
             DivergedTraining: see the class.
         """
         config = self.config
-        batch = random_segments(episodes, config.batch, config.horizon, self.rng)
         warm = min(1.0, (self.updates + 1) / max(1, config.warmup))
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * rate * warm
-        with self.model.autocast():
-            own = own_frames(episodes, batch.episode, batch.step)
-            loss, logs = world_model_loss(self.model, batch, self.rng, own)
-        if config.motions:
-            motions = random_motions(episodes, config.motions, config.horizon, self.rng)
-            loss = loss + 0.1 * motion_loss(self.model, motions)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.learning_rate = config.learning_rate * rate * warm
+        batch = draw_batch(self.model, episodes, self.rng)
+        loss, logs = world_model_loss(self.model, batch)
+        self.optimizer.zero_grad()
+        norm = math.nan
         if math.isfinite(logs["loss"]):
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item()
-        else:
-            norm = math.nan
+            norm = self.optimizer.clip(1.0).item()
         if not math.isfinite(norm):
             self._skip()
             return {**logs, "skipped": 1.0}
@@ -245,7 +269,7 @@ class Trainer:
         self._bad += 1
         if self._bad == self.patience:
             self.model.load_state_dict(self.averaged.state_dict())
-            self.optimizer.state.clear()
+            self.optimizer.clear()
         if self._bad >= 2 * self.patience:
             raise DivergedTraining(f"the world model's loss was not finite {self._bad} times in a row")
 
