@@ -45,7 +45,7 @@ mkdir -p "$root/runs" "$root/keystore" "$root/workspace"
 chroot "$root" chown worldsample /runs /keystore
 
 # COPY: the checkout as git has it, without what is built.
-for file in worldsample worldsample_setup requirements.txt requirements-ros.txt requirements-test.txt src; do
+for file in worldsample worldsample_setup lock requirements.txt requirements-ros.txt requirements-setup.txt requirements-test.txt src; do
     rm -rf "${root:?}/workspace/$file.new"
     mkdir -p "$root/workspace/$file.new"
     tar -C "$here" --exclude=__pycache__ --exclude='*.egg-info' -cf - "$file" | tar -C "$root/workspace/$file.new" -xf -
@@ -63,7 +63,7 @@ inside() { # USER COMMAND...
     # shellcheck disable=SC2046
     env -i HOME="$home" LANG=C.UTF-8 TERM="${TERM:-dumb}" \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        $(env | grep -E '^(ROS_|WORLDSAMPLE_|PIP_|https?_proxy=|HTTPS?_PROXY=|no_proxy=|CYCLONE|FASTRTPS)' | grep -v ' ') \
+        $(env | grep -E '^(ROS_|WORLDSAMPLE_|PIP_|UV_|https?_proxy=|HTTPS?_PROXY=|no_proxy=|CYCLONE|FASTRTPS)' | grep -v ' ') \
         unshare --mount --propagation private bash -c '
             set -eu
             root=$1 who=$2 binds=$3

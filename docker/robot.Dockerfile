@@ -1,6 +1,9 @@
 # The robot computer: arm driver, cameras, operator's devices, policy, dashboard. No GPU needed.
 #   docker compose -f docker/compose.yaml --profile robot build
-FROM ros:jazzy-ros-base
+# The base image is named by distribution, not by digest: a build takes the security updates of Ubuntu and of Jazzy (LTS,
+# stable interfaces). A build that must repeat names one: --build-arg BASE=ros@sha256:...
+ARG BASE=ros:jazzy-ros-base
+FROM ${BASE}
 
 RUN apt-get update && apt-get install -y --no-install-recommends \
         g++ \
@@ -19,9 +22,11 @@ RUN useradd --create-home --uid 10001 --groups dialout,input,plugdev,video world
 
 WORKDIR /workspace
 COPY requirements.txt ./
+COPY lock ./lock
 RUN python3 -m venv --system-site-packages /opt/worldsample \
-    && /opt/worldsample/bin/pip install --no-cache-dir \
-        --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt
+    && /opt/worldsample/bin/pip install --no-cache-dir --no-deps --require-hashes -r lock/run.txt \
+    && /opt/worldsample/bin/pip install --no-cache-dir --no-deps \
+        --extra-index-url https://download.pytorch.org/whl/cpu "$(grep -oE '^torch==[0-9.]+' requirements.txt)+cpu"
 
 COPY src ./src
 RUN . /opt/ros/jazzy/setup.sh \

@@ -1,6 +1,9 @@
 # The GPU workstation: learner and world model. Needs the NVIDIA container toolkit on the host.
 #   docker compose -f docker/compose.yaml --profile workstation build
-FROM ros:jazzy-ros-base
+# The base image is named by distribution, not by digest: a build takes the security updates of Ubuntu and of Jazzy (LTS,
+# stable interfaces). A build that must repeat names one: --build-arg BASE=ros@sha256:...
+ARG BASE=ros:jazzy-ros-base
+FROM ${BASE}
 
 RUN apt-get update && apt-get install -y --no-install-recommends \
         g++ \
@@ -14,10 +17,9 @@ RUN useradd --create-home --uid 10001 worldsample \
     && mkdir -p /runs /keystore && chown worldsample /runs /keystore
 
 WORKDIR /workspace
-COPY requirements.txt ./
-# Plain PyPI: the CUDA build of torch.
+COPY lock ./lock
 RUN python3 -m venv --system-site-packages /opt/worldsample \
-    && /opt/worldsample/bin/pip install --no-cache-dir -r requirements.txt
+    && /opt/worldsample/bin/pip install --no-cache-dir --no-deps --require-hashes -r lock/run.txt -r lock/torch-cuda.txt
 
 COPY src ./src
 RUN . /opt/ros/jazzy/setup.sh \

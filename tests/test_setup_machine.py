@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
+from worldsample_setup import lock_files, prerequisites, python_packages, ros_wheels, workspace
 from worldsample_setup import main as front
-from worldsample_setup import prerequisites, python_packages, ros_wheels, workspace
 from worldsample_setup.debian_packages import apt_options
 from worldsample_setup.environment import (
     base_environment,
@@ -26,10 +27,10 @@ from worldsample_setup.environment import (
 )
 from worldsample_setup.graphics import private_variables
 from worldsample_setup.home import Home, find_home
-from worldsample_setup.lock import group_members, only_one
 from worldsample_setup.prerequisites import Interpreter
 from worldsample_setup.problem import CommandFailed, SetupProblem
 from worldsample_setup.progress import Progress, clock
+from worldsample_setup.single_setup import group_members, only_one
 from worldsample_setup.stamp import REQUIREMENT_FILES, Stamp, write_stamp
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,17 +140,19 @@ def test_full_disk_is_explained_afterwards(home: Home) -> None:
         ("ERROR: OSError: [Errno 28] No space left on device", "x", "full"),
         ("NewConnectionError: Failed to establish a new connection: [Errno -2]", "x", "No connection"),
         ("ERROR: No matching distribution found for torch==2.13.0+cpu", "torch 2 (cpu)", "No fitting build"),
+        ("error: Failed to fetch: `https://x/`: dns error: failed to lookup address", "x", "No connection"),
+        ("  × No solution found when resolving dependencies:", "torch 2 (cpu)", "No fitting build"),
         ("ERROR: something else", "x", "Installing x failed"),
     ],
 )  # fmt: skip
-def test_pip_failures_are_explained(line: str, what: str, expected: str) -> None:
-    problem = python_packages.explain_pip_failure(["Collecting x", line], what, Path("setup.log"))
+def test_failed_installations_are_explained(line: str, what: str, expected: str) -> None:
+    problem = python_packages.explain_failure(["Collecting x", line], what, Path("setup.log"))
     assert expected in problem.what and problem.remedy
 
 
 def test_missing_cpu_torch_names_both_ways_out() -> None:
     tail = ["ERROR: No matching distribution found for torch==2.13.0+cpu"]
-    remedy = python_packages.explain_pip_failure(tail, "torch 2.13.0 (cpu)", Path("setup.log")).remedy
+    remedy = python_packages.explain_failure(tail, "torch 2.13.0 (cpu)", Path("setup.log")).remedy
     assert "PIP_FIND_LINKS" in remedy and "WORLDSAMPLE_TORCH=cuda" in remedy
 
 
@@ -157,8 +160,59 @@ def test_missing_cpu_torch_names_both_ways_out() -> None:
 
 
 def test_cpu_machine_never_asks_for_the_cuda_build() -> None:
-    assert python_packages.torch_arguments("2.13.0", "cpu")[-1] == "torch==2.13.0+cpu"
-    assert python_packages.torch_arguments("2.13.0", "cuda")[-1] == "torch==2.13.0,!=2.13.0+cpu"
+    for way in python_packages.torch_arguments("2.13.0", "cpu"):
+        assert way[-1] == "torch==2.13.0+cpu"
+    assert python_packages.torch_arguments("2.13.0", "cuda") == [
+        ["--no-deps", "--require-hashes", "-r", "lock/torch-cuda.txt"]
+    ]
+
+
+def test_uv_asks_the_indexes_that_pip_is_configured_with() -> None:
+    said = (
+        "global.index-url='https://packages.example/simple'\n"
+        "global.extra-index-url='\\nhttps://one.example/simple\\nhttps://two.example/simple'\n"
+        "global.find-links='/from/a/file'\n"
+        ":env:.find-links='/one /two'\n"
+        ":env:.disable-pip-version-check='1'\n"
+    )
+    assert python_packages.uv_settings(said) == {
+        "UV_DEFAULT_INDEX": "https://packages.example/simple",
+        "UV_INDEX": "https://one.example/simple https://two.example/simple",
+        "UV_FIND_LINKS": "/one,/two",
+    }
+
+
+def pins(lock: str) -> dict[str, set[str]]:
+    """The versions that a lock file pins, by distribution; more than one where Pythons differ."""
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / "lock" / f"{lock}.txt").read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"([\w.-]+)==(\S+)", line):
+            found.setdefault(match[1], set()).add(match[2])
+    return found
+
+
+@pytest.mark.parametrize(("lock", "sources"), lock_files.SOURCES.items())
+def test_the_lock_has_what_the_requirements_ask_for(lock: str, sources: list[str]) -> None:
+    locked = pins(lock) | (pins("torch-cuda") | pins("ros") if lock == "run" else {})
+    if lock == "torch-cuda":
+        locked |= pins("run") | pins("ros")
+    for line in "\n".join((ROOT / name).read_text(encoding="utf-8") for name in sources).splitlines():
+        if text := line.partition("#")[0].strip():
+            requirement = Requirement(text)
+            versions = locked[re.sub(r"[-_.]+", "-", requirement.name).lower()]
+            assert all(requirement.specifier.contains(version) for version in versions), (text, versions)
+
+
+def test_every_locked_package_has_hashes_and_no_address() -> None:
+    for path in (ROOT / "lock").glob("*.txt"):
+        text = path.read_text(encoding="utf-8")
+        assert "://" not in text
+        for entry in lock_files.entries(text).values():
+            assert "--hash=sha256:" in entry, entry
+
+
+def test_numpy_and_setuptools_of_a_sourced_ros_stay() -> None:
+    assert not {"numpy", "setuptools", "torch"} & (set(pins("run")) | set(pins("test")))
 
 
 def test_torch_is_pinned_in_the_requirements() -> None:
@@ -171,33 +225,6 @@ def test_torch_build_can_be_chosen() -> None:
     assert python_packages.wanted_torch({"WORLDSAMPLE_TORCH": "cuda"}) == "cuda"
     with pytest.raises(SetupProblem):
         python_packages.wanted_torch({"WORLDSAMPLE_TORCH": "tpu"})
-
-
-def distribution(site_packages: Path, name: str, recorded_size: int = 6) -> Path:
-    """One installed package as pip leaves it."""
-    info = site_packages / f"{name}-1.0.dist-info"
-    write(site_packages / name / "__init__.py", "x = 1\n")
-    write(info / "METADATA")
-    write(info / "INSTALLER", "pip\n")
-    write(info / "RECORD", f"{name}/__init__.py,sha256=abc,{recorded_size}\n{name}-1.0.dist-info/RECORD,,\n")
-    return info
-
-
-def test_only_damaged_packages_are_found(tmp_path: Path) -> None:
-    distribution(tmp_path, "whole")
-    unrecorded = distribution(tmp_path, "interrupted")
-    (unrecorded / "RECORD").unlink()
-    cut = distribution(tmp_path, "truncated", recorded_size=100)
-    lost = distribution(tmp_path, "lost")
-    (tmp_path / "lost/__init__.py").unlink()
-    assert set(python_packages.damaged_distributions(tmp_path)) == {unrecorded, cut, lost}
-
-
-def test_repaired_cmake_files_are_no_damage(tmp_path: Path) -> None:
-    info = distribution(tmp_path, "msgs")
-    write(tmp_path / "msgs.cmake", "longer than recorded")
-    write(info / "RECORD", "msgs.cmake,sha256=abc,3\n")
-    assert python_packages.damaged_distributions(tmp_path) == []
 
 
 CMAKE = (
@@ -259,6 +286,12 @@ def test_wheels_environment(home: Home) -> None:
     assert env["_ROS_WHEELS_BOOTSTRAP_COMPLETE"] == "1"  # Python is started once only
     assert env["MUJOCO_GL"] == "egl"
     assert "ROS_DISTRO" not in env and "ROS_DOMAIN_ID" not in env
+
+
+def test_byte_code_is_kept_where_the_callers_shell_forbids_it(home: Home) -> None:
+    env = base_environment(home, {"PYTHONDONTWRITEBYTECODE": "1"})
+    assert "PYTHONDONTWRITEBYTECODE" not in env
+    assert env["PYTHONPYCACHEPREFIX"].startswith(str(home.folder))
 
 
 def test_the_users_word_counts(home: Home) -> None:

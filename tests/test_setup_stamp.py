@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from worldsample_setup.home import Home
 from worldsample_setup.stamp import (
     Stamp,
     Work,
+    has_gpu_device,
+    lock_digest,
     package_hash,
     read_stamp,
-    requirements_hash,
     source_packages,
     work_to_do,
     write_stamp,
@@ -32,7 +34,7 @@ def write(path: Path, text: str = "") -> Path:
 def home(tmp_path: Path) -> Home:
     """A checkout with a message package and a Python package, and a finished set-up as it looks on disk."""
     root = tmp_path / "checkout"
-    write(root / "requirements.txt", "torch==2.13.0\n")
+    write(root / "lock/run.txt", "numpy==2.0.0 --hash=sha256:00\n")
     write(root / "src/some_msgs/package.xml", "<package/>")
     write(root / "src/some_msgs/msg/Pair.msg", "int32 a\n")
     write(root / "src/some_node/package.xml", "<package/>")
@@ -57,8 +59,9 @@ def finished(home: Home) -> Stamp:
     return Stamp(
         root=str(home.root),
         base_python="/bin/sh",
-        requirements=requirements_hash(home.root),
+        requirements=lock_digest(home.root),
         torch="cpu",
+        gpu_device=has_gpu_device(),
         top_level=["numpy", "pip", "torch"],
         cmake_paths="/usr/include/python3.11:/numpy/include",
         packages={name: package_hash(path) for name, path in source_packages(home.source).items()},
@@ -160,9 +163,47 @@ def test_removed_private_graphics_are_noticed(home: Home) -> None:
 
 def test_changed_requirements_are_installed(home: Home) -> None:
     stamp = finished(home)
-    write(home.root / "requirements.txt", "torch==2.14.0\n")
+    write(home.root / "lock/run.txt", "numpy==2.0.1 --hash=sha256:00\n")
     work = work_to_do(home, stamp)
-    assert work.python_packages and not work.environment
+    assert work.python_packages and not work.environment and not work.again
+
+
+def test_what_may_not_be_whole_is_installed_again(home: Home) -> None:
+    stamp = finished(home)
+    stamp.requirements = ""
+    assert work_to_do(home, stamp).again
+    stamp = finished(home)
+    shutil.rmtree(home.site_packages() / "torch")
+    assert work_to_do(home, stamp).again
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_build_of_torch_is_chosen_again_when_the_machine_changes(
+    home: Home, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    monkeypatch.delenv("WORLDSAMPLE_TORCH", raising=False)
+    monkeypatch.setattr("worldsample_setup.stamp.has_gpu_device", lambda: not before)
+    stamp = finished(home)
+    stamp.gpu_device = before
+    work = work_to_do(home, stamp)
+    assert work.python_packages and work.again and "GPU" in work.reasons[0]
+    stamp.torch_chosen = True  # a person's word counts more than the machine
+    assert not work_to_do(home, stamp)
+
+
+def test_another_word_about_torch_counts(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLDSAMPLE_TORCH", "cuda")
+    work = work_to_do(home, finished(home))
+    assert work.python_packages and work.again
+    monkeypatch.setenv("WORLDSAMPLE_TORCH", "cpu")
+    assert not work_to_do(home, finished(home))
+
+
+def test_the_lock_digest_can_be_had_in_a_shell(home: Home) -> None:
+    write(home.root / "lock/ros.txt", "x==1 --hash=sha256:11\n")
+    command = "cat lock/*.txt | sha256sum | cut -c 1-16"
+    said = subprocess.run(["sh", "-c", command], cwd=home.root, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == lock_digest(home.root)
 
 
 @pytest.mark.parametrize(

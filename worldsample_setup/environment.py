@@ -50,6 +50,9 @@ def base_environment(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
     """
     env = dict(environ)
     env.pop("PYTHONHOME", None)
+    # Byte code is kept in a folder of ours, even where the caller's shell forbids it elsewhere.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    env["PYTHONPYCACHEPREFIX"] = str(home.folder / "bytecode")
     env["VIRTUAL_ENV"] = str(home.folder)
     env["WORLDSAMPLE_ROOT"] = str(home.root)
     _prepend(env, "PATH", [str(home.folder / "bin")])
@@ -81,6 +84,7 @@ def child_environment(home: Home, stamp: Stamp, environ: Mapping[str, str]) -> d
     from the user, nodes are discovered on this machine only.
     """
     env = base_environment(home, environ)
+    env["WORLDSAMPLE_LOCK"] = stamp.requirements
     for name, entries in stamp.workspace_paths.items():
         _prepend(env, name, entries)
     for name, value in stamp.graphics.items():

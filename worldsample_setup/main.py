@@ -24,15 +24,16 @@ from worldsample_setup import (
 )
 from worldsample_setup.environment import child_environment, shell_exports
 from worldsample_setup.home import Home, find_home
-from worldsample_setup.lock import SetupLock, only_one
 from worldsample_setup.problem import CommandFailed, SetupProblem
 from worldsample_setup.progress import Progress, clock
+from worldsample_setup.single_setup import SetupLock, only_one
 from worldsample_setup.stamp import (
     Stamp,
     Work,
+    has_gpu_device,
+    lock_digest,
     package_hash,
     read_stamp,
-    requirements_hash,
     source_packages,
     work_to_do,
     write_stamp,
@@ -92,8 +93,8 @@ SHELL_HELP = "usage: ./worldsample shell\n\nStarts $SHELL in the environment of 
 TITLES = {
     "machine": ("Looking at the machine", 1.0),
     "environment": ("Making the Python environment", 5.0),
-    "torch": ("Installing PyTorch", 25.0),
-    "packages": ("Installing the Python packages and ROS", 60.0),
+    "torch": ("Installing PyTorch", 15.0),
+    "packages": ("Installing the Python packages and ROS", 20.0),
     "build": ("Building the ROS workspace", 100.0),
     "graphics": ("Trying to render", 10.0),
     "check": ("Trying everything together", 5.0),
@@ -305,13 +306,19 @@ class _SetUp:
     def _install_packages(self, progress: Progress) -> None:
         home = self.home
         self._forget(requirements="", torch="", top_level=[], cmake_paths="", checked=False)
+        again = self.work.again
         with progress.step():
-            python_packages.remove_damaged(home, progress)
-            python_packages.install_torch(home, self.torch, progress)
+            python_packages.install_torch(home, self.torch, again, progress)
         with progress.step():
-            python_packages.install_packages(home, progress)
+            python_packages.install_packages(home, again, progress)
         top_level = sorted(name for name in os.listdir(home.site_packages()) if not name.startswith("~"))
-        self._note(requirements=requirements_hash(home.root), torch=self.torch, top_level=top_level)
+        self._note(
+            requirements=lock_digest(home.root),
+            torch=self.torch,
+            torch_chosen="WORLDSAMPLE_TORCH" in os.environ,
+            gpu_device=has_gpu_device(),
+            top_level=top_level,
+        )
 
     def _repair_cmake_paths(self, progress: Progress) -> None:
         includes = ros_wheels.local_includes(self.home)

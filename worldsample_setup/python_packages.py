@@ -1,11 +1,14 @@
-"""The virtual environment and the Python packages in it."""
+"""The virtual environment and the Python packages in it.
+
+pip installs uv, and uv everything else: exactly the versions and hashes of `lock/`. Only PyTorch's build for
+the CPU is not among the hashes, because the package index does not have it.
+"""
 
 from __future__ import annotations
 
-import csv
+import ast
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +23,12 @@ from worldsample_setup.progress import Progress
 # which brings several GB of libraries; a folder of wheels that pip knows of (find-links) serves as well.
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
-# How pip and what is below it say that nothing answered.
+# How uv, pip and what is below them say that nothing answered.
 NO_NETWORK = re.compile(
     "Temporary failure in name resolution|Name or service not known|Failed to establish a new connection|"
     "Network is unreachable|Max retries exceeded|ConnectTimeout|ReadTimeout|ProxyError|SSLError|"
-    "Cannot connect to proxy|Connection (refused|reset)"
+    "Cannot connect to proxy|Connection (refused|reset)|dns error|tcp connect error|"
+    "client error \\(Connect\\)|operation timed out|invalid peer certificate"
 )
 
 # pip settings of the user that make no sense inside a virtual environment.
@@ -36,6 +40,18 @@ FOREIGN_PIP_SETTINGS = (
     "PIP_REQUIRE_HASHES",
     "PIP_DRY_RUN",
 )
+
+# pip's settings, with the variable of uv that means the same and what separates several values in it.
+PIP_SETTINGS_FOR_UV = {
+    "index-url": ("UV_DEFAULT_INDEX", " "),
+    "extra-index-url": ("UV_INDEX", " "),
+    "find-links": ("UV_FIND_LINKS", ","),
+    "trusted-host": ("UV_INSECURE_HOST", " "),
+    "cert": ("SSL_CERT_FILE", " "),
+    "proxy": ("ALL_PROXY", " "),
+    "timeout": ("UV_HTTP_TIMEOUT", " "),
+    "default-timeout": ("UV_HTTP_TIMEOUT", " "),
+}
 
 
 def create_environment(home: Home, interpreter: Interpreter, progress: Progress) -> None:
@@ -85,134 +101,110 @@ def pinned_torch(requirements: str) -> str:
     return match.group(1)
 
 
-def torch_arguments(version: str, kind: str) -> list[str]:
-    """What pip is asked for. `+cpu` can only be the CPU build, so that nothing else is taken by accident.
+def torch_arguments(version: str, kind: str) -> list[list[str]]:
+    """What uv is asked for, in turn until one succeeds. `+cpu` can only be the CPU build.
+
+    The CPU build is looked for where the user's pip looks before PyTorch's own index is asked: uv gives up
+    where an index does not answer.
 
     Args:
         version: e.g. "2.13.0".
         kind: "cpu" or "cuda".
     """
     if kind == "cpu":
-        # Short patience with the index: where it cannot be reached, a folder of wheels may have it.
-        # Only torch itself is looked for there; what it depends on comes with the other packages.
-        patience = ["--timeout", "15", "--retries", "2"]
-        return [*patience, "--extra-index-url", TORCH_CPU_INDEX, "--no-deps", f"torch=={version}+cpu"]
-    return [f"torch=={version},!={version}+cpu"]
+        wanted = ["--no-deps", f"torch=={version}+cpu"]
+        return [wanted, ["--index", TORCH_CPU_INDEX, *wanted]]
+    return [["--no-deps", "--require-hashes", "-r", "lock/torch-cuda.txt"]]
 
 
-def pip_environment(home: Home) -> dict[str, str]:
-    """Variables for pip: temporary files inside the folder, since /tmp is often small and torch is not."""
+def uv_environment(home: Home) -> dict[str, str]:
+    """Variables for uv: it asks the indexes that the user's pip is configured with."""
     env = clean_environment()
-    temporary = home.folder / "tmp"
-    temporary.mkdir(exist_ok=True)
-    env["TMPDIR"] = str(temporary)
+    answer = subprocess.run(
+        [str(home.python), "-m", "pip", "config", "list"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for name, value in uv_settings(answer.stdout).items():
+        env.setdefault(name, value)
+    # What the hashes do not admit is not installed, whichever index offers it.
+    env.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+    cache = Path(env.get("UV_CACHE_DIR") or Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        env["UV_NO_CACHE"] = "1"
+    env.update(UV_NO_PROGRESS="1", UV_PYTHON_DOWNLOADS="never", NO_COLOR="1")
     env["_ROS_WHEELS_BOOTSTRAP_COMPLETE"] = "1"
-    if home.kind == "wheels":
-        env.pop("PYTHONPATH", None)
     return env
 
 
-def describe_pip(line: str) -> str | None:
-    """A line of pip's output as a few words."""
-    match = re.match(r"\s*(Collecting|Downloading|Using cached|Processing|Building wheel for) (\S+)", line)
-    if match:
-        name = re.sub(r"[<>=!~;\[(].*", "", match.group(2).rstrip("/").split("/")[-1])
-        name = re.sub(r"-(cp\d|py\d|\d).*", "", name)
-        return f"{match.group(1).lower()} {name}"
-    if line.startswith("Installing collected packages"):
-        return f"unpacking {line.count(',') + 1} packages"
-    return None
+def uv_settings(pip_config: str) -> dict[str, str]:
+    """Variables of uv that say what `pip config list` says; a user's variable counts more than a file.
+
+    Args:
+        pip_config: lines such as `global.index-url='https://…'` and `:env:.find-links='/wheels'`.
+    """
+    rank = {"global": 0, "install": 1, ":env:": 2}
+    settings: dict[str, tuple[int, str]] = {}
+    for line in pip_config.splitlines():
+        key, _, value = line.partition("=")
+        section, _, name = key.rpartition(".")
+        if section not in rank or name not in PIP_SETTINGS_FOR_UV:
+            continue
+        variable, separator = PIP_SETTINGS_FOR_UV[name]
+        text = separator.join(str(ast.literal_eval(value)).split())
+        if rank[section] >= settings.get(variable, (-1, ""))[0]:
+            settings[variable] = (rank[section], text)
+    return {variable: text for variable, (_, text) in settings.items() if text}
 
 
-def install_torch(home: Home, kind: str, progress: Progress) -> None:
-    """Installs the pinned torch.
+def describe_uv(line: str) -> str | None:
+    """A line of uv's output as a few words."""
+    match = re.match(r"\s*(Downloading|Downloaded|Building|Built|Prepared|Installed) (\S+)", line)
+    if not match:
+        return None
+    what = f"{match.group(2)} packages" if match.group(2).isdigit() else match.group(2)
+    return f"{match.group(1).lower()} {what}"
+
+
+def install_torch(home: Home, kind: str, again: bool, progress: Progress) -> None:
+    """Installs uv and the pinned torch.
+
+    Args:
+        home: where.
+        kind: "cpu" or "cuda".
+        again: over what is there, which may not be whole.
+        progress: shows the live line and takes the output.
 
     Raises:
         SetupProblem: no network, no room, or no such build.
     """
     version = pinned_torch((home.root / "requirements.txt").read_text(encoding="utf-8"))
-    _pip(home, [*torch_arguments(version, kind), *_constraints(home)], progress, f"torch {version} ({kind})")
+    _install_uv(home, progress)
+    ways = torch_arguments(version, kind)
+    for way in ways:
+        try:
+            _uv(home, way, again, progress, f"torch {version} ({kind})")
+            return
+        except SetupProblem:
+            if way is ways[-1]:
+                raise
 
 
-def install_packages(home: Home, progress: Progress) -> None:
-    """Installs all requirements of this home.
+def install_packages(home: Home, again: bool, progress: Progress) -> None:
+    """Installs everything else that is locked for this home; beside a sourced ROS 2 its own numpy stays.
 
     Raises:
         SetupProblem: no network, no room, or no fitting package.
     """
-    names = ["requirements.txt", "requirements-test.txt"]
-    arguments: list[str] = []
-    if home.kind == "wheels":
-        names.append("requirements-ros.txt")
-    elif not _imports(home, "colcon_core"):
-        arguments = ["colcon-common-extensions>=0.3,<0.4"]
-    for name in names:
-        arguments += ["-r", str(home.root / name)]
-    _pip(home, [*arguments, *_constraints(home)], progress, "the Python packages")
-
-
-def remove_damaged(home: Home, progress: Progress) -> list[str]:
-    """Forgets every package that is not whole, so that pip installs it again.
-
-    Returns:
-        Names of the packages that were damaged.
-    """
-    site_packages = home.site_packages()
-    damaged = damaged_distributions(site_packages)
-    for info in damaged:
-        shutil.rmtree(info, ignore_errors=True)
-    for leftover in site_packages.glob("~*"):  # what an interrupted upgrade by pip leaves
-        shutil.rmtree(leftover, ignore_errors=True)
-    names = [info.name.split("-")[0] for info in damaged]
-    if names:
-        progress.write_log("not whole, to be installed again: " + ", ".join(names))
-    return names
-
-
-def damaged_distributions(site_packages: Path) -> list[Path]:
-    """The `*.dist-info` folders of packages that were not installed to the end, or that lost files since.
-
-    pip writes INSTALLER and then RECORD (path, hash, size of every file) when everything else is in place.
-    CMake files are compared by presence only, since the set-up itself repairs them; byte code not at all.
-    """
-    damaged = []
-    for info in sorted(site_packages.glob("*.dist-info")):
-        record = info / "RECORD"
-        if not (record.is_file() and (info / "INSTALLER").is_file() and (info / "METADATA").is_file()):
-            damaged.append(info)
-            continue
-        with open(record, newline="", encoding="utf-8", errors="replace") as lines:
-            for row in csv.reader(lines):
-                if len(row) != 3 or row[0].endswith(".pyc"):
-                    continue
-                size = _size(os.path.join(site_packages, row[0]))
-                if size is None or (row[2] and int(row[2]) != size and not row[0].endswith(".cmake")):
-                    damaged.append(info)
-                    break
-    return damaged
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return None
-
-
-def _constraints(home: Home) -> list[str]:
-    """Beside a sourced ROS 2, numpy stays the one that its message packages were compiled with."""
-    if home.kind != "ros":
-        return []
-    answer = subprocess.run(
-        [str(home.python), "-c", "import numpy; print(numpy.__version__)"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    path = home.folder / "constraints.txt"
-    if not path.exists() and answer.returncode == 0:
-        path.write_text(f"numpy=={answer.stdout.strip()}\n", encoding="utf-8")
-    return ["-c", str(path)] if path.exists() else []
+    names = ["run.txt", "test.txt", *(["ros.txt"] if home.kind == "wheels" else [])]
+    locked = [part for name in names for part in ("-r", f"lock/{name}")]
+    _uv(home, ["--no-deps", "--require-hashes", *locked], again, progress, "the Python packages")
+    if home.kind == "ros" and not _imports(home, "colcon_core"):
+        _uv(home, ["-c", "lock/ros.txt", "colcon-common-extensions"], again, progress, "colcon")
 
 
 def _imports(home: Home, module: str) -> bool:
@@ -220,22 +212,40 @@ def _imports(home: Home, module: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _pip(home: Home, arguments: list[str], progress: Progress, what: str) -> None:
-    command = [str(home.python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    # Byte code is written at the first import, of those few modules that are ever imported.
-    command += ["--progress-bar", "off", "--no-compile", *arguments]
+def _install_uv(home: Home, progress: Progress) -> None:
+    command = [
+        str(home.python),
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--no-compile",
+    ]
+    command += ["--progress-bar", "off", "--no-deps", "--require-hashes", "-r", "lock/uv.txt"]
+    env = {**clean_environment(), "_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1"}
     try:
-        progress.run(command, env=pip_environment(home), cwd=home.root, describe=describe_pip)
+        progress.run(command, env, home.root)
     except CommandFailed as failure:
-        raise explain_pip_failure(failure.tail, what, home.log) from None
-    finally:
-        shutil.rmtree(home.folder / "tmp", ignore_errors=True)
+        raise explain_failure(failure.tail, "uv", home.log) from None
 
 
-def explain_pip_failure(tail: list[str], what: str, log: Path) -> SetupProblem:
-    """Turns the last lines of pip into a message with a remedy."""
+def _uv(home: Home, arguments: list[str], again: bool, progress: Progress, what: str) -> None:
+    command = [str(home.folder / "bin" / "uv"), "pip", "install", "--python", str(home.python)]
+    command += [*(["--reinstall"] if again else []), *arguments]
+    env = uv_environment(home)
+    if env.get("PIP_NO_INDEX", "").lower() not in ("", "0", "false", "no", "off"):
+        command.append("--no-index")
+    try:
+        progress.run(command, env, home.root, describe_uv)
+    except CommandFailed as failure:
+        raise explain_failure(failure.tail, what, home.log) from None
+
+
+def explain_failure(tail: list[str], what: str, log: Path) -> SetupProblem:
+    """Turns the last lines of pip or uv into a message with a remedy."""
     text = "\n".join(tail)
-    errors = [line for line in tail if line.startswith("ERROR")] or tail[-6:]
+    errors = [line for line in tail if line.lower().startswith("error")] or tail[-6:]
     if "No space left on device" in text or "Errno 28" in text:
         return SetupProblem(
             f"The disk became full while installing {what}.",
@@ -245,11 +255,12 @@ def explain_pip_failure(tail: list[str], what: str, log: Path) -> SetupProblem:
     if NO_NETWORK.search(text):
         return SetupProblem(
             f"No connection to the package index while installing {what}.",
-            "Check the network (behind a proxy: set https_proxy) and start again: what is there is kept.\n"
+            "Check the network (behind a proxy: set https_proxy; own certificates: SSL_CERT_FILE) and start "
+            "again: what is there is kept.\n"
             "Without a network: put the wheels in a folder and set PIP_FIND_LINKS=/path PIP_NO_INDEX=1.",
             errors[-3:],
         )
-    if "No matching distribution" in text or "Could not find a version" in text:
+    if re.search("No matching distribution|Could not find a version|No solution found|has no wheels", text):
         remedy = f"Log: {log}"
         if what.startswith("torch") and "(cpu)" in what:
             remedy = (

@@ -17,7 +17,13 @@ from typing import Any
 from worldsample_setup.home import Home
 
 FORMAT = 1
-REQUIREMENT_FILES = ("requirements.txt", "requirements-ros.txt", "requirements-test.txt")
+REQUIREMENT_FILES = (
+    "requirements.txt",
+    "requirements-ros.txt",
+    "requirements-test.txt",
+    "requirements-setup.txt",
+)
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 # Files whose content matters to an installed package; of all other files only the names do, since Python
 # files, configuration and launch files are links into the checkout.
 BUILT_NAMES = ("package.xml", "setup.py", "setup.cfg", "CMakeLists.txt")
@@ -32,8 +38,10 @@ class Stamp:
     format: int = FORMAT
     root: str = ""  # the checkout for which all of this was made
     base_python: str = ""  # the interpreter that made the virtual environment
-    requirements: str = ""  # hash of the requirement files that are installed
+    requirements: str = ""  # digest of the lock files that are installed
     torch: str = ""  # "cpu" or "cuda"
+    torch_chosen: bool = False  # by WORLDSAMPLE_TORCH, not by what the machine has
+    gpu_device: bool = False  # whether the machine had a GPU's device file then
     top_level: list[str] = field(default_factory=list)  # what lay in site-packages then
     cmake_paths: str = ""  # the paths that were written into the wheels' CMake files
     packages: dict[str, str] = field(default_factory=dict)  # built workspace packages and their hashes
@@ -60,13 +68,17 @@ def write_stamp(path: Path, stamp: Stamp) -> None:
     os.replace(new, path)
 
 
-def requirements_hash(root: Path) -> str:
-    """Hash of the requirement files; a missing file counts as empty."""
+def lock_digest(root: Path) -> str:
+    """Digest of the lock files, the same as `cat lock/*.txt | sha256sum | cut -c 1-16`."""
     digest = hashlib.sha256()
-    for name in REQUIREMENT_FILES:
-        path = root / name
-        digest.update(name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b"") + b"\0")
-    return digest.hexdigest()
+    for path in sorted((root / "lock").glob("*.txt")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def has_gpu_device() -> bool:
+    """Whether there is an NVIDIA GPU's device file: at once, where nvidia-smi takes a second."""
+    return any(os.path.exists(path) for path in GPU_DEVICES)
 
 
 def source_packages(source: Path) -> dict[str, Path]:
@@ -104,6 +116,7 @@ class Work:
     fresh: bool = False  # remove the folder and begin anew
     environment: bool = False
     python_packages: bool = False
+    again: bool = False  # the packages over what is there, which may not be whole
     cmake_paths: bool = False
     build: list[str] = field(default_factory=list)
     clean_build: bool = False
@@ -149,15 +162,22 @@ def work_to_do(home: Home, stamp: Stamp | None) -> Work:
         return everything
 
     work = Work()
+    chosen = os.environ.get("WORLDSAMPLE_TORCH", "")
     if not stamp.requirements:
-        work.python_packages = True
+        work.python_packages = work.again = True
         work.reasons.append("the Python packages were not installed to the end")
-    elif stamp.requirements != requirements_hash(home.root):
+    elif stamp.requirements != lock_digest(home.root):
         work.python_packages = True
         work.reasons.append("the requirements changed")
     elif gone := sorted(set(stamp.top_level) - set(os.listdir(home.site_packages()))):
-        work.python_packages = True
+        work.python_packages = work.again = True
         work.reasons.append(f"{', '.join(gone[:3])} went missing from the virtual environment")
+    elif chosen and chosen != stamp.torch:
+        work.python_packages = work.again = True
+        work.reasons.append(f"WORLDSAMPLE_TORCH={chosen}")
+    elif not chosen and not stamp.torch_chosen and has_gpu_device() != stamp.gpu_device:
+        work.python_packages = work.again = True
+        work.reasons.append(f"the GPU {'is gone' if stamp.gpu_device else 'is new'}")
     if home.kind == "wheels":
         work.cmake_paths = work.python_packages or not stamp.cmake_paths
 

@@ -26,7 +26,7 @@ class VersionsConfig:
     numpy: str = "unknown"
     """Version of NumPy."""
     lock: str = "unknown"
-    """Digest of the set-up's lock files, SHA-256, its first 12 digits; "none" without them."""
+    """Digest of the set-up's lock files, SHA-256, its first 16 digits; "none" without them."""
 
 
 @dataclass(frozen=True)

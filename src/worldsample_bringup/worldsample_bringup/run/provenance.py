@@ -41,7 +41,7 @@ def installed_versions() -> VersionsConfig:
         torch=version_of("torch"),
         mujoco=version_of("mujoco"),
         numpy=version_of("numpy"),
-        lock=lock_digest(_root() / "lock"),
+        lock=os.environ.get("WORLDSAMPLE_LOCK") or lock_digest(_root() / "lock"),
     )
 
 
@@ -54,13 +54,10 @@ def version_of(package: str) -> str:
 
 
 def lock_digest(folder: Path) -> str:
-    """SHA-256 of the lock files of the set-up, its first 12 digits; "none" where there are none."""
-    files = sorted(path for path in folder.glob("*") if path.is_file())
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12] if files else "none"
+    """Digest of the lock files, as `cat lock/*.txt | sha256sum | cut -c 1-16`; "none" where there are none."""
+    files = sorted(folder.glob("*.txt"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    return digest if files else "none"
 
 
 def _root() -> Path:
