@@ -50,7 +50,7 @@ def name_of(entry: str) -> str:
 
 
 def belongs(lock: str, entry: str) -> bool:
-    """Whether an entry stands in a lock file, of those that its requirements lead to."""
+    """True for an entry that stands in this lock file, of those that its requirements lead to."""
     if lock == "torch-cuda":
         return bool(GPU_ONLY.match(entry))
     if GPU_ONLY.match(entry):

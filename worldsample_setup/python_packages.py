@@ -86,7 +86,7 @@ def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
 
 
 def wanted_torch(environ: Mapping[str, str]) -> str:
-    """ "cuda" where a GPU answers, else "cpu"; the variable WORLDSAMPLE_TORCH decides otherwise."""
+    """Build of torch: cuda where a GPU answers, else cpu; WORLDSAMPLE_TORCH decides otherwise."""
     chosen = environ.get("WORLDSAMPLE_TORCH", "")
     if chosen not in ("", "cpu", "cuda"):
         raise SetupProblem(f"WORLDSAMPLE_TORCH is '{chosen}'; it can be cpu or cuda, or unset.")
@@ -102,7 +102,7 @@ def pinned_torch(requirements: str) -> str:
 
 
 def torch_arguments(version: str, kind: str) -> list[list[str]]:
-    """What uv is asked for, in turn until one succeeds. `+cpu` can only be the CPU build.
+    """Arguments for uv, in turn until one succeeds; `+cpu` can only be the CPU build.
 
     The CPU build is looked for where the user's pip looks before PyTorch's own index is asked: uv gives up
     where an index does not answer.

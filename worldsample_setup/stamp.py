@@ -77,7 +77,7 @@ def lock_digest(root: Path) -> str:
 
 
 def has_gpu_device() -> bool:
-    """Whether there is an NVIDIA GPU's device file: at once, where nvidia-smi takes a second."""
+    """True where there is an NVIDIA GPU's device file; told at once, where nvidia-smi takes a second."""
     return any(os.path.exists(path) for path in GPU_DEVICES)
 
 

@@ -54,7 +54,7 @@ def version_of(package: str) -> str:
 
 
 def lock_digest(folder: Path) -> str:
-    """Digest of the lock files, as `cat lock/*.txt | sha256sum | cut -c 1-16`; "none" where there are none."""
+    """Digest of the lock files, `cat lock/*.txt | sha256sum | cut -c 1-16`; "none" where there are none."""
     files = sorted(folder.glob("*.txt"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
     return digest if files else "none"
