@@ -17,11 +17,18 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
+from a1x_sim.cell_messages import (
+    camera_info,
+    ee_pose,
+    gripper_state,
+    joint_state,
+    optical_frame,
+    sim_state,
+)
 from a1x_sim.graphics import NoRenderer, load_mujoco
 from a1x_sim.lockstep import LearnerPacing
 from a1x_sim.sim_config import SimConfig
 from worldsample_core.arm.motion_command import Motion, RejectedCommand, check_command
-from worldsample_core.arm.rotation import matrix_to_quaternion
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.messages.conversions import image_to_message, stamp_ns
 from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS
@@ -43,7 +50,6 @@ from worldsample_msgs.srv import Reset
 if TYPE_CHECKING:
     from a1x_sim.cell import Cell
 
-BASE_FRAME = "base_link"
 MODES = ("demo", "train", "eval", "label")
 FIRST_STAMP = 1_000_000_000  # ns; zero would read as "no time" in ROS
 NO_MOTION = Motion(np.zeros(3), np.zeros(3), 0, clipped=False)
@@ -208,48 +214,18 @@ class SimNode(Node):
         if self._lockstep:
             self._clock_publisher.publish(Clock(clock=stamp))
         for image, view in zip(self._observation.images, VIEWS, strict=True):
-            frame = f"{view}_color_optical_frame"
-            self._images[view].publish(image_to_message(image, frame, stamp))
-            info = CameraInfo(
-                height=image.shape[0], width=image.shape[1], distortion_model="plumb_bob", d=[0.0] * 5
-            )
-            info.header.stamp, info.header.frame_id = stamp, frame
-            focal, x, y = self._cell.intrinsics(view), image.shape[1] / 2 - 0.5, image.shape[0] / 2 - 0.5
-            info.k = [focal, 0.0, x, 0.0, focal, y, 0.0, 0.0, 1.0]
-            info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-            info.p = [focal, 0.0, x, 0.0, 0.0, focal, y, 0.0, 0.0, 0.0, 1.0, 0.0]
-            self._infos[view].publish(info)
-
-        names, positions, velocities = self._cell.joint_states()
-        joints = JointState(name=list(names), position=positions.tolist(), velocity=velocities.tolist())
-        joints.header.stamp = stamp
-        self._joints.publish(joints)
-
-        pose = PoseStamped()
-        pose.header.stamp, pose.header.frame_id = stamp, BASE_FRAME
-        position, rotation = self._cell.ee_pose()
-        at, turn = pose.pose.position, pose.pose.orientation
-        at.x, at.y, at.z = map(float, position)
-        turn.w, turn.x, turn.y, turn.z = map(float, matrix_to_quaternion(rotation))
-        self._pose.publish(pose)
-
-        gripper = GripperState()
-        gripper.header.stamp = stamp
-        gripper.opening, gripper.velocity = self._cell.gripper()
-        self._gripper.publish(gripper)
-
+            self._images[view].publish(image_to_message(image, optical_frame(view), stamp))
+            self._infos[view].publish(camera_info(self._cell, view, image, stamp))
+        self._joints.publish(joint_state(self._cell, stamp))
+        self._pose.publish(ee_pose(self._cell, stamp))
+        self._gripper.publish(gripper_state(self._cell, stamp))
         self._status.publish(self._robot_status(stamp))
-
-        truth = SimState(task=self._task.name, success=self._cell.success)
-        truth.header.stamp, truth.header.frame_id = stamp, BASE_FRAME
-        values = self._cell.state() | {
-            "step": float(self._cell.steps),
+        episode = {
             "mode": float(MODES.index(self._mode)) if self._mode else -1.0,
             "episode": float(self._episode),
             "resets": float(self._resets),
         }
-        truth.names, truth.values = list(values), list(values.values())
-        self._truth.publish(truth)
+        self._truth.publish(sim_state(self._cell, episode, stamp))
 
     def _robot_status(self, stamp: Time) -> RobotStatus:
         status = RobotStatus(state=RobotStatus.OK, detail=self._complaint)

@@ -63,7 +63,7 @@ def own_frames(
 
 
 class Nearest(NamedTuple):
-    """What the bank found for N frames.
+    """Finds of the bank for N frames.
 
     Attributes:
         images: ``(N, 2, S, S, 3) uint8``. pose: ``(N, 10)``, proprioception.

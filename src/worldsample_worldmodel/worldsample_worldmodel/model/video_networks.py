@@ -34,7 +34,7 @@ def computes_in_bfloat16() -> bool:
 
 
 class Exemplars(NamedTuple):
-    """What N frames may copy from, beside the current and the first frame of their episode.
+    """Sources that N frames may copy from, beside the current and the first frame of their episode.
 
     Attributes:
         images: ``(N, 2, S, S, 3) uint8``. pose: ``(N, 10)``, standardised.

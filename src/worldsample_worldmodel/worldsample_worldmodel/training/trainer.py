@@ -38,7 +38,7 @@ class DivergedTraining(RuntimeError):
 
 
 class TrainingBatch(NamedTuple):
-    """What one update sees, drawn and on the model's device: B segments with images, K without.
+    """Data of one update, drawn and on the model's device: B segments with images, K without.
 
     Attributes:
         first, current: ``(B, 2, S, S, 3) uint8``, of the segments with images.
