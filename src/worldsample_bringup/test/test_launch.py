@@ -22,6 +22,8 @@ import pytest
 from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.node_spec import NodeSpec
 from worldsample_bringup.run.options import Mode, options_of
+from worldsample_bringup.run.required_packages import PIP_LINE, require_packages
+from worldsample_core.config import ConfigError
 from worldsample_core.settings import load_settings
 
 pytestmark = pytest.mark.alone  # real processes, in real time
@@ -98,6 +100,27 @@ def started(mode: Mode, **said: str) -> list[Any]:
 
 def nodes_of(entities: list[Any]) -> list[Any]:
     return [entity for entity in entities if type(entity).__name__ == "Node"]
+
+
+def test_missing_packages_are_named_once_before_anything_starts(
+    launching: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On a sourced ROS 2 without the pip line: one sentence, no run folder, no node."""
+    absent = {"torch", "mujoco", "rosbags", "safetensors", "tensorboardX"}
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "worldsample_bringup.run.required_packages.find_spec",
+        lambda name: None if name in absent else find(name),
+    )
+    with pytest.raises(ConfigError, match="torch, safetensors, rosbags, tensorboardX, mujoco") as said:
+        started("train", machine="cpu", task="pushing", sim="true")
+    assert PIP_LINE in str(said.value)
+    assert not (tmp_path / "runs").exists()
+    root = LAUNCH_FILES.parent.parent.parent
+    for page in ("README.md", "docs/ros2.md"):
+        assert PIP_LINE in (root / page).read_text(), f"{page} names another line"
+    monkeypatch.setattr("worldsample_bringup.run.required_packages.find_spec", find)
+    require_packages(simulated=True)
 
 
 @pytest.mark.parametrize("mode", ["train", "demos", "label"])

@@ -31,6 +31,7 @@ from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.node_spec import NodeSpec, OnExit
 from worldsample_bringup.run.options import Mode, Option, options_of, request_from
 from worldsample_bringup.run.prepare import plan
+from worldsample_bringup.run.required_packages import require_packages
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 
 Entities = list[LaunchDescriptionEntity]
@@ -58,6 +59,7 @@ def _start(mode: Mode, context: LaunchContext) -> Entities:
     said = context.launch_configurations
     values = {option.name: _value(option, said.get(option.name, "")) for option in options_of(mode)}
     request = request_from(mode, values, tuple(shlex.split(said.get("overrides", ""))))
+    require_packages(simulated=request.real is not True)
     prepared = plan(request, Path("runs"))
     nodes = build_graph(prepared.settings, prepared.folder.config)
     claim = claim_domain(

@@ -1,0 +1,31 @@
+"""Python packages that ROS 2 does not bring, looked for before anything starts.
+
+Each node would otherwise fail by itself with a traceback, and be started again.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from worldsample_core.config import ConfigError
+
+FOR_EVERY_RUN = ("torch", "safetensors", "rosbags", "tensorboardX")
+FOR_SIMULATION = ("mujoco",)
+
+PIP_LINE = "python3 -m pip install --break-system-packages -r requirements.txt"
+"""The line that installs them all, given in the checkout; also in README.md and docs/ros2.md."""
+
+
+def missing_packages(simulated: bool) -> list[str]:
+    """Names of the packages that this Python lacks."""
+    names = (*FOR_EVERY_RUN, *(FOR_SIMULATION if simulated else ()))
+    return [name for name in names if find_spec(name) is None]
+
+
+def require_packages(simulated: bool) -> None:
+    """Raise :class:`ConfigError` with what is missing and the line that installs it."""
+    missing = missing_packages(simulated)
+    if missing:
+        raise ConfigError(
+            f"Python packages are missing: {', '.join(missing)}. In the checkout:\n  {PIP_LINE}"
+        )
