@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors.numpy import save
 
 from worldsample_core.messages.weights import InvalidWeights, pack, unpack
 
@@ -38,6 +39,32 @@ def test_any_changed_byte_is_noticed(position: int, flip: int) -> None:
     data[position % len(data)] ^= flip
     with pytest.raises(InvalidWeights, match="sha256"):
         unpack(dataclasses.replace(packed, data=bytes(data)), ARCHITECTURE)
+
+
+def test_the_bytes_are_those_of_safetensors_own_writer() -> None:
+    tensors = {
+        "b": np.ones((3, 2), np.float32),
+        "a": np.arange(4, dtype=np.float32),
+        "c": np.float32(1)[None],
+    }
+    assert bytes(pack(tensors, ARCHITECTURE, 1).data) == save(tensors)
+
+
+def test_tensors_of_every_type_shape_and_layout_return() -> None:
+    tensors = {
+        "columns": np.arange(12, dtype=np.float64).reshape(3, 4).T,
+        "flag": np.array([True, False, True]),
+        "scalar": np.array(2.5, np.float32),
+        "empty": np.zeros((0, 3), np.float32),
+        "count": np.arange(3, dtype=np.int64),
+        "half": np.arange(3, dtype=np.float16),
+    }
+    loaded = unpack(pack(tensors, ARCHITECTURE, 1))
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(loaded[name], value)
+        assert loaded[name].dtype == value.dtype
+    with pytest.raises(InvalidWeights, match="complex128"):
+        pack({"w": np.zeros(2, np.complex128)}, ARCHITECTURE, 1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

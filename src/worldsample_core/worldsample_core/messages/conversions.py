@@ -235,7 +235,7 @@ def weights_to_message(packed: PackedWeights, stamp: Time) -> WeightsMsg:
     message.run, message.version, message.updates = packed.run, packed.version, packed.updates
     message.real_steps, message.effective_step = packed.real_steps, packed.effective_step
     message.sha256, message.architecture = packed.sha256, packed.architecture
-    message.data = byte_array(packed.data)
+    message.data = byte_array(packed.data) if isinstance(packed.data, bytes) else packed.data
     return message
 
 
@@ -246,7 +246,7 @@ def weights_from_message(message: WeightsMsg) -> PackedWeights:
             f"weights of {len(message.data)} bytes are over the limit of {MAX_WEIGHTS_BYTES}"
         )
     return PackedWeights(
-        data=bytes(message.data),
+        data=message.data,
         sha256=message.sha256,
         architecture=message.architecture,
         version=int(message.version),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import hashlib
 import json
 from collections.abc import Mapping
@@ -11,9 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 Tensors = dict[str, NDArray[Any]]
+
+DTYPES = {
+    np.dtype(np.float64): "F64",
+    np.dtype(np.float32): "F32",
+    np.dtype(np.float16): "F16",
+    np.dtype(np.int64): "I64",
+    np.dtype(np.int32): "I32",
+    np.dtype(np.uint8): "U8",
+    np.dtype(np.bool_): "BOOL",
+}
+"""safetensors' words for the types of tensors that networks have."""
 
 
 class InvalidWeights(ValueError):
@@ -25,7 +37,7 @@ class PackedWeights:
     """Weights ready to be published.
 
     Attributes:
-        data: safetensors bytes.
+        data: safetensors bytes, in the form in which a message carries them.
         sha256: hex digest of ``data``.
         architecture: JSON of what the receiver must build to load them.
         version: increases by one per publication, also across restarts.
@@ -33,7 +45,7 @@ class PackedWeights:
         effective_step: in lockstep, the number of real steps at which to switch (0: at once).
     """
 
-    data: bytes
+    data: array.array[int] | bytes
     sha256: str
     architecture: str
     version: int
@@ -50,6 +62,37 @@ def require_finite(tensors: Mapping[str, NDArray[Any]]) -> None:
             raise InvalidWeights(f"tensor {name!r} has values that are not finite")
 
 
+def safetensors_bytes(tensors: Mapping[str, NDArray[Any]]) -> array.array[int]:
+    """The tensors in the layout of safetensors, each copied once, into what becomes a message's field.
+
+    Layout: length of the header as uint64, header (JSON, padded with spaces to 8 bytes), the tensors' bytes.
+    Raises :class:`InvalidWeights` for a type of values that no network has.
+    """
+    header: dict[str, Any] = {}
+    end = 0
+    for name in sorted(tensors, key=lambda name: (-tensors[name].itemsize, name)):
+        value = tensors[name]
+        if value.dtype not in DTYPES:
+            raise InvalidWeights(f"tensor {name!r} has values of the type {value.dtype}")
+        begin, end = end, end + value.nbytes
+        header[name] = {
+            "dtype": DTYPES[value.dtype],
+            "shape": list(value.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    data = array.array("B", (0,)) * (8 + len(text) + end)
+    view = np.frombuffer(data, dtype=np.uint8)
+    view[:8] = np.frombuffer(len(text).to_bytes(8, "little"), dtype=np.uint8)
+    view[8 : 8 + len(text)] = np.frombuffer(text, dtype=np.uint8)
+    body = view[8 + len(text) :]
+    for name, entry in header.items():
+        begin, finish = entry["data_offsets"]
+        np.copyto(body[begin:finish].view(tensors[name].dtype).reshape(entry["shape"]), tensors[name])
+    return data
+
+
 def pack(
     tensors: Mapping[str, NDArray[Any]],
     architecture: Mapping[str, Any],
@@ -62,7 +105,7 @@ def pack(
 ) -> PackedWeights:
     """Encode; the receiver gets exactly these arrays. Raises :class:`InvalidWeights` on non-finite values."""
     require_finite(tensors)
-    data = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    data = safetensors_bytes(tensors)
     return PackedWeights(
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -89,7 +132,7 @@ def unpack(packed: PackedWeights, architecture: Mapping[str, Any] | None = None)
             f"{json.dumps(architecture, sort_keys=True)}; give every node the same configuration"
         )
     try:
-        tensors = load(packed.data)
+        tensors = load(bytes(packed.data))
     except SafetensorError as error:
         raise InvalidWeights(f"weights version {packed.version} are not safetensors: {error}") from error
     require_finite(tensors)

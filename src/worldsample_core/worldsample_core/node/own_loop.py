@@ -9,6 +9,8 @@ from typing import Protocol
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+from worldsample_core.node.cpu_account import imports_done
+from worldsample_core.node.shared_memory import use_shared_memory
 from worldsample_core.node.stopping import StopSignals, failure_of, say_last
 
 
@@ -31,7 +33,9 @@ def run_own_loop(
     Returns:
         The process's exit code: 2 where the node cannot start like this, else what its loop returns.
     """
+    imports_done()
     sys.setswitchinterval(switch_interval)
+    use_shared_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     signals = StopSignals()
     try:

@@ -85,11 +85,11 @@ class Agent(nn.Module):
         """
         state = {}
         for name, value in self._actor_tensors().items():
-            if not bool(torch.isfinite(value).all()):
+            state[name] = value.detach().cpu().contiguous().numpy().copy()
+            if not np.isfinite(state[name]).all():
                 raise FloatingPointError(
                     f"weights {name} are not finite and are not published; resume from a checkpoint"
                 )
-            state[name] = value.detach().cpu().contiguous().numpy().copy()
         return state
 
     @torch.no_grad()
@@ -115,4 +115,4 @@ class Agent(nn.Module):
             if not np.isfinite(state[name]).all():
                 raise ValueError(f"weights {name} are not finite; the old weights stay")
         for name, value in own.items():
-            value.copy_(torch.from_numpy(np.array(state[name])))
+            value.copy_(torch.from_numpy(np.require(state[name], requirements=("C", "W"))))
