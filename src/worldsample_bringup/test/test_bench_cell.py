@@ -173,5 +173,14 @@ def test_a_quick_cell_with_all_its_nodes(tmp_path: Path, ros_domain: int) -> Non
     for process in processes.values():
         counted = sum(piece["cpu_seconds"] for piece in process["pieces"].values())
         assert counted <= process["cpu_seconds"] + 0.1
+    pieces = {name: set(process["pieces"]) for name, process in processes.items()}
+    updates = {"updates, full", "updates, critics only"}
+    assert {"imports", "start", "encoder fit", "intake", "messages", "weights out", *updates} <= pieces[
+        "learner"
+    ]
+    assert {"imports", "start", "updates", "reward refits", "evaluation"} <= pieces["worldmodel"]
+    assert {"imports", "start", "physics", "rendering"} <= pieces["a1x"]
+    assert {"imports", "start", "acting", "recording"} <= pieces["policy"]
+    assert {"imports", "acting"} <= pieces["operator"] and {"imports", "report"} <= pieces["dashboard"]
     assert 0 < processes["a1x"]["evaluation_cpu_seconds"] < processes["a1x"]["cpu_seconds"]
     assert "evaluation" in table(result)

@@ -29,6 +29,7 @@ from worldsample_core.episodes.episode_bag import DamagedBag, read_metadata
 from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.messages.conversions import summary_from_message
 from worldsample_core.messages.qos import EPISODES, STATUS
+from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.observation import InvalidObservation
@@ -171,6 +172,7 @@ class DashboardNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until the run is complete or it is asked to stop. Returns the exit code."""
+    imports_done()
     asked: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -182,7 +184,8 @@ def main(args: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
     try:
-        node = DashboardNode()
+        with cpu_piece(START):
+            node = DashboardNode()
         while not node.complete and not asked:
             rclpy.spin_once(node, timeout_sec=0.2)
         node.close()

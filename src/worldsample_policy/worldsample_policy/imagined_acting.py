@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig, from_mapping
 from worldsample_core.messages.weights import InvalidWeights, PackedWeights, Tensors, unpack
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import PROPRIO_DIM, VIEWS
 from worldsample_core.settings import Settings
 from worldsample_policy.algorithms.make_algorithm import algorithm_class
@@ -55,6 +56,7 @@ class BatchActor:
         return chosen
 
     @torch.inference_mode()
+    @cpu_piece("the policy in the imagination")
     def act(
         self, images: NDArray[np.uint8], proprio: NDArray[np.float32], rng: np.random.Generator
     ) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ from worldsample_core.episodes.transition_fetch import TransitionFetch
 from worldsample_core.messages.conversions import transition_from_message, weights_to_message
 from worldsample_core.messages.qos import LATCHED, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_core.messages.weights import PackedWeights
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.run_settings import require_image_size
 from worldsample_core.node.worker_node import Stopped, WorkerNode
@@ -207,6 +208,7 @@ class LearnerNode(WorkerNode):
             message.header.stamp, message.run = self.get_clock().now().to_msg(), self.settings.run.name
             self._pacings.publish(message)
 
+    @cpu_piece("statuses")
     def publish_status(self) -> None:
         """Publish the learner's status, from either thread."""
         malformed = self._malformed + self._fetch.malformed + self._segments.malformed

@@ -31,6 +31,7 @@ from worldsample_core.messages.conversions import (
 )
 from worldsample_core.messages.qos import LATCHED_HISTORY, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_core.messages.weights import InvalidWeights
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.run_settings import require_image_size
 from worldsample_core.node.worker_node import Stopped, WorkerNode
@@ -222,6 +223,7 @@ class WorldModelNode(WorkerNode):
         if self.loop.completed_steps != self._status_steps or (interval and waited >= interval):
             self.publish_status()
 
+    @cpu_piece("statuses")
     def publish_status(self) -> None:
         """Publish the world model's status, from either thread."""
         with self._status_lock:

@@ -23,7 +23,7 @@ from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.configuration import known
 from worldsample_bringup.run.run_folder import RunFolder, free_path
 from worldsample_core.config import ConfigError, choose, read_yaml
-from worldsample_core.node.cpu_account import ENVIRONMENT, IMPORTS
+from worldsample_core.node.cpu_account import ENVIRONMENT, IMPORTS, START
 
 RUNS = Path("runs/bench/cell")
 _FROM_OUTSIDE = ("HOME", "USER", "LOGNAME", "LANG", "TERM", "TMPDIR", "ROS_DOMAIN_ID")
@@ -138,7 +138,11 @@ def result_of(
     processes = account_of(watched.watch, read_accounts(folder.path / "cpu"))
     seen = sum(process["cpu_seconds"] for process in processes.values())
     wall, cpu = watched.wall_seconds / 60.0, watched.cpu_seconds / 60.0
-    imports = [process["pieces"].get(IMPORTS, {}).get("cpu_seconds", 0.0) for process in processes.values()]
+    starts = [
+        process["pieces"].get(piece, {}).get("cpu_seconds", 0.0)
+        for process in processes.values()
+        for piece in (IMPORTS, START)
+    ]
     result = {
         "task": asked.task,
         "method": asked.method,
@@ -157,7 +161,7 @@ def result_of(
         "cores": os.cpu_count(),
         "processes": processes,
         "not_seen_cpu_seconds": round(max(0.0, watched.cpu_seconds - seen), 2),
-        "imports_cpu_seconds": round(sum(imports), 2),
+        "starts_cpu_seconds": round(sum(starts), 2),
         "phases": {
             phase: {
                 "wall_seconds": round(watched.wall[phase], 1),

@@ -18,6 +18,7 @@ from worldsample_bringup.dashboard.metrics import MetricsLog
 from worldsample_bringup.run.history import History, Record
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.messages.conversions import synthetic_from_message
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import InvalidObservation
 from worldsample_msgs.srv import Imagine
 
@@ -112,6 +113,7 @@ class ImaginationWatch:
         except (InvalidObservation, OSError, RuntimeError, ValueError) as problem:
             self._node.get_logger().warning(f"an imagined segment was passed over: {problem}")
 
+    @cpu_piece("pictures")
     def _show(self, asked_for: int, answer: Imagine.Response) -> None:
         real, imagined = synthetic_from_message(answer.real), synthetic_from_message(answer.imagined)
         if real.images.shape[2:] != imagined.images.shape[2:]:

@@ -23,6 +23,7 @@ from worldsample_bringup.run.history import (
     success_rate,
 )
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.transition import EpisodeSummary
 
 
@@ -99,6 +100,7 @@ class MetricsLog:
         """The run is complete."""
         self._write("done", {"real_steps": self.history.real_steps})
 
+    @cpu_piece("metrics")
     def episode(self, summary: EpisodeSummary) -> bool:
         """One finished episode. False where it is there already."""
         key = (summary.kind, summary.episode)
@@ -126,6 +128,7 @@ class MetricsLog:
             self._episode_events(summary)
         return True
 
+    @cpu_piece("metrics")
     def status(self, kind: str, values: Mapping[str, Any]) -> bool:
         """A status of a node. False where it was left out: a learner behind where it has been before."""
         if kind == "learner":

@@ -24,6 +24,7 @@ from worldsample_bringup.run.history import (
 )
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import to_mapping
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.settings import Settings
 
 LEARNER_CURVES = (
@@ -38,6 +39,7 @@ LEARNER_CURVES = (
 _STYLE = (Path(__file__).parent / "report.css").read_text()
 
 
+@cpu_piece("report")
 def write_report(
     folder: RunFolder, settings: Settings | None = None, history: History | None = None
 ) -> dict[str, Any]:

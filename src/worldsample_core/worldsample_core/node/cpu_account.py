@@ -30,6 +30,8 @@ ENVIRONMENT = "WORLDSAMPLE_CPU_ACCOUNT"
 
 IMPORTS = "imports"
 """The piece of everything before :func:`imports_done`."""
+START = "start"
+"""The piece of making the node, after the imports."""
 
 
 class CpuAccount:

@@ -9,7 +9,7 @@ from typing import Protocol
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
-from worldsample_core.node.cpu_account import imports_done
+from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.shared_memory import use_shared_memory
 from worldsample_core.node.stopping import StopSignals, failure_of, say_last
 
@@ -40,7 +40,8 @@ def run_own_loop(
     signals = StopSignals()
     try:
         try:
-            node = make()
+            with cpu_piece(START):
+                node = make()
         except Exception as error:
             failure = failure_of(error)
             say_last(name, failure)

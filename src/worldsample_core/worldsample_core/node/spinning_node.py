@@ -10,7 +10,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 from worldsample_core.config import ConfigError
-from worldsample_core.node.cpu_account import imports_done
+from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION, DONE
 from worldsample_core.node.shared_memory import use_shared_memory
 
@@ -30,7 +30,8 @@ def run_node(
     use_shared_memory()
     rclpy.init(args=args)
     try:
-        node = make()
+        with cpu_piece(START):
+            node = make()
         try:
             rclpy.spin(node)
         finally:

@@ -16,6 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from worldsample_core.episodes.journal import explain
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.node.exit_codes import DONE
 from worldsample_core.node.precedence import give_way
 from worldsample_core.node.run_settings import run_settings
@@ -132,8 +133,9 @@ class WorkerNode(Node, ABC):
         executor.add_node(self)
 
         def spin() -> None:
-            while not self._stopping.is_set():
-                executor.spin_once(timeout_sec=0.2)
+            with cpu_piece("the ROS thread"):
+                while not self._stopping.is_set():
+                    executor.spin_once(timeout_sec=0.2)
 
         thread = threading.Thread(target=spin, name="ros", daemon=True)
         thread.start()
@@ -162,6 +164,7 @@ class WorkerNode(Node, ABC):
                 with contextlib.suppress(queue.Empty):
                     self._take(self.inbox.get(timeout=LONGEST_WAIT))
 
+    @cpu_piece("messages")
     def _take(self, item: Any) -> None:
         if callable(item):
             item()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from worldsample_core.config import TaskConfig
 from worldsample_core.imagined_policy import ImaginedPolicy
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_worldmodel.data.episodes import Episode, segments
@@ -91,6 +92,7 @@ class Imagination:
         where = [start for start in where for _ in range(group)]
         return self.from_starts(episodes, where, rng=rng, acting=acting)
 
+    @cpu_piece("imagination")
     def from_starts(
         self,
         episodes: Sequence[Episode],

@@ -20,6 +20,7 @@ import numpy as np
 from worldsample_core.episodes.transition_intake import TransitionIntake
 from worldsample_core.imagined_policy import ImaginedPolicy
 from worldsample_core.messages.weights import InvalidWeights
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
@@ -209,6 +210,7 @@ class WorldModelLoop:
             self._restored = -1
         return True
 
+    @cpu_piece("intake")
     def _add(self, finished: FinishedEpisode) -> None:
         problem = finished.problem
         if finished.episode is not None:
@@ -431,6 +433,7 @@ class WorldModelLoop:
             and self.adaptation.trainer.updates != self._checkpoint_updates
         )
 
+    @cpu_piece("checkpoints")
     def checkpoint(self) -> Path | None:
         """Write one now; None where the disk does not take it: the run goes on all the same."""
         extra = {"completed_steps": self.completed_steps, "labels": self._labels}

@@ -19,6 +19,7 @@ import numpy as np
 from worldsample_core.arm.command_law import MAX_LEAD, CommandLaw
 from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.config import TaskConfig
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_worldmodel.data.episodes import Episode, EpisodeMemory, random_starts, segments
 from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig
 from worldsample_worldmodel.imagination.imagination import Imagination
@@ -163,6 +164,7 @@ class Adaptation:
             self.trainer.updates = updates
         self._remembered = -1
 
+    @cpu_piece("reward refits")
     def fit_reward_model(self, imagined_segments: int = 64, progress: Progress | None = None) -> RewardReport:
         """Train the classifier on the run's episodes and on what a person labelled.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_worldmodel.data.episodes import Episode, full_segments
 from worldsample_worldmodel.model.frame_bank import own_frames
 from worldsample_worldmodel.model.world_model import WorldModel
@@ -58,6 +59,7 @@ Progress = Callable[[str], None]
 """Called every few tenths of a second in a long piece of work, with what is being done."""
 
 
+@cpu_piece("evaluation")
 def evaluate(
     model: WorldModel,
     episodes: Sequence[Episode],

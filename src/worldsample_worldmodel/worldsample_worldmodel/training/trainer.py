@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsample_core.arm.command_law import CommandLaw
+from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_worldmodel.data.episodes import (
     Episode,
     Motions,
@@ -234,11 +235,13 @@ class Trainer:
                 model.targets(after),
             )
 
+    @cpu_piece("exemplars")
     def remember(self, episodes: Sequence[Episode]) -> None:
         """Take exemplars from these episodes from now on."""
         bank = FrameBank(episodes, device=self.config.device, seed=self.config.seed)
         self.model.bank = self.averaged.bank = bank
 
+    @cpu_piece("updates")
     def update(self, episodes: Sequence[Episode], rate: float = 1.0) -> Logs:
         """One update on segments drawn from the episodes, at ``rate`` times the learning rate.
 
