@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,8 +17,8 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from tests.forked_node import ForkedNode
 from worldsample_core.messages.qos import COMMAND, EPISODES, STATUS, SYNTHETIC, TRANSITIONS
-from worldsample_core.node.parent_death import die_with_parent
 from worldsample_msgs.msg import (
     EndEffectorCommand,
     EpisodeSummary,
@@ -123,7 +121,7 @@ class Process:
     """A node's process and its output."""
 
     name: str
-    popen: subprocess.Popen[bytes]
+    popen: ForkedNode
     log: Path
 
     def signal(self, number: signal.Signals) -> None:
@@ -178,26 +176,14 @@ class Graph:
 
     def start(self, name: str, config: Path, parameters: Sequence[str] = ()) -> Process:
         """Start ``cell``, ``policy``, ``learner`` or ``worldmodel``."""
-        program = {
-            "cell": [str(Path(__file__).with_name("fake_cell.py"))],
-            "policy": ["-m", "worldsample_policy.policy_node"],
-            "learner": ["-m", "worldsample_policy.learner_node"],
-            "worldmodel": ["-m", "worldsample_worldmodel.worldmodel_node"],
-        }[name]
         if name == "policy":
             parameters = ("linger:=1.0", *parameters)
         options = [option for p in (f"config:={config}", *parameters) for option in ("-p", p)]
         log = self.folder / f"{len(self.processes)}-{name}.log"
         environment = {**os.environ, "ROS_DOMAIN_ID": str(self.domain), "OMP_NUM_THREADS": "1"}
         environment |= {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "PYTHONUNBUFFERED": "1"}
-        with log.open("wb") as output:
-            popen = subprocess.Popen(
-                [sys.executable, *program, "--ros-args", *options],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                preexec_fn=die_with_parent(),
-            )
+        log.touch()
+        popen = ForkedNode(name, ["--ros-args", *options], environment, log)
         process = Process(name, popen, log)
         self.processes.append(process)
         return process

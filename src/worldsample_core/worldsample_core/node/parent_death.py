@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be imported between fork and exec
 _PR_SET_PDEATHSIG = 1
@@ -16,11 +17,11 @@ def die_with_parent() -> Callable[[], None]:
 
     The kernel watches the thread that starts the process: it must live as long as the process is to live.
     """
-    parent = os.getpid()
+    return partial(die_with, os.getpid())
 
-    def before_exec() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died before the line above
-            os._exit(128 + signal.SIGKILL)
 
-    return before_exec
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent, process ``parent``, dies or has died."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(128 + signal.SIGKILL)
