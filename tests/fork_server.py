@@ -1,4 +1,4 @@
-"""What the fork server imports before it forks any node: all that nodes import. It ends with pytest."""
+"""Imports of the fork server before it forks any node: all that nodes import. It ends with pytest."""
 
 from __future__ import annotations
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -23,23 +22,23 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float32
 from std_srvs.srv import Trigger
 
 from a1x_driver import vendor_messages as vendor
-from a1x_driver.arm_driver import ArmDriver, Target
+from a1x_driver.arm_driver import ArmDriver
+from a1x_driver.arm_messages import (
+    Health,
+    diagnostics_message,
+    gripper_message,
+    joints_message,
+    pose_message,
+    status_message,
+)
 from a1x_driver.command_gate import Command
 from a1x_driver.driver_config import DriverConfig
 from a1x_driver.reset_path import NoSafePath
 from a1x_driver.topic_qos import qos_of
-from worldsample_core.arm.a1x_kinematics import (
-    ARM_JOINT_NAMES,
-    BASE_FRAME,
-    FINGER_JOINT_NAMES,
-    FINGER_STROKE,
-    forward_kinematics,
-)
-from worldsample_core.arm.rotation import matrix_to_quaternion
+from a1x_driver.vendor_link import VendorLink
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.conversions import stamp_ns
 from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS
@@ -49,12 +48,6 @@ from worldsample_core.node.spinning_node import run_node
 from worldsample_msgs.msg import EndEffectorCommand, GripperState, RobotStatus
 from worldsample_msgs.srv import Reset
 
-STATES = {
-    "ok": RobotStatus.OK,
-    "holding": RobotStatus.HOLDING,
-    "fault": RobotStatus.FAULT,
-    "resetting": RobotStatus.RESETTING,
-}
 STATUS_RATE = 10.0
 
 
@@ -77,32 +70,10 @@ class DriverNode(Node):
         self._stamp = self._wall.now().to_msg()
         self._reset_waits: Future | None = None
         self._reset_until = np.inf
-        self._delays: deque[float] = deque(maxlen=1000)
-        self._rates: deque[float] = deque(maxlen=200)
+        self._health = Health()
         self._said = ""
 
-        self._targets = self.create_publisher(
-            JointState, topics.target_joints.name, qos_of(topics.target_joints)
-        )
-        self._poses = (
-            self.create_publisher(PoseStamped, topics.target_pose.name, qos_of(topics.target_pose))
-            if config.ik == "vendor"
-            else None
-        )
-        float_gripper = config.gripper_interface == "float32"
-        self._grip = self.create_publisher(
-            Float32 if float_gripper else JointState,
-            topics.target_gripper.name,
-            qos_of(topics.target_gripper),
-        )
-        self._functions: Any = None
-        if config.functions == "topic":
-            self._functions = self.create_publisher(
-                vendor.FunctionMessage, topics.function_frame.name, qos_of(topics.function_frame)
-            )
-        elif config.functions == "service" and vendor.VendorFunctionCall is not None:
-            self._functions = self.create_client(vendor.VendorFunctionCall, topics.function_frame.name)
-
+        self._vendor = VendorLink(self, config)
         self._joints = self.create_publisher(JointState, "joint_states", SENSOR)
         self._pose = self.create_publisher(PoseStamped, "~/ee_pose", SENSOR)
         self._gripper = self.create_publisher(GripperState, "~/gripper", SENSOR)
@@ -141,7 +112,7 @@ class DriverNode(Node):
 
     def _on_feedback(self, message: JointState) -> None:
         now = time.monotonic()
-        self._rates.append(now)
+        self._health.feedback_arrived(now)
         if not self.arm.take_feedback(message.position, message.velocity, now):
             self.get_logger().warning(self.arm.feedback.complaint, throttle_duration_sec=2.0)
             return
@@ -171,36 +142,15 @@ class DriverNode(Node):
             self.get_logger().warning(f"command rejected: {problem}", throttle_duration_sec=2.0)
             return
         self._send_target()
-        self._delays.append(time.monotonic() - began)
+        self._health.command_took(time.monotonic() - began)
 
     def _send_target(self) -> None:
         """The next target, after a command at once."""
         now = time.monotonic()
         target = self.arm.step(now)
         if target is not None:
-            self._send(target)
+            self._vendor.send(target, self.arm.resetting, self._wall.now().to_msg())
         self._go_on_with_reset(now)
-
-    def _send(self, target: Target) -> None:
-        stamp = self._wall.now().to_msg()
-        if self._poses is not None and not self.arm.resetting:
-            pose = PoseStamped()
-            pose.header.stamp, pose.header.frame_id = stamp, BASE_FRAME
-            _fill_pose(pose, *forward_kinematics(target.joints))
-            self._poses.publish(pose)
-        else:
-            joints = JointState(
-                name=list(ARM_JOINT_NAMES), position=target.joints.tolist(), velocity=target.speeds.tolist()
-            )
-            joints.header.stamp = stamp
-            self._targets.publish(joints)
-        opening = 100.0 * target.opening
-        if self._config.gripper_interface == "float32":
-            self._grip.publish(Float32(data=opening))
-        else:
-            grip = JointState(name=["gripper"], position=[opening])
-            grip.header.stamp = stamp
-            self._grip.publish(grip)
 
     # --- services ---
 
@@ -229,7 +179,7 @@ class DriverNode(Node):
             return
         self._reset_until = np.inf  # it has begun
         if not enabled:
-            self._ask_function(vendor.ENABLE)
+            self._vendor.ask_function(vendor.ENABLE)
 
     def _end_reset(self, answer: tuple[bool, str]) -> None:
         if self._reset_waits is not None:
@@ -263,53 +213,21 @@ class DriverNode(Node):
         return self._answer_function(vendor.CLEAR, response)
 
     def _answer_function(self, code: int, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = True, self._ask_function(code)
+        response.success, response.message = True, self._vendor.ask_function(code)
         return response
-
-    def _ask_function(self, code: int) -> str:
-        """Ask the arm for a function. Returns words for a person; "" where it was sent."""
-        if self._functions is None or (not vendor.HAVE_VENDOR and not self._config.standin):
-            return vendor.WITHOUT_VENDOR if self._config.functions != "none" else ""
-        if self._config.functions == "topic":
-            self._functions.publish(vendor.function_message(code))
-            return ""
-        request = vendor.VendorFunctionCall.Request()
-        request.command = code
-        self._functions.call_async(request)
-        return ""
 
     # --- what goes out ---
 
     def _publish_state(self) -> None:
         feedback = self.arm.feedback
         self._stamp = stamp = self._wall.now().to_msg()
-        pose = PoseStamped()
-        pose.header.stamp, pose.header.frame_id = stamp, BASE_FRAME
-        _fill_pose(pose, feedback.position, feedback.rotation)
-        self._pose.publish(pose)
-        gripper = GripperState(opening=feedback.opening, velocity=feedback.opening_speed)
-        gripper.header.stamp = stamp
-        self._gripper.publish(gripper)
-        finger = feedback.opening * FINGER_STROKE
-        speed = feedback.opening_speed * FINGER_STROKE
-        joints = JointState(
-            name=[*ARM_JOINT_NAMES, *FINGER_JOINT_NAMES],
-            position=[*feedback.joints.tolist(), finger, -finger],
-            velocity=[*feedback.velocities.tolist(), speed, -speed],
-        )
-        joints.header.stamp = stamp
-        self._joints.publish(joints)
+        self._pose.publish(pose_message(feedback.position, feedback.rotation, stamp))
+        self._gripper.publish(gripper_message(feedback, stamp))
+        self._joints.publish(joints_message(feedback, stamp))
 
     def _publish_status(self) -> None:
         state, detail = self.arm.state(time.monotonic())
-        status = RobotStatus(state=STATES[state], detail=detail)
-        status.header.stamp = self._wall.now().to_msg()
-        status.at_box_limit, status.at_joint_limit = self.arm.at_box_limit, self.arm.at_joint_limit
-        counters = self.arm.counters
-        status.commands_applied = counters.applied
-        status.commands_clipped = counters.clipped
-        status.commands_rejected = counters.rejected
-        self._status.publish(status)
+        self._status.publish(status_message(self.arm, state, detail, self._wall.now().to_msg()))
         said = detail if state == "fault" else ""
         kind = said.split(" for ")[0]  # "… for 0.12 s" is not news at 0.22 s
         if kind != self._said:
@@ -320,68 +238,20 @@ class DriverNode(Node):
                 self.get_logger().info("the fault is over")
 
     def _on_second(self) -> None:
-        self.arm.take_rival(self._other_writer())
-        state, detail = self.arm.state(time.monotonic())
-        feedback, counters = self.arm.feedback, self.arm.counters
-        level = {"fault": DiagnosticStatus.ERROR, "holding": DiagnosticStatus.WARN}
-        delays = sorted(self._delays)
-        span = self._rates[-1] - self._rates[0] if len(self._rates) > 1 else 0.0
-        values = {
-            "feedback_hz": (len(self._rates) - 1) / span if span > 0 else 0.0,
-            "feedback_age_ms": 1e3 * min(feedback.age(time.monotonic()), 1e6),
-            "feedback_refused": feedback.bad,
-            "command_to_target_p99_ms": 1e3 * delays[int(0.99 * (len(delays) - 1))] if delays else 0.0,
-            "commands_applied": counters.applied,
-            "commands_clipped": counters.clipped,
-            "commands_rejected": counters.rejected,
-            "joint3_deg": float(np.degrees(feedback.joints[2])),
-        }
-        status = DiagnosticStatus(
-            level=level.get(state, DiagnosticStatus.OK),
-            name=f"{self.get_name()}: arm",
-            message=detail or state,
-            hardware_id="A1X",
-            values=[KeyValue(key=key, value=f"{value:g}") for key, value in values.items()],
+        now = time.monotonic()
+        self.arm.take_rival(self._vendor.other_writer())
+        state, detail = self.arm.state(now)
+        values = self._health.values(self.arm, now)
+        stamp = self._wall.now().to_msg()
+        self._diagnostics.publish(
+            diagnostics_message(self.get_name(), state, detail, values, self._config.standin, stamp)
         )
-        array = DiagnosticArray(status=[status])
-        if not vendor.HAVE_VENDOR and not self._config.standin:
-            array.status.append(
-                DiagnosticStatus(
-                    level=DiagnosticStatus.WARN,
-                    name=f"{self.get_name()}: vendor messages",
-                    message=vendor.WITHOUT_VENDOR,
-                )
-            )
-        array.header.stamp = self._wall.now().to_msg()
-        self._diagnostics.publish(array)
-
-    def _other_writer(self) -> str:
-        """Name of another program that publishes targets; "" for none."""
-        topics = self._config.topics
-        for topic in (topics.target_joints.name, topics.target_pose.name):
-            for info in self.get_publishers_info_by_topic(topic):
-                whole = f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-                if whole != self.get_fully_qualified_name():
-                    return f"another node ({whole}, on {topic})"
-            if self.count_publishers(topic) > 1:
-                return f"another driver (on {topic})"
-        commanders = self.get_publishers_info_by_topic(self.resolve_topic_name("~/command"))
-        if len(commanders) > 1:
-            names = sorted({f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in commanders})
-            return f"one of {len(commanders)} nodes that command this driver ({', '.join(names)})"
-        return ""
 
     def destroy_node(self) -> None:
         """Also answers a reset that is under way."""
         self.arm.disable(by_person=False)
         self._end_reset((False, "the driver is ending"))
         super().destroy_node()
-
-
-def _fill_pose(message: PoseStamped, position: Any, rotation: Any) -> None:
-    at, turn = message.pose.position, message.pose.orientation
-    at.x, at.y, at.z = map(float, position)
-    turn.w, turn.x, turn.y, turn.z = map(float, matrix_to_quaternion(rotation))
 
 
 def main(args: list[str] | None = None) -> int:
