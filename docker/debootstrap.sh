@@ -45,7 +45,7 @@ mkdir -p "$root/runs" "$root/keystore" "$root/workspace"
 chroot "$root" chown worldsample /runs /keystore
 
 # COPY: the checkout as git has it, without what is built.
-for file in worldsample worldsample_setup lock requirements.txt requirements-ros.txt requirements-setup.txt requirements-test.txt src; do
+for file in worldsample worldsample_setup lock requirements.txt requirements-ros.txt requirements-setup.txt requirements-test.txt requirements-optional.txt src; do
     rm -rf "${root:?}/workspace/$file.new"
     mkdir -p "$root/workspace/$file.new"
     tar -C "$here" --exclude=__pycache__ --exclude='*.egg-info' -cf - "$file" | tar -C "$root/workspace/$file.new" -xf -

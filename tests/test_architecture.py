@@ -50,6 +50,9 @@ WITHOUT_ROSDEP_KEY = {"safetensors"}
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
 """The name on the package index where it differs from the module's."""
 
+OPTIONAL = {"gymnasium"}
+"""Libraries of single commands: in requirements-optional.txt and in a package's extra, in no package.xml."""
+
 STARTED_BY_NAME = {"worldsample_bringup": {"joy", "realsense2_camera", "ros2launch", "spacenav"}}
 """ROS packages whose nodes or commands are started, not imported."""
 
@@ -94,6 +97,11 @@ def test_the_packages_name_what_they_import_in_full() -> None:
 
 def third_party(folder: Path, package: str) -> set[str]:
     """Top-level modules from outside the package and the standard library that a folder's files import."""
+    return imported(folder, package) - OPTIONAL
+
+
+def imported(folder: Path, package: str) -> set[str]:
+    """The same with the optional ones."""
     found = {name.split(".")[0] for path in folder.rglob("*.py") for name in imports(path)}
     return found - set(sys.stdlib_module_names) - {package, "tests"}
 
@@ -104,15 +112,13 @@ def declared(package: str, *tags: str) -> set[str]:
     return {element.text for tag in tags for element in root.iter(tag) if element.text}
 
 
-def list_in_setup(package: str, argument: str) -> set[str]:
-    """The distribution names in `install_requires` or in the `test` extra of a setup.py."""
+def list_in_setup(package: str, argument: str, extra: str = "test") -> set[str]:
+    """The distribution names in `install_requires` or in an extra of a setup.py."""
     tree = ast.parse((SOURCE / package / "setup.py").read_text(encoding="utf-8"))
     (value,) = (n.value for n in ast.walk(tree) if isinstance(n, ast.keyword) and n.arg == argument)
     content = ast.literal_eval(value)
-    return {
-        re.split(r"[<>=!~ ]", name)[0].lower()
-        for name in (content if argument != "extras_require" else content["test"])
-    }
+    names = content if argument != "extras_require" else content.get(extra, [])
+    return {re.split(r"[<>=!~ ]", name)[0].lower() for name in names}
 
 
 @pytest.mark.parametrize("package", PYTHON_PACKAGES)
@@ -160,10 +166,22 @@ def test_setup_py_declares_what_comes_from_the_package_index(package: str) -> No
     assert list_in_setup(package, "extras_require") == (from_index("test") - needed) | {"pytest"}
 
 
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_the_extra_of_a_package_is_what_single_commands_import(package: str) -> None:
+    used = imported(SOURCE / package / package, package) & OPTIONAL
+    assert list_in_setup(package, "extras_require", "optional") == used
+    assert required("requirements-optional.txt") == OPTIONAL
+
+
+def required(*files: str) -> set[str]:
+    """The distributions in requirement files."""
+    lines = [line for name in files for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
+    texts = [line.partition("#")[0].strip() for line in lines]
+    return {re.split(r"[<>=!~ ]", text)[0].lower() for text in texts if text}
+
+
 def test_every_distribution_is_among_the_requirements() -> None:
-    names = {"requirements.txt", "requirements-test.txt"}
-    lines = [line for name in names for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
-    required = {re.split(r"[<>=!~ #]", line.strip())[0].lower() for line in lines}
+    known = required("requirements.txt", "requirements-test.txt")
     for package in PYTHON_PACKAGES:
         for argument in ("install_requires", "extras_require"):
-            assert list_in_setup(package, argument) - {"setuptools"} <= required
+            assert list_in_setup(package, argument) - {"setuptools"} <= known

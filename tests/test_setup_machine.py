@@ -212,7 +212,8 @@ def test_every_locked_package_has_hashes_and_no_address() -> None:
 
 
 def test_numpy_and_setuptools_of_a_sourced_ros_stay() -> None:
-    assert not {"numpy", "setuptools", "torch"} & (set(pins("run")) | set(pins("test")))
+    for lock in ("run", "optional", "test"):
+        assert not {"numpy", "setuptools", "torch"} & set(pins(lock))
 
 
 def test_torch_is_pinned_in_the_requirements() -> None:

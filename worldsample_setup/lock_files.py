@@ -7,6 +7,7 @@
 |---|---|---|
 | `uv.txt` | `requirements-setup.txt` | by pip, always |
 | `run.txt` | `requirements.txt` without numpy and torch | always |
+| `optional.txt` | `requirements-optional.txt` without numpy | always |
 | `test.txt` | `requirements-test.txt` | always |
 | `ros.txt` | `requirements-ros.txt`, with numpy | where no ROS 2 is sourced |
 | `torch-cuda.txt` | torch, with NVIDIA's libraries | where a GPU answers |
@@ -30,6 +31,7 @@ OLDEST_PYTHON = "3.10"
 SOURCES = {
     "uv": ["requirements-setup.txt"],
     "run": ["requirements.txt"],
+    "optional": ["requirements-optional.txt"],
     "test": ["requirements-test.txt"],
     "ros": ["requirements-ros.txt"],
     "torch-cuda": ["requirements.txt"],
@@ -56,7 +58,7 @@ def belongs(lock: str, entry: str) -> bool:
     if GPU_ONLY.match(entry):
         return False
     # Beside a sourced ROS 2 numpy and setuptools are those that its packages were built with.
-    return lock != "run" or name_of(entry) not in ("numpy", "setuptools")
+    return lock not in ("run", "optional") or name_of(entry) not in ("numpy", "setuptools")
 
 
 def resolve(sources: list[str], constraints: Path | None, output: Path, options: list[str]) -> None:

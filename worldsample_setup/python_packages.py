@@ -200,7 +200,7 @@ def install_packages(home: Home, again: bool, progress: Progress) -> None:
     Raises:
         SetupProblem: no network, no room, or no fitting package.
     """
-    names = ["run.txt", "test.txt", *(["ros.txt"] if home.kind == "wheels" else [])]
+    names = ["run.txt", "optional.txt", "test.txt", *(["ros.txt"] if home.kind == "wheels" else [])]
     locked = [part for name in names for part in ("-r", f"lock/{name}")]
     _uv(home, ["--no-deps", "--require-hashes", *locked], again, progress, "the Python packages")
     if home.kind == "ros" and not _imports(home, "colcon_core"):

@@ -19,6 +19,7 @@ from worldsample_setup.home import Home
 FORMAT = 1
 REQUIREMENT_FILES = (
     "requirements.txt",
+    "requirements-optional.txt",
     "requirements-ros.txt",
     "requirements-test.txt",
     "requirements-setup.txt",

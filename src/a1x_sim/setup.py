@@ -13,7 +13,10 @@ setup(
         ("share/a1x_sim/urdf", glob("urdf/*.urdf")),
     ],
     install_requires=["setuptools", "mujoco", "numpy"],
-    extras_require={"test": ["hypothesis", "pytest", "pyyaml"]},  # colcon test then calls pytest
+    extras_require={
+        "optional": ["gymnasium"],  # a1x_sim.gymnasium_env
+        "test": ["hypothesis", "pytest", "pyyaml"],  # colcon test then calls pytest
+    },
     zip_safe=True,
     maintainer="WorldSample maintainers",
     maintainer_email="worldsample@example.org",
