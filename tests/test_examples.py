@@ -14,15 +14,14 @@ from PIL import Image
 
 pytest.importorskip("worldsample_msgs")
 from a1x_sim.cell import Cell
+from tests.expert_episodes import record_episode
 from worldsample_bringup.run import prepare
 from worldsample_bringup.run.options import Request
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import from_mapping
-from worldsample_core.episodes.episode_bag import encode_transition, read_transitions
+from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
 from worldsample_core.extension_path import TASK_PATH
-from worldsample_core.observation import clean_action
-from worldsample_core.transition import EpisodeSummary, Transition
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner
 from worldsample_worldmodel.data.episodes import episode_from_transitions
@@ -40,24 +39,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def record_episode(cell: Cell, store: EpisodeStore, seed: int) -> None:
-    """Record one demonstration by the task's expert."""
-    observation, episode, done = cell.reset(seed), store.begin("demo", seed), False
-    while not done:
-        action = clean_action(cell.task.expert(cell.state()), cell.config.active_mask)
-        following = cell.step(action)
-        done = cell.success or cell.steps == cell.config.horizon
-        step = Transition(
-            observation, action, float(cell.success), following, cell.success, done and not cell.success,
-            cell.success, intervention=False, seq=store.next_seq, episode=episode, step=cell.steps - 1,
-            source="demo", run=store.run,
-        )  # fmt: skip
-        store.append(encode_transition(step))
-        observation = following
-    summary = EpisodeSummary("demo", episode, cell.steps, float(cell.success), cell.success, not cell.success)
-    store.finish(summary)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,19 @@ ROOT = Path(__file__).resolve().parent.parent
 CLI_MODULE = "worldsample_bringup.cli"
 
 # Known here too, so that a slip of the pen does not start a set-up.
-CLI_COMMANDS = ("train", "eval", "demos", "label", "export", "bench", "report", "settings", "test", "check")
+CLI_COMMANDS = (
+    "train",
+    "eval",
+    "demos",
+    "label",
+    "export",
+    "dataset",
+    "bench",
+    "report",
+    "settings",
+    "test",
+    "check",
+)
 OWN_COMMANDS = ("setup", "env", "shell")
 
 HELP = """\
@@ -56,6 +68,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   demos    record demonstrations
   label    record frames of success and of failure for the reward model
   export   write a trained policy as a small folder
+  dataset  take demonstrations in, write episodes out: LeRobotDataset, rosbag2
   bench    measure the loop and the learner
   report   build a run's report again
   settings print every setting with its meaning

@@ -19,8 +19,20 @@ setup(
         (f"{share}/config/methods", glob("config/methods/*.yaml")),
         (f"{share}/config/tasks", glob("config/tasks/*.yaml")),
     ],
-    install_requires=["setuptools", "numpy", "pillow", "pyyaml", "tensorboardX", "torch"],
-    extras_require={"test": ["pytest"]},  # colcon test then calls pytest
+    install_requires=[
+        "setuptools",
+        "numpy",
+        "pillow",
+        "pyyaml",
+        "rosbags",
+        "safetensors",
+        "tensorboardX",
+        "torch",
+    ],
+    extras_require={
+        "optional": ["av", "pyarrow"],  # worldsample_bringup.dataset
+        "test": ["pytest"],  # colcon test then calls pytest
+    },
     zip_safe=False,
     maintainer="WorldSample maintainers",
     maintainer_email="worldsample@example.org",

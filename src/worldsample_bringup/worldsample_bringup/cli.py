@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from worldsample_bringup.bench.bench_command import add_benches
+from worldsample_bringup.dataset.dataset_command import add_dataset_commands
 from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_unknown
 
 EXIT_USAGE = 2
@@ -32,6 +33,7 @@ DESCRIPTIONS = {
     "export": "Write a trained policy as a small folder, to keep, to share, to act with.\n"
     "It holds the settings, the result and the weights that act (1 MB); eval --run-dir takes it on any\n"
     "machine. No episodes, no optimizer: training goes on in the run folder only.",
+    "dataset": "Take demonstrations in from other formats, and write a run's episodes in them.",
     "bench": "Measure: the control loop, the learner, the world model, and the methods against each other.",
     "report": "Build summary.json and report.html of a run folder again from what stands in it.",
     "settings": "Print every setting of config.yaml with its default, unit, meaning and source.\n"
@@ -60,6 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
         command = _add(commands, mode, _run, SETTINGS_HELP)
         _add_options(command, mode)
     add_benches(_add(commands, "bench"))
+    add_dataset_commands(_add(commands, "dataset"))
     _add_export(_add(commands, "export", _export))
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")

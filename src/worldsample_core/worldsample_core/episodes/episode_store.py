@@ -38,7 +38,8 @@ from worldsample_core.transition import EpisodeKind, EpisodeSummary, Transition
 log = logging.getLogger(__name__)
 
 FOLDER = "episodes"
-_BAG = re.compile(r"episode_(\d{6,})$")
+BAG_NAME = re.compile(r"episode_(\d{6,})$")
+"""Name of an episode's bag folder."""
 _JOURNAL = re.compile(r"(\d{6,})\.journal$")
 
 
@@ -53,7 +54,7 @@ def find_bags(folder: Path) -> list[Path]:
         folder = folder / FOLDER
     if not folder.is_dir():
         return []
-    bags = [(int(m[1]), p) for p in folder.iterdir() if (m := _BAG.match(p.name)) and p.is_dir()]
+    bags = [(int(m[1]), p) for p in folder.iterdir() if (m := BAG_NAME.match(p.name)) and p.is_dir()]
     return [path for _, path in sorted(bags)]
 
 
@@ -159,7 +160,7 @@ class EpisodeStore:
         self._number(found)
         damaged = self.folder / "damaged"
         if damaged.is_dir():
-            names = [_BAG.match(path.name) or _JOURNAL.match(path.name) for path in damaged.iterdir()]
+            names = [BAG_NAME.match(path.name) or _JOURNAL.match(path.name) for path in damaged.iterdir()]
             self.next_episode = max([self.next_episode, *(int(name[1]) + 1 for name in names if name)])
 
     def _number(self, summaries: list[EpisodeSummary]) -> None:
