@@ -10,6 +10,7 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
+from worldsample_core.node.message_buffers import keep_message_buffers
 from worldsample_core.node.shared_memory import use_shared_memory
 from worldsample_core.node.stopping import StopSignals, failure_of, say_last
 
@@ -35,6 +36,7 @@ def run_own_loop(
     """
     imports_done()
     sys.setswitchinterval(switch_interval)
+    keep_message_buffers()
     use_shared_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     signals = StopSignals()
