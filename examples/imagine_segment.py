@@ -14,26 +14,9 @@ from pathlib import Path
 from PIL import Image
 
 from worldsample_bringup.dashboard.imagined import compare, picture
+from worldsample_bringup.imagine.run_world_model import load_world_model
 from worldsample_bringup.run.run_folder import RunFolder
-from worldsample_core.config import from_mapping
-from worldsample_core.episodes.episode_bag import read_transitions
-from worldsample_core.episodes.episode_store import find_bags
-from worldsample_worldmodel.data.episodes import episode_from_transitions
 from worldsample_worldmodel.running.imagined_twin import imagined_twin
-from worldsample_worldmodel.training.adaptation import Adaptation
-from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
-
-
-def load_world_model(run: RunFolder) -> Adaptation:
-    """The newest world model of a run, with the run's real episodes in its memory."""
-    settings = run.settings()
-    config = from_mapping(WorldModelNodeConfig, settings.worldmodel, "worldmodel")
-    adaptation = Adaptation(settings.task, config.model, config.reward)
-    for bag in find_bags(run.path):
-        adaptation.add(episode_from_transitions(read_transitions(bag)))
-    files = (run.path / "worldmodel").glob("step_*.safetensors")
-    adaptation.load(max(files, key=lambda file: int(file.stem.removeprefix("step_"))))
-    return adaptation
 
 
 def main() -> None:

@@ -50,6 +50,7 @@ CLI_COMMANDS = (
     "label",
     "export",
     "dataset",
+    "imagine",
     "bench",
     "report",
     "settings",
@@ -69,6 +70,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   label    record frames of success and of failure for the reward model
   export   write a trained policy as a small folder
   dataset  take demonstrations in, write episodes out: LeRobotDataset, rosbag2
+  imagine  draw what a run's world model imagines, below the real frames
   bench    measure the loop and the learner
   report   build a run's report again
   settings print every setting with its meaning

@@ -15,6 +15,7 @@ from typing import Any
 
 from worldsample_bringup.bench.bench_command import add_benches
 from worldsample_bringup.dataset.dataset_command import add_dataset_commands
+from worldsample_bringup.imagine.imagine_command import add_imagine_options, imagine
 from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_unknown
 
 EXIT_USAGE = 2
@@ -34,6 +35,8 @@ DESCRIPTIONS = {
     "It holds the settings, the result and the weights that act (1 MB); eval --run-dir takes it on any\n"
     "machine. No episodes, no optimizer: training goes on in the run folder only.",
     "dataset": "Take demonstrations in from other formats, and write a run's episodes in them.",
+    "imagine": "Draw a real segment above what the run's world model imagines of it, side and wrist view.\n"
+    "With --perturb also what it imagines under other actions.",
     "bench": "Measure: the control loop, the learner, the world model, and the methods against each other.",
     "report": "Build summary.json and report.html of a run folder again from what stands in it.",
     "settings": "Print every setting of config.yaml with its default, unit, meaning and source.\n"
@@ -63,13 +66,14 @@ def make_parser() -> argparse.ArgumentParser:
         _add_options(command, mode)
     add_benches(_add(commands, "bench"))
     add_dataset_commands(_add(commands, "dataset"))
+    add_imagine_options(_add(commands, "imagine", imagine))
     _add_export(_add(commands, "export", _export))
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_settings(_add(commands, "settings", _settings))
     _add(commands, "test", _test, "What follows is handed to pytest: worldsample test -k replay\n")
     _add_check(_add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n"))
-    for name in ("export", "report", "settings", "check"):
+    for name in ("export", "imagine", "report", "settings", "check"):
         _add_json(commands.choices[name])
     return parser
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -84,21 +83,11 @@ def _add(commands: Any, name: str, text: str, run: Any, epilog: str = "") -> arg
     return parser
 
 
-def require(*packages: str) -> None:
-    """Raise :class:`ConfigError` with the line that installs what is missing of the optional packages."""
-    from worldsample_core.config import ConfigError
-
-    missing = [name for name in packages if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"this needs the Python package {', '.join(missing)}. In the checkout:\n"
-            "  ./worldsample setup, or python3 -m pip install -r requirements-optional.txt"
-        )
-
-
 def _export(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
-    require("pyarrow")
+    from worldsample_bringup.run.required_packages import require_optional
+
+    require_optional("pyarrow")
     from worldsample_bringup.dataset.lerobot_export import export_lerobot
     from worldsample_bringup.run.prepare import existing_run
     from worldsample_core.episodes.episode_bag import read_metadata
@@ -144,7 +133,9 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _lerobot_source(options: argparse.Namespace, planned: Any) -> Any:
-    require("pyarrow", "av")
+    from worldsample_bringup.run.required_packages import require_optional
+
+    require_optional("pyarrow", "av")
     from worldsample_bringup.dataset.lerobot_format import read_info
     from worldsample_bringup.dataset.lerobot_import import LerobotDemonstrations
     from worldsample_bringup.dataset.name_mapping import find_mapping, parse_entries

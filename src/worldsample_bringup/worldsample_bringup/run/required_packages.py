@@ -16,6 +16,10 @@ PIP_LINE = "python3 -m pip install --break-system-packages -r requirements.txt"
 """The line that installs them all, given in the checkout; also in README.md and docs/ros2.md."""
 
 
+OPTIONAL_PIP_LINE = PIP_LINE.replace("requirements.txt", "requirements-optional.txt")
+"""The line that installs what single commands need."""
+
+
 def missing_packages(simulated: bool) -> list[str]:
     """Names of the packages that this Python lacks."""
     names = (*FOR_EVERY_RUN, *(FOR_SIMULATION if simulated else ()))
@@ -28,4 +32,14 @@ def require_packages(simulated: bool) -> None:
     if missing:
         raise ConfigError(
             f"Python packages are missing: {', '.join(missing)}. In the checkout:\n  {PIP_LINE}"
+        )
+
+
+def require_optional(*packages: str) -> None:
+    """Raise :class:`ConfigError` where packages of a single command are missing, with what installs them."""
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"this needs Python packages that are missing: {', '.join(missing)}. In the checkout:\n"
+            f"  ./worldsample setup; beside ROS 2: {OPTIONAL_PIP_LINE}"
         )
