@@ -17,6 +17,7 @@ from worldsample_worldmodel.reward.reward_model import (
     fit_reward_model,
     hysteresis,
     joined,
+    kept_aside,
     labelled_frames,
     recorded_frames,
 )
@@ -111,6 +112,26 @@ def test_the_gate_lets_a_success_a_little_beyond_the_known_ones_through() -> Non
     ):
         pose[0, 1] = place
         assert (model.probability(image, pose)[0] > 0.0) == open_, place
+
+
+def test_what_was_kept_aside_once_is_never_trained_on() -> None:
+    """A later fit goes on from the weights: an episode it validates with must not have shaped them."""
+    for share in (0.1, 0.2, 0.34, 0.5):
+        for count in range(60):
+            group = list(range(100, 100 + count))
+            assert len(kept_aside(group, share)) == int(count * share + 1e-9)
+            assert kept_aside(group, share) == [i for i in kept_aside([*group, 999], share) if i != 999]
+
+
+def test_a_later_fit_goes_on_where_the_one_before_ended(episodes: list[Episode]) -> None:
+    said: list[str] = []
+    model = RewardModel(replace(CONFIG, refit_updates=3, learning_rate=1e-3))
+    fit_reward_model(model, episodes, progress=said.append)
+    known = model.probability(episodes[0].images, episodes[0].proprio)
+    assert said[-1].endswith(f"of {CONFIG.updates} updates")
+    fit_reward_model(model, episodes, progress=said.append)
+    assert said[-1].endswith("of 3 updates") and int(model.version) == 2
+    assert np.abs(model.probability(episodes[0].images, episodes[0].proprio) - known).max() < 0.2
 
 
 def test_needs_successes_and_failures(episodes: list[Episode]) -> None:

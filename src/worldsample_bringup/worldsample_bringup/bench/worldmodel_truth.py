@@ -75,6 +75,7 @@ def measure(
 
     adaptation.train(max(1, updates // 5), seconds=0.2 * minutes * 60.0)
     adaptation.release()
+    adaptation.fit_reward_model()
     demonstrated = _evaluated(adaptation, unseen, gate)
     say(f"after the demonstrations: {demonstrated.model.psnr:.2f} dB")
     for part, share in zip(np.array_split(np.arange(online), 3), (0.15, 0.2, 0.45), strict=True):
@@ -83,10 +84,10 @@ def measure(
         last = bool(part[-1] == online - 1)
         adaptation.train(max(1, round(share * updates)), share * minutes * 60.0, anneal=last)
         evaluation = adaptation.release()
+        report = adaptation.fit_reward_model()  # as in a run: the later fits go on from the one before
         if evaluation is not None:
             done = adaptation.trainer.updates
             say(f"{part[-1] + 1} online episodes, {done} updates: {evaluation.model.psnr:.2f} dB")
-    report = adaptation.fit_reward_model()
     after = _evaluated(adaptation, unseen, gate)
     result: dict[str, Any] = {
         "task": task,

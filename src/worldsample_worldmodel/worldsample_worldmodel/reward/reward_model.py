@@ -6,6 +6,7 @@ it was in known successes), a threshold chosen on episodes that were not trained
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -206,6 +207,9 @@ def fit_reward_model(
 ) -> RewardReport:
     """Train on balanced batches, then choose the threshold on episodes kept aside.
 
+    A later fit goes on from the weights of the one before, with fewer updates. The same episodes are kept
+    aside then, so that no fit has ever trained on them.
+
     Args:
         imagined: generated frames of *real* actions, whose labels are therefore known: the classifier learns
             to read the world model's images too. Their last fifth is used for validation.
@@ -217,13 +221,12 @@ def fit_reward_model(
     """
     config = model.config
     rng = np.random.default_rng((config.seed, int(model.version)))
-    order = rng.permutation(len(episodes))
-    successes = [int(i) for i in order if episodes[i].success]
-    failures = [int(i) for i in order if not episodes[i].success]
+    successes = [i for i, episode in enumerate(episodes) if episode.success]
+    failures = [i for i, episode in enumerate(episodes) if not episode.success]
     extra = [frames for frames in (imagined, recorded) if frames is not None and len(frames.label)]
     if not successes and (recorded is None or not recorded.label.any()):
         raise ValueError("the reward model needs at least one successful episode")
-    kept = {i for group in (successes, failures) for i in group[: int(len(group) * config.validation)]}
+    kept = {i for group in (successes, failures) for i in kept_aside(group, config.validation)}
     trained = [e for i, e in enumerate(episodes) if i not in kept]
     aside = [e for i, e in enumerate(episodes) if i in kept] or list(episodes)
     train, validate = (
@@ -253,6 +256,15 @@ def fit_reward_model(
         int(validate.label.sum()),
         int((~validate.label).sum()),
     )
+
+
+def kept_aside(group: Sequence[int], share: float) -> list[int]:
+    """Every ``1 / share``-th of a group that grows at its end: what was kept aside once stays so."""
+    return [
+        index
+        for count, index in enumerate(group)
+        if math.floor((count + 1) * share) > math.floor(count * share)
+    ]
 
 
 def joined(parts: Sequence[LabelledFrames]) -> LabelledFrames:
@@ -313,11 +325,12 @@ def _fit_weights(
     near = np.flatnonzero(frames.near)
     near = near if len(near) else negative
     half, quarter = config.batch // 2, config.batch // 4
+    updates = config.refit_updates if int(model.version) else config.updates
     model.train()
-    for update in range(config.updates):
+    for update in range(updates):
         if progress is not None and update % 10 == 0:
-            progress(f"fitting the reward model, {update} of {config.updates} updates")
-        optimizer.param_groups[0]["lr"] = config.learning_rate * (1.0 - update / config.updates)
+            progress(f"fitting the reward model, {update} of {updates} updates")
+        optimizer.param_groups[0]["lr"] = config.learning_rate * (1.0 - update / updates)
         index = np.concatenate(
             [rng.choice(positive, half), rng.choice(near, quarter), rng.choice(negative, quarter)]
         )

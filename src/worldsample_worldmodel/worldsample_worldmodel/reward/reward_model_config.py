@@ -35,7 +35,9 @@ class RewardModelConfig:
     """Recorded labels: frames before the button was pressed or let go that are left out, because a person is
     late."""
     updates: Updates = 300
-    """Updates of one fit."""
+    """Updates of the first fit."""
+    refit_updates: Updates = 75
+    """Updates of every later fit, which goes on from the weights that are there."""
     batch: Frames = 64
     """Frames per update."""
     learning_rate: float = 1e-3
