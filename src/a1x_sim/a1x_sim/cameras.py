@@ -15,13 +15,10 @@ from a1x_sim.graphics import NoRenderer
 from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import VIEWS
 
-RENDERED_LINES = 256
-"""Images of fewer lines are averaged down from at least so many."""
 
-
-def samples_per_side(height: int) -> int:
-    """Rendered pixels per image pixel, along each side."""
-    return max(1, -(-RENDERED_LINES // height))
+def samples_per_side(height: int, rendered_lines: int) -> int:
+    """Rendered pixels per image pixel, along each side: at least ``rendered_lines`` lines are rendered."""
+    return max(1, -(-rendered_lines // height))
 
 
 def average_down(image: NDArray[np.uint8], samples: int) -> NDArray[np.uint8]:
@@ -40,10 +37,13 @@ def average_down(image: NDArray[np.uint8], samples: int) -> NDArray[np.uint8]:
 class Cameras:
     """Renders the views ``side`` and ``wrist``. OpenGL contexts belong to threads: use it in one."""
 
-    def __init__(self, model: mujoco.MjModel, height: int, width: int) -> None:
-        """Raises :class:`NoRenderer` where OpenGL is missing."""
+    def __init__(self, model: mujoco.MjModel, height: int, width: int, rendered_lines: int = 256) -> None:
+        """Images of fewer than ``rendered_lines`` lines are averaged down from at least so many.
+
+        Raises :class:`NoRenderer` where OpenGL is missing.
+        """
         try:
-            self._samples = samples_per_side(height)
+            self._samples = samples_per_side(height, rendered_lines)
             self._renderer = mujoco.Renderer(model, height * self._samples, width * self._samples)
         except Exception as error:
             raise NoRenderer(error) from error

@@ -37,10 +37,12 @@ class Cell:
         seed: int = 0,
         config: TaskConfig | None = None,
         render: bool = True,
+        rendered_lines: int = 256,
     ) -> None:
         """Build the cell of ``task``: a name, with a run's own ``config`` if given, or a Task.
 
         ``image_size`` is a side or (height, width), pixels; without ``render`` images are zeros.
+        ``rendered_lines``: see :class:`a1x_sim.cameras.Cameras`.
 
         Raises:
             ConfigError: unknown task. NoRenderer: OpenGL is missing.
@@ -51,7 +53,7 @@ class Cell:
         self.data = mujoco.MjData(self.model)
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         self._image_shape = (2, height, width, 3)
-        self._cameras = Cameras(self.model, height, width) if render else None
+        self._cameras = Cameras(self.model, height, width, rendered_lines) if render else None
         self._kinematics = InverseKinematics()
         self._ee = self.model.body("gripper_link").id
         self._chunks = round(self.config.control_period / CHUNK)

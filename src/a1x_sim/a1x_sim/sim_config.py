@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worldsample_core.units import Seconds
+from worldsample_core.units import Pixels, Seconds
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class SimConfig:
     command_timeout: Seconds = 0.5
     """Real time: without a command for this time the arm reports that it holds its pose; also the age at
     which a command is refused as stale."""
+
+    rendered_lines: Pixels = 256
+    """Lines of the picture that is rendered, at least, and averaged down to the training image (an integer
+    times its height). Fewer are faster, and edges jump more: 128 for 64 lines costs 0.3 dB between frames 1
+    mm apart."""
 
     def __post_init__(self) -> None:
         if min(self.republish_after, self.learner_patience, self.command_timeout) <= 0:

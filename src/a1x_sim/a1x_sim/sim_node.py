@@ -68,7 +68,7 @@ class SimNode(Node):
         self._task = settings.task
         size = settings.run.image_size
         shape = (settings.cameras.height or size, settings.cameras.width or size)
-        self._cell = _make_cell(settings.task, shape, settings.run.seed)
+        self._cell = _make_cell(settings.task, shape, settings.run.seed, self._sim.rendered_lines)
         self._observation: Observation = self._cell.reset(settings.run.seed)
         self._period_ns = round(self._task.control_period * 1e9)
         self._stamp_ns = FIRST_STAMP if self._lockstep else self.get_clock().now().nanoseconds
@@ -247,12 +247,12 @@ class SimNode(Node):
         super().destroy_node()
 
 
-def _make_cell(task: TaskConfig, shape: tuple[int, int], seed: int) -> Cell:
+def _make_cell(task: TaskConfig, shape: tuple[int, int], seed: int, rendered_lines: int) -> Cell:
     """Raises :class:`NoRenderer` already while importing, where OpenGL is missing."""
     load_mujoco()
     from a1x_sim.cell import Cell
 
-    return Cell(task.name, shape, seed=seed, config=task)
+    return Cell(task.name, shape, seed=seed, config=task, rendered_lines=rendered_lines)
 
 
 def _time(nanoseconds: int) -> Time:
