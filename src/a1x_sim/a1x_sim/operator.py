@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a1x_sim.tasks.base import State, Task
+from worldsample_core.disturbance_config import DisturbanceConfig
 from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.units import ControlSteps, Episodes, Frames
 
@@ -31,13 +32,13 @@ class OperatorConfig:
     """Least speed of an episode, which is drawn up to ``fastest``; 1 is the expert's."""
     fastest: float = 1.0
     """Greatest speed of an episode."""
-    patience: ControlSteps = 12
+    patience: ControlSteps = 5
     """Steps without progress after which the operator takes over."""
     drift: float = 0.15
     """Fall of the potential below its best in the episode at which the operator takes over."""
     progress: float = 0.02
     """Rise of the potential that counts as progress."""
-    reaction: ControlSteps = 3
+    reaction: ControlSteps = 2
     """Steps from the decision to the first driven step."""
     help_min: ControlSteps = 10
     """Least value of the longest time of driving, which is drawn up to ``help_max``."""
@@ -45,6 +46,11 @@ class OperatorConfig:
     """Greatest value of the longest time of driving."""
     help_progress: float = 0.5
     """Rise of the potential after which the operator lets go earlier."""
+    to_end_first: float = 1.0
+    """Probability at success rate 0 that a help lasts until the episode ends: the operator of a policy that
+    is lost finishes the task, as the paper's people do (60 to 95 % of all steps at first)."""
+    to_end_last: float = 0.0
+    """Probability at success rate 1 that a help lasts until the episode ends."""
     window: Episodes = 20
     """Episodes over which the policy's success rate is taken."""
     bother_first: float = 1.0
@@ -58,6 +64,8 @@ class OperatorConfig:
     astray: ControlSteps = 12
     """Largest number of steps in some direction with which an episode of labels begins, to show failures
     too."""
+    disturbance: DisturbanceConfig = field(default_factory=DisturbanceConfig)
+    """Pushes off the path while the operator drives; read by the policy node, for a person's help, too."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +105,18 @@ class ScriptedOperator:
         config, rng = self.config, self._rng
         self._wander = rng.normal(0.0, config.wander, 7)
         self._speed = rng.uniform(config.slowest, config.fastest)
-        bother = config.bother_first + (config.bother_last - config.bother_first) * self.success_rate
-        self.watching = bool(rng.random() < bother)
+        self.watching = bool(rng.random() < self._now(config.bother_first, config.bother_last))
         self._best = self._mark = -np.inf
         self._since_progress = 0
         self._reacting = self._driving = 0
         self._start_potential = 0.0
+        self._to_end = False
         self.helps = 0
         self._shown, self._astray = 0, -1
+
+    def _now(self, first: float, last: float) -> float:
+        """A value that goes from ``first`` to ``last`` as the success rate goes from 0 to 1."""
+        return first + (last - first) * self.success_rate
 
     def end_episode(self, success: bool, phase: Phase = "train") -> None:
         """Remember whether the policy solved a training episode without help."""
@@ -146,6 +158,8 @@ class ScriptedOperator:
         config = self.config
         potential = self.task.potential(state)
         if self._driving > 0:
+            if self._to_end:
+                return True
             self._driving -= 1
             if potential > self._start_potential + config.help_progress:
                 self._driving = 0
@@ -163,6 +177,7 @@ class ScriptedOperator:
             self._reacting -= 1
             if self._reacting == 0:
                 self._driving = int(self._rng.integers(config.help_min, config.help_max + 1))
+                self._to_end = bool(self._rng.random() < self._now(config.to_end_first, config.to_end_last))
                 self._start_potential = potential
                 self._speed = self._rng.uniform(config.slowest, config.fastest)
                 self.helps += 1

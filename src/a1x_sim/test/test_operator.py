@@ -73,7 +73,7 @@ def test_labels_show_successes_and_failures_and_end_by_themselves(cell: Cell) ->
 
 
 def test_takes_over_a_stalled_policy_after_reacting_and_lets_go(cell: Cell) -> None:
-    config = OperatorConfig()
+    config = OperatorConfig(to_end_first=0.0)
     operator = ScriptedOperator(cell.task, config=config)
     for seed in range(5):
         _, log = run(cell, operator, seed, "train")
@@ -84,13 +84,32 @@ def test_takes_over_a_stalled_policy_after_reacting_and_lets_go(cell: Cell) -> N
     assert operator.success_rate == 0.0
 
 
+def test_drives_a_lost_policy_to_the_end(cell: Cell) -> None:
+    """At first the paper's people drive 60 to 95 % of all steps."""
+    driven = steps = 0
+    for seed in range(6):
+        success, log = run(cell, ScriptedOperator(cell.task), seed, "train")
+        assert success and "." not in log[log.index("H") :]
+        driven, steps = driven + log.count("H"), steps + len(log)
+    assert 0.6 <= driven / steps <= 0.95
+
+
+def test_lets_go_of_a_policy_that_often_succeeds(cell: Cell) -> None:
+    operator = ScriptedOperator(cell.task, config=OperatorConfig(to_end_last=0.0, bother_last=1.0))
+    for _ in range(operator.config.window):
+        operator.end_episode(True)
+    _, log = run(cell, operator, 1, "train")
+    assert max(map(len, log.split("."))) <= operator.config.help_max
+
+
 def test_takes_over_a_policy_that_drifts_away(cell: Cell) -> None:
     def away_after_a_while(cell: Cell) -> np.ndarray:
         return expert(cell) if cell.steps < 6 else np.array([-1.0, 0, 0, 0, 0, 0, 0])
 
-    _, log = run(cell, ScriptedOperator(cell.task), 1, "train", away_after_a_while)
+    config = OperatorConfig(patience=12, reaction=3)
+    _, log = run(cell, ScriptedOperator(cell.task, config=config), 1, "train", away_after_a_while)
     assert "H" in log
-    assert log.index("H") < 6 + OperatorConfig().patience + OperatorConfig().reaction
+    assert log.index("H") < 6 + config.patience + config.reaction
 
 
 def test_leaves_a_good_policy_alone(cell: Cell) -> None:

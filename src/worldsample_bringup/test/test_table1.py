@@ -244,7 +244,7 @@ def test_every_method_has_settings_for_every_task(method: str, quick: bool) -> N
         values["run"].update(name="x", directory="x", method=method, machine="cpu", image_size=64)
         settings = make_settings(values)
         assert settings.learner["algorithm"] == {"wmpo": "wmpo", "vlaw": "vlaw"}.get(method, "sac")
-        assert bool(settings.worldmodel["enabled"]) == (method != "hil_serl")
+        assert bool(settings.worldmodel["enabled"]) == (method not in ("hil_serl", "rlpd_plus"))
         assert settings.run.demos == (3 if quick else 20)
 
 

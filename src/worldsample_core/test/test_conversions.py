@@ -10,6 +10,7 @@ from worldsample_core.transition import EpisodeSummary, Transition
 
 pytest.importorskip("rclpy")
 conversions = pytest.importorskip("worldsample_core.messages.conversions")
+episode_bag = pytest.importorskip("worldsample_core.episodes.episode_bag")
 from builtin_interfaces.msg import Time  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
@@ -135,3 +136,22 @@ def test_times_are_exact_to_the_nanosecond(seconds: float) -> None:
     time = conversions.to_time(seconds)
     assert 0 <= time.nanosec < 1_000_000_000
     assert conversions.from_time(time) == pytest.approx(seconds, abs=2e-7)
+
+
+def test_a_pushed_step_keeps_what_was_intended_and_old_records_are_read() -> None:
+    pushed = transition(intended=np.linspace(-1.0, 1.0, 7).astype(np.float32))
+    again = episode_bag.decode_transition(episode_bag.encode_transition(pushed))
+    assert again.intended is not None
+    np.testing.assert_array_equal(again.intended, pushed.intended)
+    plain = episode_bag.encode_transition(transition())
+    assert episode_bag.decode_transition(plain).intended is None
+    of_0_1_0 = plain[: len(plain) - 32]  # before `disturbed` (1 byte, 3 of padding) and `intended` (28)
+    old = episode_bag.decode_transition(of_0_1_0)
+    assert old.intended is None
+    np.testing.assert_array_equal(old.next_observation.images, transition().next_observation.images)
+
+
+def test_an_intended_action_is_checked_like_an_executed_one() -> None:
+    for wrong in (np.full(7, 2.0, np.float32), np.zeros(6, np.float32), np.full(7, np.nan, np.float32)):
+        with pytest.raises(InvalidObservation):
+            transition(intended=wrong).validate()

@@ -21,6 +21,7 @@ class Transition:
     Attributes:
         observation, next_observation: before and after the step.
         action: ``(7,) float32`` in [-1, 1], what was really executed: the operator's where ``intervention``.
+        intended: ``(7,) float32``, what the operator intended where a push disturbed it; None: ``action``.
         reward: 1 on success, else 0 (sparse), unless the task shapes it.
         terminated: success or failure: no bootstrapping.
         truncated: timeout or abort: bootstraps from ``next_observation``.
@@ -47,6 +48,12 @@ class Transition:
     source: Source = "policy"
     policy_version: int = 0
     run: str = ""
+    intended: NDArray[np.float32] | None = None
+
+    @property
+    def label(self) -> NDArray[np.float32]:
+        """The action to imitate, ``(7,) float32``."""
+        return self.action if self.intended is None else self.intended
 
     @property
     def last(self) -> bool:
@@ -59,10 +66,11 @@ class Transition:
         self.next_observation.validate()
         if self.observation.images.shape != self.next_observation.images.shape:
             raise InvalidObservation("observation and next_observation differ in image size")
-        if self.action.shape != (ACTION_DIM,) or not np.isfinite(self.action).all():
-            raise InvalidObservation(f"action must be ({ACTION_DIM},) and finite, got {self.action}")
-        if np.abs(self.action).max() > 1.0 + 1e-6:
-            raise InvalidObservation(f"action leaves [-1, 1]: {self.action}")
+        for action in (self.action,) if self.intended is None else (self.action, self.intended):
+            if action.shape != (ACTION_DIM,) or not np.isfinite(action).all():
+                raise InvalidObservation(f"action must be ({ACTION_DIM},) and finite, got {action}")
+            if np.abs(action).max() > 1.0 + 1e-6:
+                raise InvalidObservation(f"action leaves [-1, 1]: {action}")
         if not np.isfinite(self.reward):
             raise InvalidObservation("reward is not finite")
         return self

@@ -246,3 +246,61 @@ def test_every_variant_updates(changes: dict[str, object]) -> None:
 def test_bad_settings_are_named(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="learner"):
         tiny_config(**changes)
+
+
+def test_a_failed_demonstration_is_experience_and_never_imitated() -> None:
+    data = episodes(demos=2)
+    data[5] = dataclasses.replace(data[5], success=False, terminated=False, truncated=True, reward=0.0)
+    learner = make_learner(data)
+    assert learner.demo_steps == 12
+    assert len(learner.replay.demonstrations) == 6 + 4 and len(learner.replay.online) == 12 + 6
+    batch = learner.replay.draw([(learner.replay.online, 200)])
+    assert 0.0 < float(batch.demonstration.mean()) < 0.5  # the interventions alone
+
+
+def test_a_pushed_operator_is_imitated_in_what_was_intended() -> None:
+    intended = np.full(7, 0.75, np.float32)
+    data = [
+        dataclasses.replace(step, intended=intended) if step.source == "demo" else step for step in episodes()
+    ]
+    learner = make_learner(data)
+    batch = learner.replay.draw([(learner.replay.demonstrations, 64)])
+    pushed = (batch.label == 0.75).all(1)
+    assert int(pushed.sum()) > 0 and not (batch.action == 0.75).all(1).any()
+    online = learner.replay.draw([(learner.replay.online, 64)])
+    torch.testing.assert_close(online.label, online.action)
+
+
+def test_the_heads_cannot_see_what_proprio_use_leaves_out() -> None:
+    learner = make_learner(config=tiny_config(proprio_use="zg"))
+    seen = learner.agent.standardise(torch.randn(50, 10))
+    assert seen[:, [2, 6]].std(0).min() > 0.0 and not seen[:, [0, 1, 3, 4, 5, 7, 8, 9]].any()
+
+
+def test_dropout_loses_its_share_and_repeats_by_seed() -> None:
+    config = tiny_config(dropout=0.25)
+    batches = []
+    for _ in range(2):
+        learner = make_learner(config=config)
+        batch = learner.replay.sample(64)
+        batches.append(learner.intake.augment(batch))
+        kept = batches[-1].latent != 0.0
+        assert 0.7 < float(kept.float().mean()) < 0.8
+        torch.testing.assert_close(batches[-1].latent[kept], (batch.latent / 0.75)[kept])
+        features = learner.sac.features(batch, torch.Generator().manual_seed(1))
+        assert 0.15 < float((features == 0.0).float().mean()) < 0.35
+    torch.testing.assert_close(batches[0].latent, batches[1].latent)
+
+
+def test_the_value_may_leave_the_heads_alone() -> None:
+    gradients = {}
+    for trains in (True, False):
+        learner = make_learner(config=tiny_config(value_trains_head=trains))
+        batch = learner.replay.sample(16)
+        features = learner.sac.features(batch).detach().requires_grad_()
+        learner.sac.log_temperature.data.fill_(-50.0)  # the value term alone
+        loss, _ = learner.sac.actor_loss(batch, features, torch.zeros(16, learner.sac.actions))
+        gradients[trains] = torch.autograd.grad(loss, features)[0]
+    through_the_action = gradients[False]
+    assert through_the_action.abs().sum() > 0.0
+    assert not torch.allclose(through_the_action, gradients[True])

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from worldsample_core.config import TaskConfig
+from worldsample_core.disturbance_config import DisturbanceConfig
 from worldsample_core.episodes.label_count import LabelCount
 from worldsample_core.observation import Observation
+from worldsample_policy.acting.disturbance import Disturbance
 from worldsample_policy.acting.observation_assembly import OperatorInput, Tick
 from worldsample_policy.acting.rollout import Rollout
 
@@ -218,3 +220,63 @@ def test_an_episode_of_labels_ends_when_there_are_enough_of_both() -> None:
     episode = rollout("label", max_steps=50, labels=LabelCount(3, 1), labels_wanted=4)
     assert labels_of(episode, [DRIVE] + [HOLD] * 3 + [DRIVE] * 20) == [True] * 3 + [False] * 3
     assert not episode.counts.aborted
+
+
+def pushed(rate: float = 1.0) -> Disturbance:
+    return Disturbance(DisturbanceConfig(demos=rate, weakest=1.0, strongest=1.0), rate, TASK.active_mask, 3)
+
+
+def test_a_pushed_step_records_what_was_executed_and_what_was_intended() -> None:
+    episode = rollout("demo", disturbance=pushed())
+    executed = episode.tick(tick(0, DRIVE), 0)
+    episode.tick(tick(1, DRIVE), 0)
+    step = episode.finished
+    assert step is not None and step.intended is not None and executed is not None
+    np.testing.assert_array_equal(step.action, executed)
+    np.testing.assert_allclose(step.intended, [-0.25, -0.25, -0.25, 0, 0, 0, 0], atol=1e-6)
+    np.testing.assert_array_equal(step.label, step.intended)
+    assert np.abs(step.action[:3] - step.intended[:3]).max() > 0.3
+    assert np.abs(step.action).max() <= 1.0 and not step.action[3:6].any()
+
+
+def test_only_the_operator_is_pushed() -> None:
+    episode = rollout("train", disturbance=pushed())
+    alone = episode.tick(tick(0), 0)
+    assert alone is not None and alone[0] == 0.5
+    episode.tick(tick(1, DRIVE), 0)
+    assert episode.finished is not None and episode.finished.intended is None
+
+
+def test_pushes_begin_at_their_rate_and_last_as_long_as_they_should() -> None:
+    config = DisturbanceConfig(shortest=2, longest=6)
+    active = np.array([True] * 3 + [False] * 4)
+    lengths: list[int] = []
+    begun = free = 0
+    for seed in range(60):
+        disturbance, running = Disturbance(config, 0.1, active, seed), 0
+        for _ in range(100):
+            wanted = np.zeros(7, np.float32)
+            if disturbance(wanted) is wanted:
+                free += 1
+                if running:
+                    lengths.append(running)
+                running = 0
+            else:
+                begun += running == 0
+                running += 1
+    assert min(lengths) >= 2 and np.mean(np.array(lengths) <= 6) > 0.8  # the next may follow at once
+    assert 0.08 < begun / (begun + free) < 0.12
+
+
+def test_an_episode_without_a_rate_is_left_alone() -> None:
+    disturbance = pushed(0.0)
+    wanted = np.full(7, 0.5, np.float32)
+    assert all(disturbance(wanted) is wanted for _ in range(200))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"demos": 1.5}, {"help": -0.1}, {"weakest": 2.0, "strongest": 1.0}, {"shortest": 0}]
+)
+def test_impossible_pushes_are_named(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"need 0|need 1|must be in"):
+        DisturbanceConfig(**wrong)  # type: ignore[arg-type]

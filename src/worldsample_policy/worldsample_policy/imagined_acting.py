@@ -64,12 +64,13 @@ class BatchActor:
         agent, sac = self.agent, self.agent.sac
         device = agent.proprio_mean.device
         latent = agent.encoder(torch.from_numpy(np.ascontiguousarray(images)).to(device))
-        features = sac.projection(latent, agent.standardise(torch.from_numpy(proprio).to(device)))
+        state = agent.standardise(torch.from_numpy(proprio).to(device))
+        features = sac.policy_features(latent, state)
         noise = torch.from_numpy(rng.standard_normal((len(images), sac.actions), np.float32)).to(device)
         actions = np.zeros((len(images), 7), np.float32)
         actions[:, self._active] = sac.actor.sample(features, noise).action.cpu().numpy()
         if sac.gripper is not None:
-            values = sac.gripper(features).cpu().numpy()
+            values = sac.gripper_values(latent, state, features).cpu().numpy()
             if self._samples_gripper:  # its values are logits
                 values = values + rng.gumbel(size=values.shape)
             choice = values.argmax(1)

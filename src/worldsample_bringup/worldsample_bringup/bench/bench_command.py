@@ -28,7 +28,7 @@ BENCHES = {
     "Every run is kept: Ctrl-C loses nothing, and the same command goes on where it was.",
     "ablation": "The same of WorldSample whole, without its schedule, without its selection, without both,\n"
     "and of HiL-SERL.",
-    "table1": "The paper's table: five tasks, four methods, each a real training run on the same budget.\n"
+    "table1": "The paper's table: five tasks, four methods and a control, all on the same budget.\n"
     "Finished cells are kept, cells that were not run stay empty.",
 }
 SETTINGS_HELP = """\
@@ -73,7 +73,7 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     _add_grid_options(_add(benches, "ablation", _ablation, SETTINGS_HELP))
     table1 = _add(benches, "table1", _table1, SETTINGS_HELP)
     table1.add_argument("--tasks", default="", metavar="A,B", help="run these only (default: all five)")
-    table1.add_argument("--methods", default="", metavar="A,B", help="run these only (default: all four)")
+    table1.add_argument("--methods", default="", metavar="A,B", help="run these only (default: all)")
     table1.add_argument(
         "--budget",
         default="",

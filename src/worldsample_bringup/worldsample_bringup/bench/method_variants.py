@@ -9,9 +9,11 @@ from worldsample_bringup.run.configuration import known
 from worldsample_core.config import ConfigError, choose
 
 BASELINE, OURS = "hil_serl", "worldsample"
+CONTROL = "rlpd_plus"
+"""WorldSample without imagination: what OURS has beyond it, its world model has given."""
 TASKS = ("pushing", "insertion", "sorting", "pick_place", "assembly")
-METHODS = ("vlaw", "wmpo", BASELINE, OURS)
-"""Columns and rows of the paper's table, in its order."""
+METHODS = ("vlaw", "wmpo", BASELINE, CONTROL, OURS)
+"""Rows of the table: those of the paper in its order, and the control that it lacks."""
 
 NO_SCHEDULE = "learner.pacing_schedule=false"
 """rho stays at its maximum instead of following the policy's entropy."""

@@ -13,7 +13,13 @@ Curve = Sequence[Sequence[float]]
 Panel = tuple[str, Mapping[str, Sequence[Curve]]]
 """Title, and curves (one for each seed) by name."""
 
-COLOURS = {"hil_serl": "#8a93a3", "worldsample": "#2f6fd6", "wmpo": "#e07b39", "vlaw": "#3c9a6b"}
+COLOURS = {
+    "hil_serl": "#8a93a3",
+    "worldsample": "#2f6fd6",
+    "wmpo": "#e07b39",
+    "vlaw": "#3c9a6b",
+    "rlpd_plus": "#9a6bc4",
+}
 OTHER = "#c2453f"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 230, 52, 16, 44, 40  # pixels of a panel, and around its plot
 

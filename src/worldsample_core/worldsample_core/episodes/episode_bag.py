@@ -53,9 +53,16 @@ def encode_transition(transition: Transition) -> bytes:
     return bytes(serialize_message(transition_to_message(transition)))
 
 
+ADDED = 32
+"""Bytes, with padding, that ``disturbed`` and ``intended`` take at the end of a record."""
+
+
 def decode_transition(record: bytes) -> Transition:
-    """The inverse of :func:`encode_transition`. Raises :class:`InvalidObservation` on malformed contents."""
-    return transition_from_message(deserialize_message(record, TransitionMsg))
+    """The inverse of :func:`encode_transition`. Raises :class:`InvalidObservation` on malformed contents.
+
+    A record of version 0.1.0 ends before ``disturbed``; nothing was disturbed then.
+    """
+    return transition_from_message(deserialize_message(record + bytes(ADDED), TransitionMsg))
 
 
 def stamp_of(record: bytes) -> int:

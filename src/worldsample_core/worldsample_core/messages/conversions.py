@@ -166,6 +166,8 @@ def transition_to_message(transition: Transition) -> TransitionMsg:
     message.terminated, message.truncated = transition.terminated, transition.truncated
     message.success, message.intervention = transition.success, transition.intervention
     message.next_observation = observation_to_message(transition.next_observation)
+    if transition.intended is not None:
+        message.disturbed, message.intended = True, transition.intended
     return message
 
 
@@ -188,6 +190,7 @@ def transition_from_message(message: Any) -> Transition:
         source=_SOURCES[message.source],
         policy_version=int(message.policy_version),
         run=str(message.run),
+        intended=np.array(message.intended, dtype=np.float32) if message.disturbed else None,
     ).validate()
 
 

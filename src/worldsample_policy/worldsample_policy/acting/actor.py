@@ -80,7 +80,7 @@ class Actor:
         agent, sac = self.agent, self.agent.sac
         latent = agent.encoder(torch.from_numpy(observation.images)[None])
         proprio = agent.standardise(torch.from_numpy(observation.proprio)[None])
-        features = sac.projection(latent, proprio)
+        features = sac.policy_features(latent, proprio)
         mean, log_std = sac.actor(features)
         entropy = float(log_std.sum()) + 0.5 * sac.actions * math.log(2.0 * math.pi * math.e)
         action = np.zeros(7, np.float32)
@@ -94,7 +94,7 @@ class Actor:
             log_prob = float(sample.log_prob)
         values: tuple[float, ...] = ()
         if sac.gripper is not None:
-            values = tuple(sac.gripper(features)[0].tolist())
+            values = tuple(sac.gripper_values(latent, proprio, features)[0].tolist())
             choice = int(np.argmax(values))
             if not deterministic and self.rng.random() < self.config.gripper_epsilon:
                 choice = int(self.rng.integers(len(GRIPPER_COMMANDS)))

@@ -12,6 +12,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsample_core.config import from_mapping
+from worldsample_core.disturbance_config import DisturbanceConfig
 from worldsample_core.episodes.episode_bag import encode_transition
 from worldsample_core.episodes.episode_store import EpisodeStore
 from worldsample_core.episodes.label_count import label_count
@@ -20,6 +22,7 @@ from worldsample_core.observation import ACTION_DIM, Observation
 from worldsample_core.settings import Settings
 from worldsample_core.success_detector import SuccessDetector
 from worldsample_core.transition import EpisodeKind, EpisodeSummary
+from worldsample_policy.acting.disturbance import Disturbance
 from worldsample_policy.acting.observation_assembly import Tick
 from worldsample_policy.acting.rollout import RECORDINGS, Act, Action, Rollout
 from worldsample_policy.acting.run_plan import EvaluationLog, NextEpisode, RunPlan
@@ -36,6 +39,8 @@ MAX_INVALID_ACTIONS = 20
 CATCH_UP = 120.0
 """Real time: seconds that the learner gets at the end to do the updates it still owes."""
 
+PUSHES = 19
+"""Stream of random numbers, by seed and episode, from which pushes are drawn."""
 MAX_RESET_FAILURES = 3
 EMPTY_EPISODES = 100
 """Episodes without a step, in a row, after which the run stops."""
@@ -101,6 +106,9 @@ class PolicyLoop:
         self.detector = detector
         self.detected = 0
         self.plan = RunPlan(settings.run, settings.task)
+        self._pushes = from_mapping(
+            DisturbanceConfig, settings.operator.get("disturbance", {}), "operator.disturbance"
+        )
         self.state: State = "idle"
         self.next: NextEpisode | None = None
         self.detail = ""
@@ -227,7 +235,13 @@ class PolicyLoop:
             episode = self.store.begin(plan.kind, plan.seed)
         self.outputs.begin_episode(plan.seed, plan.kind == "eval")
         self.rollout = Rollout(
-            plan.kind, settings.task, plan.max_steps, self._policy, settings.run.name, episode
+            plan.kind,
+            settings.task,
+            plan.max_steps,
+            self._policy,
+            settings.run.name,
+            episode,
+            self._disturbance(plan.kind, episode),
         )
         if plan.kind == "label":
             self.rollout.labels = label_count(self._episodes)
@@ -236,6 +250,14 @@ class PolicyLoop:
         if self.detector is not None:
             self.detector.restart()
         self.state, self.detail = "running", ""
+
+    def _disturbance(self, kind: EpisodeKind, episode: int) -> Disturbance | None:
+        """The pushes of an episode; None where nothing disturbs its operator."""
+        run, pushes = self.settings.run, self._pushes
+        rate = {"demo": pushes.demos, "train": pushes.help}.get(kind, 0.0)
+        if rate == 0.0 or not (run.sim or pushes.real):
+            return None
+        return Disturbance(pushes, rate, self.settings.task.active_mask, run.seed, PUSHES, episode)
 
     # --- in an episode ---
 

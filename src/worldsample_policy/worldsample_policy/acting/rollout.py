@@ -12,6 +12,7 @@ from worldsample_core.config import TaskConfig
 from worldsample_core.episodes.label_count import LabelCount
 from worldsample_core.observation import ACTION_DIM, GRIPPER, InvalidObservation, Observation, clean_action
 from worldsample_core.transition import EpisodeKind, Transition
+from worldsample_policy.acting.disturbance import Disturbance
 from worldsample_policy.acting.observation_assembly import OperatorInput, Tick
 
 Action = NDArray[np.float32]
@@ -61,6 +62,7 @@ class Rollout:
     episode and keeps it, *abort* discards it.
 
     Attributes:
+        disturbance: pushes what the operator intends; None: nothing does.
         labels: kind label: what had been recorded before. labels_wanted: frames of each kind after which the
             episode ends (0: none).
         finished: the transition that the last tick completed.
@@ -73,6 +75,7 @@ class Rollout:
     act: Act
     run: str = ""
     episode: int = 0
+    disturbance: Disturbance | None = None
     labels: LabelCount = field(default_factory=LabelCount)
     labels_wanted: int = 0
     counts: EpisodeCounts = field(default_factory=EpisodeCounts)
@@ -82,6 +85,7 @@ class Rollout:
     def __post_init__(self) -> None:
         self._observation: Observation | None = None
         self._action: Action = np.zeros(ACTION_DIM, np.float32)
+        self._intended: Action | None = None
         self._intervened = False
 
     @property
@@ -154,6 +158,7 @@ class Rollout:
             source="demo" if self.kind in RECORDINGS else "policy",
             policy_version=counts.policy_version,
             run=self.run,
+            intended=self._intended,
         )
         counts.steps += 1
         counts.episode_return += reward
@@ -164,9 +169,10 @@ class Rollout:
 
     def _choose(self, observation: Observation, operator: OperatorInput) -> tuple[Action, bool]:
         """(action, whether it is the operator's)."""
+        self._intended = None
         if self.kind != "eval" and operator.active and operator.action is not None:
             try:
-                return executable(operator.action, self.task), True
+                return self._disturbed(executable(operator.action, self.task)), True
             except InvalidObservation:  # a device that sends NaN must not move the arm
                 self.counts.invalid_actions += 1
                 return np.zeros(ACTION_DIM, np.float32), True
@@ -178,6 +184,15 @@ class Rollout:
         except InvalidObservation:
             self.counts.invalid_actions += 1
             return np.zeros(ACTION_DIM, np.float32), False
+
+    def _disturbed(self, intended: Action) -> Action:
+        """The action that is executed, pushed off what the operator intends."""
+        if self.disturbance is None:
+            return intended
+        executed = self.disturbance(intended)
+        if executed is not intended:
+            self._intended = intended
+        return executed
 
     def interrupt(self) -> None:
         """End the episode here, without another observation: truncated and aborted."""

@@ -37,8 +37,8 @@ def log_likelihood(sac: SAC, features: Tensor, action: Tensor) -> Tensor:
 
 def cloning_loss(sac: SAC, batches: Sequence[Batch], generator: torch.Generator) -> tuple[Tensor, Logs]:
     """L over all pairs of the batches together; the generator draws what the entropy is measured on."""
-    features = torch.cat([sac.features(batch) for batch in batches])
-    loss = -log_likelihood(sac, features, torch.cat([batch.action for batch in batches])).mean()
+    features = torch.cat([sac.features(batch, generator) for batch in batches])
+    loss = -log_likelihood(sac, features, torch.cat([batch.label for batch in batches])).mean()
     return loss, {
         "bc_loss": loss.detach(),
         "actor_loss": loss.detach(),

@@ -51,9 +51,10 @@ class RLPD(Algorithm):
             self.pacing = PolicyPacedMixer(intake.replay, intake.synthetic, config, task)
         self.mixer: DataMixer = self.pacing or RealData(intake.replay)
         sac.flatten()
+        shared = config.actor_trains_head and not config.policy_head
         self.trained = {
             "critic": [sac.flat_projection, sac.flat_critics],
-            "actor": [sac.flat_actor, sac.flat_projection] if config.actor_trains_head else [sac.flat_actor],
+            "actor": [sac.flat_actor, sac.flat_projection] if shared else [sac.flat_actor],
             "temperature": [sac.flat_temperature],
         }
         self.critic_loss, self.actor_loss = sac.critic_loss, sac.actor_loss
@@ -79,11 +80,11 @@ class RLPD(Algorithm):
         real = self.intake.augment(mixture.real)
 
         # Critics: L = E_real[l] + rho E_syn[w_Q l]
-        features = sac.features(real)
+        features = sac.features(real, self.generator)
         loss, logs = self.critic_loss(real, features, self._noise(real))
         if mixture.synthetic is not None and mixture.rho > 0.0:
             synthetic = self.intake.augment(mixture.synthetic)
-            imagined_features = sac.features(synthetic)
+            imagined_features = sac.features(synthetic, self.generator)
             with torch.no_grad():
                 q = sac.critic(imagined_features, sac.continuous(synthetic.action)).mean(0)
             w_q = self.mixer.weigh(q, float(logs["q_mean"]))
@@ -100,8 +101,9 @@ class RLPD(Algorithm):
             return logs
 
         # Actor: L = E_real[alpha log pi - Q] + w_bc E_demo[-log pi(a_demo|s)], on real states
-        states = sac.features(real) if self.config.actor_trains_head else features.detach()
-        loss, actor_logs = self.actor_loss(real, states, self._noise(real), bc_weight)
+        states = sac.actor_states(real, features, self.generator)
+        values_of = features.detach() if self.config.policy_head else None
+        loss, actor_logs = self.actor_loss(real, states, self._noise(real), bc_weight, values_of)
         logs.update(actor_logs)
         step.apply("actor", loss, logs)
 

@@ -64,6 +64,7 @@ class Learner:
         self.real_steps = self.demo_steps = 0
         self.checkpoint_seq = 0
         self._waiting: list[Transition] = []
+        self._demonstration: list[Transition] = []
 
     @property
     def sac(self) -> SAC:
@@ -109,8 +110,23 @@ class Learner:
         return True
 
     def _store(self, transition: Transition) -> None:
-        imitated = transition.intervention and self.algorithm.imitates_interventions
-        self.intake.store(transition, imitated)
+        """Store a step; those of a demonstration once it is known whether it succeeded.
+
+        A failed demonstration is experience like any other, and nothing to be imitated.
+        """
+        if transition.source != "demo":
+            self._keep(transition, transition.intervention and self.algorithm.imitates_interventions)
+            return
+        if self._demonstration and self._demonstration[0].episode != transition.episode:
+            self._demonstration.clear()  # it was cut off
+        self._demonstration.append(transition)
+        if transition.last:
+            steps, self._demonstration = self._demonstration, []
+            for step in steps:
+                self._keep(step, False, failed=not transition.success)
+
+    def _keep(self, transition: Transition, imitated: bool, failed: bool = False) -> None:
+        self.intake.store(transition, imitated, failed)
         self.algorithm.took(transition)
 
     @cpu_piece("imagined intake")

@@ -41,6 +41,7 @@ class FrameIntake:
         )
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self._noise_pool: Tensor | None = None
+        self._masks: Tensor | None = None
         self._last: tuple[Transition, int] | None = None
 
     def _frame_store(self, copies: int) -> FrameStore:
@@ -55,8 +56,11 @@ class FrameIntake:
 
     # --- real frames ----------------------------------------------------------------------------------------
 
-    def store(self, transition: Transition, intervention: bool) -> None:
-        """Append a real transition; `intervention`: it goes into the demonstrations, too."""
+    def store(self, transition: Transition, intervention: bool, failed: bool = False) -> None:
+        """Append a real transition.
+
+        `intervention`: it goes into the demonstrations, too; `failed`: of a demonstration that failed.
+        """
         observation = self._known_frame(transition)
         if observation is None:
             observation = self._encode(transition.observation, transition.seq, 0)
@@ -68,8 +72,9 @@ class FrameIntake:
             transition.reward,
             transition.terminated,
             float(transition.observation.proprio[GRIPPER_OPENING]),
-            demonstration=transition.source == "demo",
+            demonstration=transition.source == "demo" and not failed,
             intervention=intervention,
+            intended=transition.intended,
         )
         self._last = (transition, next_observation)
 
@@ -150,6 +155,8 @@ class FrameIntake:
                 latent=random_shift(batch.latent, self.shift_pixels, self.generator),
                 next_latent=random_shift(batch.next_latent, self.shift_pixels, self.generator),
             )
+        if self.config.dropout > 0.0:
+            batch = batch._replace(latent=self._dropped(batch.latent))
         if self.config.latent_noise == 0.0:
             return batch
         size = batch.latent.numel()
@@ -163,6 +170,20 @@ class FrameIntake:
             for x, start in zip((batch.latent, batch.next_latent), starts, strict=True)
         )
         return batch._replace(latent=latent, next_latent=next_latent)
+
+    def _dropped(self, latent: Tensor) -> Tensor:
+        """The latents without a random share of them, the others grown by as much.
+
+        Each row of the batch takes a random stretch of one drawn pool of masks.
+        """
+        size = latent[0].numel()
+        if self._masks is None:
+            generator = torch.Generator(self.device).manual_seed(self.config.seed + 2)
+            kept = torch.rand(64 * size, generator=generator, device=self.device) >= self.config.dropout
+            self._masks = kept.float() / (1.0 - self.config.dropout)
+        starts = torch.randint(63 * size, (len(latent),), generator=self.generator, device=self.device)
+        masks = self._masks.unfold(0, size, 1)[starts]
+        return latent * masks.view_as(latent)
 
 
 def floating(latent: Tensor) -> Tensor:

@@ -40,6 +40,14 @@ class Batch(NamedTuple):
     steps: Tensor | None = None
     """(B,) float32, control steps from the observation to the next one, reward being their discounted sum;
     None: 1."""
+    intended: Tensor | None = None
+    """(B, 7) float32, the action to imitate: what an operator intended where a push disturbed it; None: the
+    action."""
+
+    @property
+    def label(self) -> Tensor:
+        """The action to imitate, (B, 7) float32."""
+        return self.action if self.intended is None else self.intended
 
 
 class FrameStore:
@@ -106,12 +114,14 @@ class Buffer:
     """A ring of transitions as rows of numbers; the frames lie in a shared `FrameStore`."""
 
     SCALARS = ("reward", "terminated", "gripper_opening", "demonstration")
+    FIELDS = ("observation", "next_observation", "action", "intended", "scalars")
 
     def __init__(self, capacity: int, frames: FrameStore) -> None:
         self.capacity, self.frames = capacity, frames
         self.observation = np.zeros(0, np.int64)
         self.next_observation = np.zeros(0, np.int64)
         self.action = np.zeros((0, 7), np.float32)
+        self.intended = np.zeros((0, 7), np.float32)
         self.scalars = np.zeros((0, len(self.SCALARS)), np.float32)
         self.size = 0
         self.head = 0
@@ -124,6 +134,7 @@ class Buffer:
         observation: int,
         next_observation: int,
         action: npt.NDArray[np.float32],
+        intended: npt.NDArray[np.float32],
         scalars: tuple[float, float, float, float],
     ) -> None:
         """Add a row; over capacity, the oldest row goes."""
@@ -135,13 +146,13 @@ class Buffer:
             self.frames.release(int(self.next_observation[row]))
         elif row == len(self.observation):
             grown = min(self.capacity, max(256, 2 * row))
-            for name in ("observation", "next_observation", "action", "scalars"):
+            for name in self.FIELDS:
                 old = getattr(self, name)
                 new = np.zeros((grown, *old.shape[1:]), old.dtype)
                 new[:row] = old
                 setattr(self, name, new)
         self.observation[row], self.next_observation[row] = observation, next_observation
-        self.action[row], self.scalars[row] = action, scalars
+        self.action[row], self.intended[row], self.scalars[row] = action, intended, scalars
         self.size = min(self.size + 1, self.capacity)
         self.head = (row + 1) % self.capacity
 
@@ -214,6 +225,7 @@ class Replay:
         *,
         demonstration: bool,
         intervention: bool,
+        intended: npt.NDArray[np.float32] | None = None,
     ) -> None:
         """Add a transition whose frames are stored [HiL-SERL].
 
@@ -221,10 +233,11 @@ class Replay:
         intervention to both.
         """
         scalars = (reward, float(terminated), gripper_opening, float(demonstration or intervention))
+        intended = action if intended is None else intended
         if demonstration or intervention:
-            self.demonstrations.append(observation, next_observation, action, scalars)
+            self.demonstrations.append(observation, next_observation, action, intended, scalars)
         if not demonstration:
-            self.online.append(observation, next_observation, action, scalars)
+            self.online.append(observation, next_observation, action, intended, scalars)
 
     def sample(self, batch_size: int) -> Batch:
         """Sample half demonstrations and interventions, half online [RLPD].
@@ -252,6 +265,7 @@ class Replay:
                 int(online.observation[row]),
                 int(online.next_observation[row]),
                 online.action[row],
+                online.intended[row],
                 (reward, terminated, opening, demonstration),
             )
 
@@ -270,14 +284,16 @@ class Replay:
         observation = np.concatenate([buffer.observation[i] for buffer, i in rows])
         next_observation = np.concatenate([buffer.next_observation[i] for buffer, i in rows])
         action = np.concatenate([buffer.action[i] for buffer, i in rows])
+        intended = np.concatenate([buffer.intended[i] for buffer, i in rows])
         scalars = np.concatenate([buffer.scalars[i] for buffer, i in rows])
-        return self._gather(observation, next_observation, action, scalars)
+        return self._gather(observation, next_observation, action, intended, scalars)
 
     def _gather(
         self,
         observation: Indices,
         next_observation: Indices,
         action: npt.NDArray[np.float32],
+        intended: npt.NDArray[np.float32],
         scalars: npt.NDArray[np.float32],
     ) -> Batch:
         frames, device = self.frames, self.frames.latents.device
@@ -298,6 +314,7 @@ class Replay:
             next_proprio,
             gripper_opening,
             demonstration,
+            intended=torch.from_numpy(intended).to(device),
         )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -311,7 +328,7 @@ class Replay:
             "frames.free": torch.tensor(frames.free, dtype=torch.int64),
         }
         for name, buffer in self._buffers.items():
-            for field in ("observation", "next_observation", "action", "scalars"):
+            for field in Buffer.FIELDS:
                 tensors[f"{name}.{field}"] = torch.from_numpy(
                     getattr(buffer, field)[: max(buffer.size, 1)].copy()
                 )
@@ -361,8 +378,9 @@ class Replay:
                 continue
             buffer: Buffer = getattr(self, name)
             buffer.size, buffer.head = counters[name]
-            for field in ("observation", "next_observation", "action", "scalars"):
-                setattr(buffer, field, tensors[f"{name}.{field}"].numpy()[: buffer.size].copy())
+            for field in Buffer.FIELDS:
+                stored = tensors.get(f"{name}.{field}", tensors[f"{name}.action"])  # 0.1.0 has no `intended`
+                setattr(buffer, field, stored.numpy()[: buffer.size].copy())
         self.seen.next_seq, self.seen.ahead = counters["next_seq"], set(counters["ahead"])
         self.seen.duplicates = counters["duplicates"]
         self.rng.bit_generator.state = counters["rng"]

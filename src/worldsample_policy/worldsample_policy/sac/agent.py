@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from worldsample_core.observation import PROPRIO_FLOOR
 from worldsample_policy.encoders.make_encoder import make_encoder
-from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learner_config import PROPRIO_PARTS, LearnerConfig
 from worldsample_policy.sac.sac import SAC
 
-_ACTS = ("encoder.", "proprio_", "sac.projection.", "sac.actor.", "sac.gripper.")
+_ACTS = (
+    *("encoder.", "proprio_", "sac.projection.", "sac.actor.", "sac.gripper."),
+    *("sac.policy_projection.", "sac.gripper_policy."),
+)
 
 
 def actor_tensors(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -62,13 +65,20 @@ class Agent(nn.Module):
             "std_min",
             "std_max",
         )
-        return {"active": list(self.active), **{name: getattr(self.config, name) for name in names}}
+        chosen = [name for name in ("policy_head", "gripper_policy") if getattr(self.config, name)]
+        return {
+            "active": list(self.active),
+            **{name: getattr(self.config, name) for name in (*names, *chosen)},
+        }
 
     def fit_proprio(self, proprio: npt.NDArray[np.float32]) -> None:
         """Statistics of the demonstrations' proprioception (N, P)."""
-        scale = np.maximum(proprio.std(0), PROPRIO_FLOOR)
+        scale = 1.0 / np.maximum(proprio.std(0), PROPRIO_FLOOR)
+        if self.config.proprio_use != "all":
+            seen = [index for letter in self.config.proprio_use for index in PROPRIO_PARTS[letter]]
+            scale *= np.isin(np.arange(len(scale)), seen)
         self.proprio_mean.copy_(torch.from_numpy(proprio.mean(0)))
-        self.proprio_scale.copy_(torch.from_numpy(1.0 / scale))
+        self.proprio_scale.copy_(torch.from_numpy(scale))
 
     def standardise(self, proprio: Tensor) -> Tensor:
         """(B, P) in physical units -> about unit size, within +-10."""

@@ -156,8 +156,11 @@ class Critic(nn.Module):
         return torch.cat([member(x) for member in self.members], 1).t()
 
 
-class GripperCritic(nn.Module):
-    """Q(s, g) of the gripper commands close, hold, open: features (B, F) -> (B, G)."""
+class GripperNetwork(nn.Module):
+    """A number for each gripper command close, hold, open: features (B, F) -> (B, G).
+
+    As a critic its values Q(s, g), as a policy the logits of pi(g|s).
+    """
 
     def __init__(self, config: LearnerConfig, features: int) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ critic        y = r + gamma (1 - terminated) min_e Q'_e(s', a'),  a' ~ pi(s')   
 gripper       y = r + penalty [switch] + gamma (1 - terminated) G'(s', argmax_g G(s', g))    double DQN
               (+ a large margin on demonstrations)
 actor         L = E[alpha log pi(a|s) - mean_e Q_e(s, a)],  a ~ pi(s)    (+ behaviour cloning)
+              (+ E[-sum_g pi(g|s) G(s, g)], where the gripper's command is a class of the policy)
 temperature   L = E[alpha (-log pi(a|s) - target entropy)]
 target        theta' <- (1 - tau) theta' + tau theta
 """
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.replay.replay import Batch
 from worldsample_policy.sac.flat_parameters import FlatParameters
-from worldsample_policy.sac.networks import Actor, Critic, GripperCritic, Projection
+from worldsample_policy.sac.networks import Actor, Critic, GripperNetwork, Projection
 
 GRIPPER = 6
 Logs = dict[str, Tensor]
@@ -54,7 +55,13 @@ class SAC(nn.Module):
         features = self.projection.features
         self.actor = Actor(config, features, self.actions)
         self.critic = Critic(config, features, self.actions)
-        self.gripper = GripperCritic(config, features) if self.has_gripper else None
+        self.gripper = GripperNetwork(config, features) if self.has_gripper else None
+        self.policy_projection: Projection | None = None
+        self.gripper_policy: GripperNetwork | None = None
+        if config.policy_head:
+            self.policy_projection = Projection(config, latent_shape, proprio)
+        if config.gripper_policy and self.has_gripper:
+            self.gripper_policy = GripperNetwork(config, features)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature_init)))
         online: dict[str, nn.Module] = {"critic": self.critic}
         if self.gripper is not None:
@@ -73,7 +80,8 @@ class SAC(nn.Module):
         )
         self.flat_projection = FlatParameters(self.projection.parameters())
         self.flat_critics = FlatParameters(modules.parameters())
-        self.flat_actor = FlatParameters(self.actor.parameters())
+        acting = [self.actor, self.gripper_policy, self.policy_projection]
+        self.flat_actor = FlatParameters(p for module in acting if module for p in module.parameters())
         self.flat_temperature = FlatParameters([self.log_temperature])
         critics = FlatParameters(p for name in modules for p in self.target[name].parameters())
         self.target_pairs = [(critics.flat.detach(), self.flat_critics.flat.detach())]
@@ -94,19 +102,50 @@ class SAC(nn.Module):
         """Standard normal (B, A)."""
         return torch.randn(batch, self.actions, generator=generator, device=self.log_temperature.device)
 
-    def features(self, batch: Batch) -> Tensor:
-        """Features (B, F) of the observations, with gradient into the heads."""
-        return self.projection(batch.latent, batch.proprio)
+    def features(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+        """Features (B, F) of the observations of a training batch, with gradient into the heads.
+
+        With `dropout` the generator draws which of them are lost.
+        """
+        return self._dropped(self.projection(batch.latent, batch.proprio), generator)
+
+    def _dropped(self, features: Tensor, generator: torch.Generator | None) -> Tensor:
+        if self.config.dropout == 0.0:
+            return features
+        drawn = torch.rand(features.shape, generator=generator, device=features.device)
+        return features * ((drawn >= self.config.dropout) / (1.0 - self.config.dropout))
+
+    def policy_features(self, latent: Tensor, proprio: Tensor) -> Tensor:
+        """Features (B, F) that the actor and the gripper's policy see."""
+        return (self.policy_projection or self.projection)(latent, proprio)
+
+    def actor_states(self, batch: Batch, features: Tensor, generator: torch.Generator) -> Tensor:
+        """Features (B, F) for the actor's loss, with gradient into the heads that it trains.
+
+        features (B, F): those of the critics.
+        """
+        if self.policy_projection is None and not self.config.actor_trains_head:
+            return features.detach()
+        return self._dropped(self.policy_features(batch.latent, batch.proprio), generator)
+
+    def gripper_values(self, latent: Tensor, proprio: Tensor, features: Tensor) -> Tensor:
+        """Numbers (B, G) whose largest is the command that acts; features (B, F) of the policy."""
+        if self.gripper_policy is not None:
+            return self.gripper_policy(features)
+        assert self.gripper is not None
+        return self.gripper(self.projection(latent, proprio) if self.policy_projection else features)
 
     # --- targets --------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def next_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features of the next observations, for the policy and for the target critics (B, F)."""
-        online = self.projection(batch.next_latent, batch.next_proprio)
-        if not self.config.target_head:
-            return online, online
-        return online, self.target["projection"](batch.next_latent, batch.next_proprio)
+        policy = self.policy_features(batch.next_latent, batch.next_proprio)
+        if self.config.target_head:
+            return policy, self.target["projection"](batch.next_latent, batch.next_proprio)
+        if self.policy_projection is None:
+            return policy, policy
+        return policy, self.projection(batch.next_latent, batch.next_proprio)
 
     @torch.no_grad()
     def critic_target(self, batch: Batch, next_features: tuple[Tensor, Tensor], noise: Tensor) -> Tensor:
@@ -129,11 +168,12 @@ class SAC(nn.Module):
     def gripper_target(self, batch: Batch, next_features: tuple[Tensor, Tensor]) -> Tensor:
         """Target y (B,) of the gripper critic, by double Q-learning.
 
-        The online network chooses the next command, the target network gives its value.
+        The command that would act chooses (the online critic's, or the policy's), the target network gives
+        its value.
         """
-        assert self.gripper is not None
-        for_online, for_target = next_features
-        choice = self.gripper(for_online).argmax(1, keepdim=True)
+        for_policy, for_target = next_features
+        values = self.gripper_values(batch.next_latent, batch.next_proprio, for_policy)
+        choice = values.argmax(1, keepdim=True)
         value = self.target["gripper"](for_target).gather(1, choice).squeeze(1)
         reward = batch.reward + self.config.gripper_penalty * self.switches(batch)
         return reward + self.discount(batch) * (1.0 - batch.terminated) * value
@@ -191,24 +231,40 @@ class SAC(nn.Module):
         return (demonstration * missing).sum() / demonstration.sum().clamp_min(1.0)
 
     def actor_loss(
-        self, batch: Batch, features: Tensor, noise: Tensor, bc_weight: float = 0.0
+        self,
+        batch: Batch,
+        features: Tensor,
+        noise: Tensor,
+        bc_weight: float = 0.0,
+        critic_features: Tensor | None = None,
     ) -> tuple[Tensor, Logs]:
         """Actor loss E[alpha log pi(a|s) - mean_e Q_e(s, a)] (+ bc_weight E_demo[-log pi(a_demo|s)]).
 
         The critics and alpha are fixed.
 
-        features (B, F) of the observations; noise (B, A) standard normal, of the actions.
+        features (B, F) of the observations; noise (B, A) standard normal, of the actions; critic_features
+        (B, F), where the critics' heads are others than the policy's.
         """
         action, log_prob = self.actor.sample(features, noise)
-        value = self.critic(features, action).mean(0)
+        if critic_features is None:
+            critic_features = features if self.config.value_trains_head else features.detach()
+        value = self.critic(critic_features, action).mean(0)
         loss = (self.temperature.detach() * log_prob - value).mean()
         logs = {
             "actor_loss": loss.detach(),
             "entropy": -log_prob.detach().mean(),
             "q_policy": value.detach().mean(),
         }
+        commands: Tensor | None = None
+        if self.gripper_policy is not None and self.gripper is not None:
+            commands = self.gripper_policy(features).log_softmax(1)
+            worth = self.gripper(critic_features).detach()
+            loss = loss - (commands.exp() * worth).sum(1).mean()
         if bc_weight > 0.0:
-            log_likelihood = self.actor.log_prob(features, self.continuous(batch.action))
+            log_likelihood = self.actor.log_prob(features, self.continuous(batch.label))
+            if commands is not None:
+                shown = gripper_index(batch.label[:, GRIPPER]).unsqueeze(1)
+                log_likelihood = log_likelihood + commands.gather(1, shown).squeeze(1)
             bc = -(batch.demonstration * log_likelihood).sum() / batch.demonstration.sum().clamp_min(1.0)
             loss = loss + bc_weight * bc
             logs["bc_loss"] = bc.detach()
