@@ -13,23 +13,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 
 from worldsample_core.episodes.journal import StorageError
 from worldsample_core.messages.conversions import stamp_ns, summary_to_message
 from worldsample_core.messages.qos import COMMAND, EPISODES, STATUS, TRANSITIONS
 from worldsample_core.node.awake_clock import AwakeClock
-from worldsample_core.node.exit_codes import DONE, FAILED
+from worldsample_core.node.callback_node import CallbackNode, fails_the_run
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.precedence import POLICY, come_first
 from worldsample_core.node.run_settings import run_settings
-from worldsample_core.node.stopping import RunFailed, StopSignals, failure_of, say_last
+from worldsample_core.node.stopping import failure_of
 from worldsample_core.transition import EpisodeSummary
 from worldsample_msgs.msg import EndEffectorCommand, PolicyStatus, RobotStatus, Transition
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
@@ -38,36 +34,15 @@ from worldsample_policy.acting.cell_calls import CellCalls
 from worldsample_policy.acting.cell_input import CellInput
 from worldsample_policy.acting.control_steps import ControlSteps
 from worldsample_policy.acting.episode_service import EpisodeService
+from worldsample_policy.acting.housekeeping import Housekeeping
 from worldsample_policy.acting.policy_setup import make_acting, make_loop, make_store, take_demonstrations
 from worldsample_policy.acting.policy_status import policy_status
 from worldsample_policy.acting.second_run import require_alone, second_run
-from worldsample_policy.acting.watchdogs import CellWatch, LearnerWatch, words_for
-
-F = TypeVar("F", bound=Callable[..., Any])
+from worldsample_policy.acting.watchdogs import CellWatch
 
 
-def fails_the_run(method: F) -> F:
-    """End the run with the message of the exception that a callback raises."""
-
-    @wraps(method)
-    def guarded(self: PolicyNode, *arguments: Any) -> Any:
-        if self.exit_code is not None:
-            return None
-        try:
-            return method(self, *arguments)
-        except Exception as error:
-            self.fail(failure_of(error))
-            return None
-
-    return guarded  # type: ignore[return-value]
-
-
-class PolicyNode(Node):
-    """All callbacks run in one thread; :class:`EpisodeService` has its own.
-
-    Attributes:
-        exit_code: what the process returns; None while the run goes on.
-    """
+class PolicyNode(CallbackNode):
+    """All callbacks run in one thread; :class:`EpisodeService` has its own."""
 
     def __init__(self) -> None:
         """Raises ConfigError, StorageError, CheckpointError, RunFailed."""
@@ -79,9 +54,7 @@ class PolicyNode(Node):
         start_timeout = float(self.declare_parameter("start_timeout", 60.0).value)
         sensor_timeout = float(self.declare_parameter("sensor_timeout", 10.0).value)
         patience = float(self.declare_parameter("learner_patience", 60.0).value)
-        self._linger = float(self.declare_parameter("linger", 5.0).value)
-        self.exit_code: int | None = None
-        self.failure: RunFailed | None = None
+        linger = float(self.declare_parameter("linger", 5.0).value)
         began = time.monotonic()
         self._awake = AwakeClock()
 
@@ -111,16 +84,18 @@ class PolicyNode(Node):
         except BaseException:
             self.store.close()
             raise
-        self._listen(start_timeout, sensor_timeout)
+        self._listen(start_timeout, sensor_timeout, linger)
 
-    def _listen(self, start_timeout: float, sensor_timeout: float) -> None:
+    def _listen(self, start_timeout: float, sensor_timeout: float, linger: float) -> None:
         """Subscriptions, timers, and what they keep."""
         run, task = self.settings.run, self.settings.task
         self._wake = self.create_guard_condition(self._on_weights)
         self.service = EpisodeService(self, run.name, self.store, self.acting, self._wake.trigger)
         self.input = CellInput(self, self.settings, self._on_message, self._on_repeat)
         self._cell_watch = CellWatch(self.input, start_timeout, sensor_timeout, self._awake())
-        self._learner_watch = LearnerWatch()
+        self._housekeeping = Housekeeping(
+            self.loop, self._cell_watch, self._awake, linger, self.publish_status
+        )
         self._steps = ControlSteps(
             self.loop,
             self.input,
@@ -129,8 +104,6 @@ class PolicyNode(Node):
             self._cell_watch.observed,
             self._on_stepped,
         )
-        self._status_at = 0.0
-        self._done_at: float | None = None
         self.create_subscription(RobotStatus, "a1x/status", self._steps.on_robot, STATUS)
         self.create_timer(0.1, self._on_housekeeping)
         if not run.lockstep:
@@ -183,7 +156,7 @@ class PolicyNode(Node):
         if response.success:
             self.input.restart(stamp_ns(response.stamp))
         self.loop.on_reset(bool(response.success), str(response.message))
-        self._publish_status()
+        self.publish_status()
         self._on_message()
 
     @fails_the_run
@@ -214,84 +187,33 @@ class PolicyNode(Node):
 
     def _on_stepped(self, ended: bool) -> None:
         if self.settings.run.lockstep:
-            self._publish_status()
+            self.publish_status()
         elif ended and self.loop.detected:  # a person watches what is rewarded
             steps = self.loop.detected
             self.get_logger().info(f"the reward classifier saw a success after {steps} steps")
         if ended:
-            self._advance()
+            self._housekeeping.advance()
 
     # --- ten times a second ---
 
     @fails_the_run
     def _on_housekeeping(self) -> None:
-        now = self._awake()
-        self._hear_learner(now)
+        self._housekeeping.hear_learner(self.service.learner)
         self._calls.check(self.input.check_types)
         self._steps.go_on()
-        if self.loop.state == "running":
-            self._cell_watch.check(now, self._steps.fault)
-        elif self._done_at is None:
-            self._advance()
-        if now - self._status_at >= (1.0 if self.loop.state == "running" else 0.5):
-            self._publish_status()
-        if self._done_at is not None and now - self._done_at > self._linger:
-            self._finish()
-
-    def _advance(self) -> None:
-        self.loop.advance(self._awake())
-        if self.loop.state == "done" and self._done_at is None:
-            self._done_at = self._awake()
-            self.store.drain()
-            self.store.check()
-            self._publish_status()
-
-    def _hear_learner(self, now: float) -> None:
-        status = self.service.learner
-        if status is not None and self._learner_watch.progressed(status):
-            self._cell_watch.alive(now)  # in lockstep the cell may be waiting for it
-            self.loop.on_learner(int(status.completed_steps), words_for(status), now)
+        self._housekeeping.look(self._steps.fault)
+        if self._housekeeping.complete:
+            self.end(self._housekeeping.missing_at_end())
 
     # --- status and end ---
 
-    def _publish_status(self) -> None:
-        self._status_at = self._awake()
+    def publish_status(self) -> None:
+        """Publish the policy's status."""
+        self._housekeeping.status_published()
         steps, failure = self._steps, str(self.failure or "")
         message = policy_status(self.loop, self.acting, steps.timing, steps.hold, failure)
         message.header.stamp = self.get_clock().now().to_msg()
         self._statuses.publish(message)
-
-    def _finish(self) -> None:
-        self.exit_code = DONE
-        if not self.loop.checkpointed:
-            self.exit_code = FAILED
-            self.failure = RunFailed(
-                "the run is complete, but its learner wrote no last checkpoint",
-                "look at the learner's log; `worldsample train --resume` writes it",
-            )
-
-    def fail(self, failure: RunFailed) -> None:
-        """End the run: status FAILED, a message with the remedy, and the exit code."""
-        if self.exit_code is None:
-            self.exit_code, self.failure = failure.code, failure
-            self.get_logger().error(str(failure))
-            self._publish_status()
-
-    def run(self, signals: StopSignals) -> int:
-        """Run until the run is complete or ``signals`` ask to stop. Returns the process's exit code."""
-        executor = SingleThreadedExecutor()
-        executor.add_node(self)
-        try:
-            while self.exit_code is None:
-                executor.spin_once(timeout_sec=0.5)
-                if signals.requested and self.exit_code is None:
-                    self.exit_code = DONE  # the running episode is closed properly
-        finally:
-            self.close()
-        if self.failure is not None:
-            say_last("policy", self.failure)
-            time.sleep(0.2)  # for the last status to leave
-        return self.exit_code or DONE
 
     def close(self) -> None:
         """Close the running episode and write what is due."""
@@ -300,8 +222,7 @@ class PolicyNode(Node):
                 step()
             except StorageError as error:  # the steps stay in the journal
                 if self.failure is None:
-                    self.failure = failure_of(error)
-                    self.exit_code = self.failure.code
+                    self.end(failure_of(error))
         self.service.close()
 
 

@@ -19,6 +19,7 @@ from worldsample_core.messages.weights import InvalidWeights
 from worldsample_msgs.msg import LearnerStatus, Transition, Weights
 from worldsample_msgs.srv import FetchTransitions
 from worldsample_policy.acting.acting_weights import ActingWeights
+from worldsample_policy.acting.watchdogs import LearnerReport
 
 MAX_TRANSITIONS = 128
 MAX_BYTES = 1_000_000
@@ -34,7 +35,7 @@ class EpisodeService:
         on_weights: called, in this thread, when new weights are ready.
 
     Attributes:
-        learner: the learner's last status; None before the first.
+        learner: the learner's last report; None before the first.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class EpisodeService:
         on_weights: Callable[[], None],
     ) -> None:
         self.run, self.store, self.weights, self.on_weights = run, store, weights, on_weights
-        self.learner: LearnerStatus | None = None
+        self.learner: LearnerReport | None = None
         self.node = Node(
             f"{main.get_name()}_episodes",
             namespace=main.get_namespace(),
@@ -92,7 +93,7 @@ class EpisodeService:
 
     def _on_learner(self, message: LearnerStatus) -> None:
         if message.run == self.run:
-            self.learner = message
+            self.learner = _learner_report(message)
 
     def _spin(self) -> None:
         while not self._stopping:
@@ -104,3 +105,18 @@ class EpisodeService:
         self._thread.join(timeout=2.0)
         self._executor.shutdown(timeout_sec=1.0)
         self.node.destroy_node()
+
+
+def _learner_report(status: LearnerStatus) -> LearnerReport:
+    activity = str(status.detail)
+    if status.state == LearnerStatus.FAILED:
+        activity = f"it failed: {activity}"
+    elif status.state == LearnerStatus.ADAPTING:
+        activity = f"it adapts {activity}"
+    return LearnerReport(
+        state=int(status.state),
+        activity=activity,
+        updates=int(status.updates),
+        completed_steps=int(status.completed_steps),
+        next_seq=int(status.next_seq),
+    )

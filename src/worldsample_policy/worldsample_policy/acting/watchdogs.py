@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
 from worldsample_core.node.stopping import RunFailed
-from worldsample_msgs.msg import LearnerStatus
-from worldsample_policy.acting.cell_input import CellInput
 
 TYPES_CHECKED_EVERY = 2.0
 """s of silence between two looks whether somebody publishes a topic with another type."""
 
 
-class LearnerWatch:
-    """Tells progress of the learner from mere repetition of its status."""
+@dataclass(frozen=True)
+class LearnerReport:
+    """What a status of the learner says of its progress; two that are equal show none.
 
-    def __init__(self) -> None:
-        self._progress: tuple[Any, ...] = ()
+    Attributes:
+        activity: what it is doing, in words for people.
+        completed_steps: real steps that it is done with.
+        next_seq: number of the transition that it takes next.
+    """
 
-    def progressed(self, status: LearnerStatus) -> bool:
-        """The status differs from the one before in what shows progress."""
-        progress = (status.state, status.detail, status.updates, status.completed_steps, status.next_seq)
-        before, self._progress = self._progress, progress
-        return progress != before
+    state: int
+    activity: str
+    updates: int
+    completed_steps: int
+    next_seq: int
 
 
-def words_for(status: LearnerStatus) -> str:
-    """The learner's activity in words for people."""
-    detail = str(status.detail)
-    if status.state == LearnerStatus.FAILED:
-        return f"it failed: {detail}"
-    return f"it adapts {detail}" if status.state == LearnerStatus.ADAPTING else detail
+class ObservedCell(Protocol):
+    """The cell, as far as its silence can be explained."""
+
+    def explain_missing(self) -> str:
+        """For people: which parts of an observation are missing, and why."""
+
+    def check_types(self) -> None:
+        """Raises :class:`RunFailed` where somebody publishes one of the topics with another type."""
 
 
 class CellWatch:
@@ -41,7 +46,7 @@ class CellWatch:
         now: s, monotonic.
     """
 
-    def __init__(self, cell: CellInput, start_timeout: float, sensor_timeout: float, now: float) -> None:
+    def __init__(self, cell: ObservedCell, start_timeout: float, sensor_timeout: float, now: float) -> None:
         self._cell = cell
         self._start_timeout, self._sensor_timeout = start_timeout, sensor_timeout
         self._alive_at = now
