@@ -85,7 +85,7 @@ class Housekeeping:
         return self._done_at is not None and self._clock() - self._done_at > self._linger
 
     def missing_at_end(self) -> RunFailed | None:
-        """What a complete run lacks: the learner's last checkpoint; None where it lacks nothing."""
+        """The failure of a complete run that lacks the last checkpoint of its learner; None where it has it."""
         if self._loop.checkpointed:
             return None
         return RunFailed(

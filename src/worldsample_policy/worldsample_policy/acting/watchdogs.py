@@ -13,7 +13,7 @@ TYPES_CHECKED_EVERY = 2.0
 
 @dataclass(frozen=True)
 class LearnerReport:
-    """What a status of the learner says of its progress; two that are equal show none.
+    """Progress of the learner, as a status tells it; two equal reports show none.
 
     Attributes:
         activity: what it is doing, in words for people.
