@@ -20,6 +20,8 @@ BENCHES = {
     "loop": "Does acting wait? A real-time run is measured while its learner trains, and is stopped.",
     "learner": "Updates of the learner per second, and what each part of one costs.",
     "safety": "The real arm's driver against a stand-in: adversarial commands, stop times, added latency.",
+    "transport": "Weights and transitions between two processes, beside agentlace and LeRobot's gRPC.\n"
+    "Both are installed into environments of their own at first use. Wants an idle machine.",
     "worldmodel": "The world model on held-out episodes of a simulated online run: image quality beside\n"
     "copy-last-frame, imagined against true counterfactual futures, speed.",
     "cell": "One cell of the table end to end: wall time, and CPU time by process and by piece of work.\n"
@@ -47,6 +49,15 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     safety.add_argument(
         "--sequences", type=int, default=10_000, metavar="N", help="of commands (default: %(default)s)"
     )
+    transport = _add(benches, "transport", _transport)
+    _add_peers(transport)
+    transport.add_argument(
+        "--agentlace",
+        default="",
+        metavar="DIR",
+        help="folder with agentlace's source, where GitHub cannot be reached",
+    )
+    _add_quick(transport)
     worldmodel = _add(benches, "worldmodel", _worldmodel)
     worldmodel.add_argument("--task", default=DEFAULT_TASK, metavar="NAME", help="default: %(default)s")
     worldmodel.add_argument(
@@ -126,6 +137,10 @@ def _add(benches: Any, name: str, run: Callable[..., int], epilog: str = "") -> 
     return parser
 
 
+def _add_peers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-peers", action="store_true", help="measure this project only")
+
+
 def _add_quick(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="everything tiny: shows that it works, no more")
 
@@ -175,6 +190,16 @@ def _safety(options: argparse.Namespace) -> int:
     result = import_module("worldsample_bringup.bench.bench_safety").measure(options.sequences)
     _show(options, result)
     return int(bool(result["limit_violations"] or result["jumps"]))
+
+
+def _transport(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_transport import measure, table
+    from worldsample_bringup.bench.transport_process import TransportSettings
+
+    tiny = TransportSettings(rounds=5, transitions=100, paced=10) if options.quick else None
+    result = measure(tiny, options.agentlace, not options.no_peers, say)
+    return _show_table(options, {**result, "command": this_command()}, table(result), 0)
 
 
 def _worldmodel(options: argparse.Namespace) -> int:
@@ -275,6 +300,11 @@ def _show(options: argparse.Namespace, result: Mapping[str, Any]) -> int:
         for name, value in result.items():
             print(f"{name:<36} {value}")
     return 0
+
+
+def say(words: str) -> None:
+    """Tell a person what happens; a result goes to standard output, this does not."""
+    print(words, file=sys.stderr, flush=True)
 
 
 def this_command() -> str:
