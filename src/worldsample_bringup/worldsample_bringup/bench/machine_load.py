@@ -1,4 +1,4 @@
-"""How busy this machine is beside what is measured: a speed without it cannot be compared."""
+"""Load of this machine beside what is measured: a speed without it cannot be compared."""
 
 from __future__ import annotations
 
