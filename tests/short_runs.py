@@ -65,7 +65,16 @@ def run_all(parent: Path) -> dict[str, ShortRun]:
     return runs
 
 
-def _start(folder: RunFolder, method: str, domain: int) -> subprocess.Popen[str]:
+def run_in_the_cell(parent: Path, method: str) -> ShortRun:
+    """The same run, evaluated in its own cell in place of beside."""
+    folder = RunFolder(parent / f"{method}-in-the-cell")
+    with own_domain() as domain:
+        process = _start(folder, method, domain, "run.evaluate_beside=false")
+        output = process.communicate(timeout=PATIENCE)[0]
+    return ShortRun(folder, process.returncode, output)
+
+
+def _start(folder: RunFolder, method: str, domain: int, *changes: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
@@ -74,6 +83,7 @@ def _start(folder: RunFolder, method: str, domain: int) -> subprocess.Popen[str]
             *("worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
             *(f"worldmodel.patience={PATIENCE}", f"sim.learner_patience={PATIENCE}"),  # nobody is given up
             f"learner.imitation_updates={IMITATION_UPDATES}",
+            *changes,
         ],
         cwd=folder.path.parent,
         env={**os.environ, "ROS_DOMAIN_ID": str(domain)},

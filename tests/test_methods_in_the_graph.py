@@ -6,6 +6,8 @@ A seed's run is the same, bit for bit, as when its digest was committed.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +21,10 @@ from tests.short_runs import (
     machine_kind,
     read_digests,
     run_all,
+    run_in_the_cell,
 )
 from worldsample_bringup.run.history import read_history
+from worldsample_policy.acting.run_plan import EvaluationLog
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +50,19 @@ def test_it_learns_in_its_own_way(runs: dict[str, ShortRun], method: str, said: 
     learner = read_history(runs[method].folder.metrics).statuses["learner"]
     assert any(said in str(record["detail"]) for record in learner)
     assert learner[-1]["updates"] == IMITATION_UPDATES + (STEPS - 19) * each_step
+
+
+def test_an_evaluation_beside_training_is_that_in_the_cell(runs: dict[str, ShortRun], tmp_path: Path) -> None:
+    """The same scenes, weights, actions and results; and training has not noticed."""
+    run = run_in_the_cell(tmp_path, "worldsample")
+    assert run.code == 0, run.output
+    beside = runs["worldsample"].folder
+    assert EvaluationLog(beside.path).entries
+    for one, other in zip(
+        EvaluationLog(beside.path).entries, EvaluationLog(run.folder.path).entries, strict=True
+    ):
+        assert replace(one.summary, run="") == replace(other.summary, run="") and one.final == other.final
+    assert digests(beside) == digests(run.folder)
 
 
 @pytest.mark.parametrize("method", TASKS)

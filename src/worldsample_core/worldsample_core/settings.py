@@ -106,6 +106,9 @@ class EvaluationConfig:
     """Episodes of each evaluation during training."""
     final_eval_episodes: Episodes = 50
     """Episodes of the last evaluation (mode eval: of the only one)."""
+    evaluate_beside: bool = True
+    """Lockstep: evaluations run in a process with a simulator of its own, and training goes on meanwhile;
+    without, they run in the run's own cell, and training waits. Scenes and results are the same."""
     checkpoint_every: RealSteps = 1000
     """Time between two checkpoints."""
     keep_checkpoints: int = 3

@@ -6,11 +6,13 @@ Parameters:
     discovery_wait: s to look for another run on the ROS domain, at the start and again once the arm is found.
     start_timeout: s until the first observation must be there; sensor_timeout: s without one later on.
     learner_patience: s without a sign of progress of the learner after which it is not waited for.
+    evaluator: command of the process that evaluates beside training; "": evaluations run in the cell.
     linger: s that the node stays after the run, so that everybody hears of its end.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from typing import Any
@@ -54,6 +56,7 @@ class PolicyNode(CallbackNode):
         start_timeout = float(self.declare_parameter("start_timeout", 60.0).value)
         sensor_timeout = float(self.declare_parameter("sensor_timeout", 10.0).value)
         patience = float(self.declare_parameter("learner_patience", 60.0).value)
+        evaluator = str(self.declare_parameter("evaluator", "").value)
         linger = float(self.declare_parameter("linger", 5.0).value)
         began = time.monotonic()
         self._awake = AwakeClock()
@@ -78,7 +81,15 @@ class PolicyNode(CallbackNode):
                 self.get_logger().warning(problem)
             if copied := take_demonstrations(self.store, self.settings):
                 self.get_logger().info(f"{copied} demonstrations taken from {self.settings.run.demos_from}")
-            self.loop = make_loop(self.settings, self.store, self.acting, self, patience)
+            self.loop = make_loop(
+                self.settings,
+                self.store,
+                self.acting,
+                self,
+                patience,
+                shlex.split(evaluator),
+                self.get_logger().warning,
+            )
             time.sleep(max(0.0, began + discovery_wait - time.monotonic()))
             self._require_alone()
         except BaseException:

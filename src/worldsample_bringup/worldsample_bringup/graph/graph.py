@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +38,7 @@ def build_graph(settings: Settings, config: Path) -> tuple[NodeSpec, ...]:
     acting: tuple[NodeSpec, ...] = ()
     learning: tuple[NodeSpec, ...] = ()
     if part != "workstation":
-        acting = (*cell(settings, parameters), policy(parameters))
+        acting = (*cell(settings, parameters), policy(settings, parameters))
     if part != "robot" and settings.run.mode == "train":
         learning = (learner(settings, parameters), *world_models(settings, parameters))
     watching = dashboard(parameters)
@@ -55,13 +57,17 @@ def cell(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSpec, .
     )
 
 
-def policy(parameters: Mapping[str, str]) -> NodeSpec:
-    """The node that acts, and keeps the record of what was done."""
+def policy(settings: Settings, parameters: Mapping[str, str]) -> NodeSpec:
+    """The node that acts, and keeps the record of what was done.
+
+    In simulation it has a process of its own for evaluations.
+    """
+    evaluator = (sys.executable, "-m", "worldsample_bringup.evaluator", "--config", parameters["config"])
     return NodeSpec(
         "worldsample_policy",
         "policy_node",
         "policy",
-        parameters,
+        {**parameters, "evaluator": shlex.join(evaluator)} if settings.run.sim else parameters,
         environment=ONE_THREAD,
         on_exit=OnExit.MAY_FINISH,
         grace=10.0,

@@ -110,6 +110,10 @@ class ActingWeights:
         action, _ = self._actor.act(observation, deterministic)
         return action, self.switch.version
 
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Copies of the weights that act now, by name."""
+        return self._actor.agent.actor_state()
+
     def seed(self, seed: int) -> None:
         """Restart the exploration noise."""
         self._actor.seed(seed)

@@ -23,12 +23,13 @@ from worldsample_core.settings import Settings
 from worldsample_core.success_detector import SuccessDetector
 from worldsample_core.transition import EpisodeKind, EpisodeSummary
 from worldsample_policy.acting.disturbance import Disturbance
+from worldsample_policy.acting.evaluation_beside import EvaluationBeside
 from worldsample_policy.acting.observation_assembly import Tick
 from worldsample_policy.acting.rollout import RECORDINGS, Act, Action, Rollout
 from worldsample_policy.acting.run_plan import EvaluationLog, NextEpisode, RunPlan
 from worldsample_policy.acting.weights_switch import WeightsSwitch
 
-State = Literal["idle", "weights", "checkpoint", "reset", "running", "done"]
+State = Literal["idle", "weights", "checkpoint", "reset", "running", "evaluating", "done"]
 
 WINDOW = 20
 """Episodes over which success and intervention rates are told."""
@@ -71,13 +72,15 @@ class Outputs(Protocol):
 class PolicyLoop:
     """State machine of a run.
 
-    ``idle`` -> (``weights`` | ``checkpoint`` ->) ``reset`` -> ``running`` -> ``idle`` ... -> ``done``.
+    ``idle`` -> (``weights`` | ``checkpoint`` ->) ``reset`` -> ``running`` -> ``idle`` ... -> ``done``. With
+    evaluations beside training, ``evaluating`` is where only they are waited for.
 
     Args:
         act: the policy.
         weights: which weights have arrived.
         first_weights_patience: s without a sign of life of the learner after which training begins without
             weights.
+        beside: evaluates in another process; None: evaluations run in the cell.
         detector: says that a rollout has succeeded: in training, and in evaluations of a real cell; None:
             only the operator's button does.
 
@@ -99,11 +102,14 @@ class PolicyLoop:
         outputs: Outputs,
         first_weights_patience: float = 60.0,
         detector: SuccessDetector | None = None,
+        beside: EvaluationBeside | None = None,
     ) -> None:
         self.settings, self.store, self.evaluations = settings, store, evaluations
         self.act, self.weights, self.outputs = act, weights, outputs
         self.patience = first_weights_patience
-        self.detector = detector
+        self.detector, self.beside = detector, beside
+        if beside is not None:
+            beside.restore(evaluations.entries)
         self.detected = 0
         self.plan = RunPlan(settings.run, settings.task)
         self._pushes = from_mapping(
@@ -141,22 +147,27 @@ class PolicyLoop:
         Raises:
             RunFailed, StorageError, ConfigError.
         """
+        self._collect(now)
         if self.state == "idle":
             self._choose(now)
         if self.state == "checkpoint" and not self._requested and self._learner_caught_up(now):
             self._requested = True
             self.outputs.request_checkpoint()
         if self.state == "weights" and self._may_start(now):
-            self._reset()
+            if self.beside is None or self.kind != "eval":
+                self._reset()
+            elif not self.weights.wait(self.store.real_steps, now):
+                self._evaluate_beside(self.beside, now)
 
     def _choose(self, now: float) -> None:
-        self.next = self.plan.next(
-            self._episodes,
-            self.evaluations.entries,
-            self.store.next_episode,
-            self.store.real_steps,
-            self._empty,
-        )
+        waits = self.beside is not None and self.beside.outstanding > 0
+        following = None
+        if not (waits and self.settings.run.stop_when_solved):  # then the results decide what comes next
+            following = self._planned()
+        if following is None and waits:
+            self.state, self.detail = "evaluating", ""
+            return
+        self.next = following
         self._waiting_since = now
         if self._checkpoint_due and (self.next is None or self.next.final):
             self.state, self.detail = "checkpoint", "waiting for the learner's last checkpoint"
@@ -164,6 +175,38 @@ class PolicyLoop:
             self.state, self.detail = "done", ""
         else:
             self.state = "weights"
+
+    def _planned(self) -> NextEpisode | None:
+        """The next episode, as if the evaluations that are under way had ended."""
+        awaited = [] if self.beside is None else self.beside.awaited()
+        return self.plan.next(
+            self._episodes,
+            [*self.evaluations.entries, *awaited],
+            self.store.next_episode,
+            self.store.real_steps,
+            self._empty,
+        )
+
+    def _evaluate_beside(self, beside: EvaluationBeside, now: float) -> None:
+        """Ask for all episodes of the evaluation that is due, with the weights that are due here."""
+        self.outputs.load_due_weights(self.store.real_steps)
+        first = self.next
+        while self.next is not None and self.next.kind == "eval":
+            beside.post([self.next], self.store.real_steps, self.weights.version, now)
+            self.next = self._planned()
+        self.next, self.state = first, "idle"
+
+    def _collect(self, now: float) -> None:
+        """Take the results that have come from beside."""
+        if self.beside is None:
+            return
+        for evaluation in self.beside.collect(now):
+            self.evaluations.append(evaluation.summary, evaluation.final)
+            self.outputs.publish_summary(evaluation.summary)
+            if self.state == "evaluating" and self.next is not None:
+                self.next = dataclasses.replace(self.next, number=min(self.next.number + 1, self.next.of))
+        if self.state == "evaluating" and not self.beside.outstanding:
+            self.state = "idle"
 
     def on_learner(self, completed_steps: int, detail: str, now: float) -> None:
         """A sign of life of the learner: real steps that it is done with, and what it is doing."""
@@ -372,6 +415,8 @@ class PolicyLoop:
             self.rollout.interrupt()
             if self.rollout.kind != "eval":
                 self.store.interrupt()
+        if self.beside is not None:
+            self.beside.close()
         self.rollout, self.state = None, "done"
 
     # --- for people ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from worldsample_core.config import ConfigError, from_mapping
@@ -12,6 +12,7 @@ from worldsample_core.settings import Settings
 from worldsample_core.success_detector import make_success_detector
 from worldsample_core.transition import EpisodeSummary
 from worldsample_policy.acting.acting_weights import ActingWeights
+from worldsample_policy.acting.evaluation_beside import EvaluationBeside
 from worldsample_policy.acting.policy_loop import Outputs, PolicyLoop
 from worldsample_policy.acting.run_plan import EvaluationLog
 from worldsample_policy.acting.weights_switch import WeightsSwitch
@@ -78,16 +79,29 @@ def take_demonstrations(store: EpisodeStore, settings: Settings) -> int:
 
 
 def make_loop(
-    settings: Settings, store: EpisodeStore, acting: ActingWeights, outputs: Outputs, patience: float
+    settings: Settings,
+    store: EpisodeStore,
+    acting: ActingWeights,
+    outputs: Outputs,
+    patience: float,
+    evaluator: Sequence[str],
+    warn: Callable[[str], None],
 ) -> PolicyLoop:
     """The state machine of the run.
 
     Args:
         patience: s without a sign of progress of the learner after which it is not waited for.
+        evaluator: command of the process that evaluates beside training; empty: there is none.
+        warn: tells people.
     """
     run = settings.run
+    beside = None
+    if evaluator and run.evaluate_beside and run.lockstep and run.mode == "train":
+        beside = EvaluationBeside(evaluator, run.path, run.name, acting.tensors, warn)
     detector = None
     if run.judged_by_classifier and (run.mode == "train" or (run.mode == "eval" and not run.sim)):
         detector = make_success_detector(settings)
     evaluations = EvaluationLog(run.path)
-    return PolicyLoop(settings, store, evaluations, acting.act, acting.switch, outputs, patience, detector)
+    return PolicyLoop(
+        settings, store, evaluations, acting.act, acting.switch, outputs, patience, detector, beside
+    )
