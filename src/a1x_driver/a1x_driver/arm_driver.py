@@ -11,14 +11,14 @@ from typing import Literal
 
 import numpy as np
 
-from a1x_driver.command_gate import Command, CommandGate
+from a1x_driver.command_gate import CommandGate
 from a1x_driver.driver_config import DriverConfig, check_task
 from a1x_driver.feedback import Feedback
 from a1x_driver.reset_path import Leg, NoSafePath, plan_reset
 from a1x_driver.target_stream import TargetStream
 from a1x_driver.workspace import Workspace
 from worldsample_core.arm.a1x_kinematics import Array, forward_kinematics
-from worldsample_core.arm.motion_command import RejectedCommand
+from worldsample_core.arm.motion_command import Command, RejectedCommand
 from worldsample_core.arm.rotation import rotvec_to_matrix
 from worldsample_core.config import TaskConfig
 

@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from worldsample_core.arm.a1x_kinematics import Array
-from worldsample_core.arm.motion_command import Motion, RejectedCommand, check_command
+from worldsample_core.arm.motion_command import Command, Motion, RejectedCommand, check_command
 from worldsample_core.config import TaskConfig
-
-
-@dataclass(frozen=True)
-class Command:
-    """An end-effector command as it arrived.
-
-    Attributes:
-        translation: (3,) m. rotation: (3,) rad, rotation vector. gripper: -1, 0, 1.
-        frame: must be base_link. stamp: ns, of the observation that it answers.
-    """
-
-    translation: Array
-    rotation: Array
-    gripper: int
-    frame: str
-    stamp: int
 
 
 class CommandGate:

@@ -34,11 +34,11 @@ from a1x_driver.arm_messages import (
     pose_message,
     status_message,
 )
-from a1x_driver.command_gate import Command
 from a1x_driver.driver_config import DriverConfig
 from a1x_driver.reset_path import NoSafePath
 from a1x_driver.topic_qos import qos_of
 from a1x_driver.vendor_link import VendorLink
+from worldsample_core.arm.motion_command import Command
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.conversions import stamp_ns
 from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS

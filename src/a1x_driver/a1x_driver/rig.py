@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from a1x_driver.arm_driver import ArmDriver, Target
-from a1x_driver.command_gate import Command
 from a1x_driver.driver_config import DriverConfig
 from a1x_driver.standin_arm import REST, Rules, StandInArm
 from worldsample_core.arm.a1x_kinematics import Array
+from worldsample_core.arm.motion_command import Command
 from worldsample_core.config import TaskConfig
 
 EPOCH = 1_000_000_000_000

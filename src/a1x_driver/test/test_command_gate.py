@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from a1x_driver.command_gate import Command, CommandGate
-from worldsample_core.arm.motion_command import RejectedCommand
+from a1x_driver.command_gate import CommandGate
+from worldsample_core.arm.motion_command import Command, RejectedCommand
 from worldsample_core.config import TaskConfig
 
 NOW = 10_000_000_000

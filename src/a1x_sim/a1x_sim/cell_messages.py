@@ -10,8 +10,9 @@ from geometry_msgs.msg import PoseStamped
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, JointState
 
+from a1x_sim.ticking_cell import MODES, TickingCell
 from worldsample_core.arm.rotation import matrix_to_quaternion
-from worldsample_msgs.msg import GripperState, SimState
+from worldsample_msgs.msg import GripperState, RobotStatus, SimState
 
 if TYPE_CHECKING:
     from a1x_sim.cell import Cell
@@ -63,13 +64,30 @@ def gripper_state(cell: Cell, stamp: Time) -> GripperState:
     return message
 
 
-def sim_state(cell: Cell, episode: dict[str, float], stamp: Time) -> SimState:
-    """The truth, for the scripted operator and for tests; no policy sees it.
+def robot_status(ticks: TickingCell, now: float, stamp: Time) -> RobotStatus:
+    """State of the arm, and the counts of commands. now: s, monotonic."""
+    status = RobotStatus(state=RobotStatus.OK, detail=ticks.complaint)
+    status.header.stamp = stamp
+    if silence := ticks.silent_for(now):
+        status.state = RobotStatus.HOLDING
+        status.detail = ticks.complaint or f"no command for {silence:.1f} s: the arm holds its pose"
+    status.at_box_limit, status.at_joint_limit = ticks.cell.at_box_limit, ticks.cell.at_joint_limit
+    status.commands_applied = ticks.applied
+    status.commands_clipped = ticks.clipped
+    status.commands_rejected = ticks.rejected
+    return status
 
-    episode: numbers that the cell does not know of: mode, episode, resets.
-    """
+
+def sim_state(ticks: TickingCell, stamp: Time) -> SimState:
+    """The truth, for the scripted operator and for tests; no policy sees it."""
+    cell = ticks.cell
     message = SimState(task=cell.task.name, success=cell.success)
     message.header.stamp, message.header.frame_id = stamp, BASE_FRAME
-    values = cell.state() | {"step": float(cell.steps)} | episode
+    values = cell.state() | {
+        "step": float(cell.steps),
+        "mode": float(MODES.index(ticks.mode)) if ticks.mode else -1.0,
+        "episode": float(ticks.episode),
+        "resets": float(ticks.resets),
+    }
     message.names, message.values = list(values), list(values.values())
     return message

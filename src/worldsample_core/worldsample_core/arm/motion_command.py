@@ -17,6 +17,22 @@ class RejectedCommand(ValueError):
 
 
 @dataclass(frozen=True)
+class Command:
+    """An end-effector command as it arrived.
+
+    Attributes:
+        translation: (3,) m. rotation: (3,) rad, rotation vector. gripper: -1, 0, 1.
+        frame: must be base_link. stamp: ns, of the observation that it answers.
+    """
+
+    translation: Array
+    rotation: Array
+    gripper: int
+    frame: str
+    stamp: int
+
+
+@dataclass(frozen=True)
 class Motion:
     """A checked command: translation (3,) m, rotation vector (3,) rad, gripper -1, 0 or 1."""
 

@@ -10,6 +10,7 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
+from worldsample_core.arm.motion_command import Command
 from worldsample_core.messages.weights import InvalidWeights, PackedWeights
 from worldsample_core.observation import ACTION_DIM, PROPRIO_DIM, InvalidObservation, Observation
 from worldsample_core.synthetic import MAX_LENGTH, SyntheticSegment
@@ -88,6 +89,18 @@ def motion_to_message(motion: NDArray[np.floating], gripper: int, stamp: int) ->
     command.translation.x, command.translation.y, command.translation.z = values[:3]
     command.rotation.x, command.rotation.y, command.rotation.z = values[3:6]
     return command
+
+
+def command_from_message(message: EndEffectorCommand) -> Command:
+    """A command as it arrived; its values are not checked yet."""
+    move, turn = message.translation, message.rotation
+    return Command(
+        np.array([move.x, move.y, move.z]),
+        np.array([turn.x, turn.y, turn.z]),
+        int(message.gripper),
+        message.header.frame_id,
+        stamp_ns(message.header.stamp),
+    )
 
 
 def image_to_numpy(message: Image) -> NDArray[np.uint8]:

@@ -85,7 +85,7 @@ class Housekeeping:
         return self._done_at is not None and self._clock() - self._done_at > self._linger
 
     def missing_at_end(self) -> RunFailed | None:
-        """The failure of a complete run that lacks the last checkpoint of its learner; None where it has it."""
+        """The failure of a complete run whose learner wrote no last checkpoint; None where it did."""
         if self._loop.checkpointed:
             return None
         return RunFailed(
