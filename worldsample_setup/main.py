@@ -187,6 +187,8 @@ def main(arguments: list[str]) -> int:
     if command == "shell":
         program = os.environ.get("SHELL") or "/bin/sh"
         os.execve(program, [program], env)
+    # Ctrl-C waits until the command can end without a traceback; `worldsample_bringup.cli.main` lets it in.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.execve(home.python, [str(home.python), "-m", CLI_MODULE, *arguments], env)
 
 

@@ -10,6 +10,9 @@ Parameters:
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import sys
 import time
 from collections import deque
@@ -29,6 +32,7 @@ from a1x_driver.standin_arm import REST, Rules, StandInArm
 from a1x_driver.topic_qos import qos_of
 from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES
 from worldsample_core.config import from_mapping
+from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.precedence import ARM, come_first
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
@@ -51,14 +55,18 @@ class StandInArmNode(Node):
         super().__init__("standin_arm", **options)
         settings = run_settings(self)
         config, task = from_mapping(DriverConfig, settings.driver, "driver"), settings.task
-        reliability = str(self.declare_parameter("reliability", "best_effort").value)
-        durability = str(self.declare_parameter("durability", "volatile").value)
-        start = str(self.declare_parameter("start", "rest").value)
-        lag = float(self.declare_parameter("lag", 0.05).value)
-        self._drop = float(self.declare_parameter("drop", 0.0).value)
-        self._late = float(self.declare_parameter("late", 0.0).value)
-        self._mute_after = float(self.declare_parameter("mute_after", 0.0).value)
-        self._error_after = float(self.declare_parameter("error_after", 0.0).value)
+        reliability = fixed_parameter(self, "reliability", "best_effort", "QoS of the feedback.")
+        durability = fixed_parameter(self, "durability", "volatile", "QoS of the feedback.")
+        start = fixed_parameter(self, "start", "rest", "Pose at the start: rest or ready.")
+        lag = fixed_parameter(self, "lag", 0.05, "Time constant of the arm, s.")
+        self._drop = fixed_parameter(self, "drop", 0.0, "Share of the feedback that is lost, 0 .. 1.")
+        self._late = fixed_parameter(self, "late", 0.0, "Share of the feedback that comes late, 0 .. 1.")
+        self._mute_after = fixed_parameter(
+            self, "mute_after", 0.0, "Time until the arm falls silent, s; 0: never."
+        )
+        self._error_after = fixed_parameter(
+            self, "error_after", 0.0, "Time until the arm reports an error, s; 0: never."
+        )
         limits = config.limits
         self.arm = StandInArm(
             np.asarray(task.reset_joints) if start == "ready" else REST,

@@ -9,6 +9,9 @@ Parameters:
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import sys
 import time
 from typing import Any
@@ -25,6 +28,7 @@ from a1x_driver.driver_config import DriverConfig
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.messages.conversions import image_to_message, to_time
 from worldsample_core.messages.qos import SENSOR
+from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.observation import VIEWS
@@ -51,12 +55,12 @@ class StandInCameraNode(Node):
         size = settings.run.image_size
         self._width = cameras.width or max(standins.width, size)
         self._height = cameras.height or max(standins.height, size)
-        self.fault = str(self.declare_parameter("fault", "").value)
+        self.fault = fixed_parameter(self, "fault", "", "Fault to show; empty: none.")
         if self.fault not in FAULTS:
             raise ConfigError(f"unknown fault {self.fault!r}; known: {', '.join(FAULTS[1:])}")
-        self._view = str(self.declare_parameter("view", "side").value)
-        self._after = float(self.declare_parameter("after", 0.0).value)
-        self._skew = float(self.declare_parameter("skew", 0.0).value)
+        self._view = fixed_parameter(self, "view", "side", "Camera that has the fault.")
+        self._after = fixed_parameter(self, "after", 0.0, "Time until the fault, s.")
+        self._skew = fixed_parameter(self, "skew", 0.0, "Error of the camera's clock, s.")
         kinds: dict[str, Any] = {view: Image for view in VIEWS}
         if self.fault == "wrong_type":
             kinds[self._view] = CompressedImage

@@ -7,6 +7,9 @@ Parameters:
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import sys
 import time
 from typing import Any
@@ -19,6 +22,7 @@ from sensor_msgs.msg import Joy
 from a1x_driver.teleop_config import TeleopConfig
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.qos import SENSOR, STATUS
+from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
 from worldsample_msgs.msg import PolicyStatus
@@ -43,8 +47,10 @@ class StandInPersonNode(Node):
         super().__init__("standin_person", **options)
         settings = run_settings(self)
         self._config = from_mapping(TeleopConfig, settings.teleop, "teleop")
-        self._zeros = bool(self.declare_parameter("zeros", False).value)
-        self._gone_after = float(self.declare_parameter("gone_after", 0.0).value)
+        self._zeros = fixed_parameter(self, "zeros", False, "The gamepad sends zeros.")
+        self._gone_after = fixed_parameter(
+            self, "gone_after", 0.0, "Time until the gamepad falls silent, s; 0: never."
+        )
         self._publisher = self.create_publisher(Joy, self._config.joy_topic, SENSOR)
         self.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
         self._phase = PolicyStatus.STARTING

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import sys
 from typing import get_args
 

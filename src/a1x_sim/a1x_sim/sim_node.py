@@ -6,6 +6,9 @@ control period on a command that carries the stamp of the current tick. Real tim
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -32,6 +35,7 @@ from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.messages.conversions import command_from_message, image_to_message, time_of_ns
 from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS
 from worldsample_core.node.awake_clock import AwakeClock
+from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.observation import VIEWS
@@ -61,8 +65,9 @@ class SimNode(Node):
         """Raises :class:`ConfigError` for an unusable configuration, :class:`NoRenderer` without OpenGL."""
         super().__init__("a1x")
         settings = run_settings(self)
-        lockstep = bool(self.declare_parameter("lockstep", settings.run.lockstep).value)
-        lag = int(self.declare_parameter("lag", settings.run.lag).value)
+        lockstep, lag = settings.run.lockstep, settings.run.lag
+        lockstep = fixed_parameter(self, "lockstep", lockstep, "The simulator waits for the policy.")
+        lag = fixed_parameter(self, "lag", lag, "Real steps that the learner may be behind.")
         self._config = from_mapping(SimConfig, settings.sim, "sim")
         size = settings.run.image_size
         shape = (settings.cameras.height or size, settings.cameras.width or size)

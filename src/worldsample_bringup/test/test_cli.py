@@ -20,7 +20,20 @@ from worldsample_bringup.run.options import OPTIONS, options_of
 from worldsample_bringup.run.run_folder import RunFolder
 
 BRINGUP = Path(__file__).parent.parent
-COMMANDS = ("train", "eval", "demos", "label", "bench", "export", "report", "settings", "test", "check")
+COMMANDS = (
+    "train",
+    "eval",
+    "demos",
+    "label",
+    "bench",
+    "export",
+    "dataset",
+    "imagine",
+    "report",
+    "settings",
+    "test",
+    "check",
+)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -37,7 +50,7 @@ def test_help_needs_the_standard_library_only(command: str) -> None:
     environment = {"PYTHONPATH": str(BRINGUP), "PATH": os.environ["PATH"]}
     result = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "usage: worldsample" in result.stdout
+    assert f"usage: {cli.BESIDE_ROS}" in result.stdout
     if command in ("train", "eval", "demos", "label"):
         for option in options_of(command):  # type: ignore[arg-type]
             assert "--" + option.name.replace("_", "-") in result.stdout

@@ -95,7 +95,7 @@ def described(mode: Mode) -> list[Any]:
 def started(mode: Mode, **said: str) -> list[Any]:
     """The entities that the launch file starts with these arguments."""
     opaque = described(mode)[-1]
-    return list(opaque.function(SimpleNamespace(launch_configurations=said)))
+    return list(opaque.function(SimpleNamespace(launch_configurations=said, argv=[])))
 
 
 def nodes_of(entities: list[Any]) -> list[Any]:
@@ -144,6 +144,17 @@ def test_every_option_is_a_documented_launch_argument(launching: Any, mode: Mode
     names = [argument.arguments[0] for argument in arguments]
     assert names == [option.name for option in options_of(mode)] + ["overrides"]
     assert all(len(argument.description) > 10 for argument in arguments)
+    # `--show-args` prints "(default: '')" itself: a second default in the description would contradict it.
+    assert not any("default" in argument.description for argument in arguments)
+
+
+def test_a_misspelt_launch_argument_is_refused(launching: Any) -> None:
+    command = ["/opt/ros/bin/ros2", "launch", "worldsample_bringup", "train.launch.py", "tsk:=pushing"]
+    with pytest.raises(ConfigError, match="did you mean 'task'"):
+        launching.refuse_unknown_arguments("train", ["tsk:=pushing"], command)
+    launching.refuse_unknown_arguments("train", ["task:=pushing", "overrides:=a.b=1"], command)
+    including = ["ros2", "launch", "mine", "my_cell.launch.py", "tsk:=x"]
+    launching.refuse_unknown_arguments("train", ["tsk:=x"], including)
 
 
 def test_launch_arguments_become_settings(launching: Any, tmp_path: Path) -> None:

@@ -169,13 +169,14 @@ def test_a_recording_of_demonstrations_goes_on_where_it_was(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="is no training run"):
         prepare.plan(Request("train", resume="mine"), tmp_path)
     recording.folder.summary.write_text('{"finished": true, "demo_episodes": 20}')
+    recorded(recording.folder.path, "demo")
     with pytest.raises(ConfigError, match="record more with --episodes"):
-        prepare.plan(Request("demos", resume="mine"), tmp_path)
+        prepare.plan(Request("demos", resume="mine", episodes=1), tmp_path)
 
 
 def recorded(folder: Path, kind: EpisodeKind, task: str = "pushing", shown: float = 1.0) -> Path:
     """A folder with one episode of two steps, as a recording leaves it."""
-    store = EpisodeStore(folder, "r", min_free_bytes=0, custom={"task": task, "image_size": "16"})
+    store = EpisodeStore(folder, "r", min_free_bytes=0, custom={"task": task, "image_size": "64"})
     store.begin(kind)
     seen = Observation(np.zeros((2, 16, 16, 3), np.uint8), np.zeros(10, np.float32))
     for seq in range(2):
@@ -196,7 +197,11 @@ def test_what_was_recorded_for_another_task_is_refused_with_the_remedy(tmp_path:
     for said in both:
         with pytest.raises(ConfigError, match=r"shows the task 'sorting'.*'pushing'.*\n.*--task sorting"):
             new(tmp_path, **said)
-    plan = new(tmp_path, task="sorting", demos_from=str(demos), classifier_from=str(labels))
+    said = {"demos_from": str(demos), "classifier_from": str(labels)}
+    for option in said:
+        with pytest.raises(ConfigError, match="are 64 pixels wide, this run's are 32"):
+            new(tmp_path, task="sorting", overrides=("run.image_size=32",), **{option: said[option]})
+    plan = new(tmp_path, task="sorting", **said)
     assert plan.settings.run.demos == 1 and plan.settings.run.classifier_from == str(labels)
     with pytest.raises(ConfigError, match="--classifier-from"):
         new(tmp_path, task="sorting", demos_from=str(labels))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from worldsample_bringup.imagine.imagine_command import add_imagine_options, ima
 from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_unknown
 
 EXIT_USAGE = 2
+BESIDE_ROS = "ros2 run worldsample_bringup worldsample_cli"  # as in worldsample_core.command_name
 MODES: tuple[Mode, ...] = ("train", "eval", "demos", "label")
 
 DESCRIPTIONS = {
@@ -49,17 +51,16 @@ settings:
   section.key=value    any setting of config.yaml, e.g. learner.lr=1e-4 run.demos=10 task.horizon=80;
                        a setting that nobody knows is an error. Sections: run, task, cameras, learner,
                        operator, worldmodel, sim, driver, teleop.
-                       worldsample settings [SECTION] prints them all; src/worldsample_bringup/config has
-                       the layers below them.
+                       The command settings prints them all; src/worldsample_bringup/config has the layers
+                       below them.
 """
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    program = "./worldsample" if os.environ.get("WORLDSAMPLE_ROOT") else "worldsample"
-    parser = argparse.ArgumentParser(
-        prog=program, description="Trains a robot arm from images over ROS 2, with a person's corrections."
-    )
+    text = "Trains a robot arm from images over ROS 2, with a person's corrections."
+    program = "./worldsample" if os.environ.get("WORLDSAMPLE_ROOT") else BESIDE_ROS
+    parser = argparse.ArgumentParser(prog=program, description=text)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for mode in MODES:
         command = _add(commands, mode, _run, SETTINGS_HELP)
@@ -71,7 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_settings(_add(commands, "settings", _settings))
-    _add(commands, "test", _test, "What follows is handed to pytest: worldsample test -k replay\n")
+    _add(commands, "test", _test, "What follows is handed to pytest: test -k replay\n")
     _add_check(_add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n"))
     for name in ("export", "imagine", "report", "settings", "check"):
         _add_json(commands.choices[name])
@@ -168,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = make_parser().parse_known_args(arguments)
     options.rest = rest
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # ./worldsample holds it back until here
         return int(options.run(options))
     except KeyboardInterrupt:
         return 130
@@ -219,9 +221,10 @@ def _export(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
     from worldsample_bringup.run.export import export_run
     from worldsample_bringup.run.prepare import trained_run
+    from worldsample_core.command_name import command_name
 
     exported = export_run(trained_run(options.run_dir, Path("runs")), options.out, options.checkpoint)
-    print(f"{exported.path}\nevaluate it: ./worldsample eval --run-dir {exported.path}")
+    print(f"{exported.path}\nevaluate it: {command_name()} eval --run-dir {exported.path}")
     if options.json:
         print(json.dumps({**exported.read_summary(), "run_dir": str(exported.path)}))
     return 0

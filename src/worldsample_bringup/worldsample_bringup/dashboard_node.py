@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import os
 import signal
 import sys
@@ -17,7 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from worldsample_bringup.dashboard.imagination_watch import PUBLISHER, ImaginationWatch
 from worldsample_bringup.dashboard.metrics import MetricsLog, event_writer
-from worldsample_bringup.dashboard.progress import Pace, live_line
+from worldsample_bringup.dashboard.progress import Pace, follow, live_line
 from worldsample_bringup.graph.announcement import closing
 from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.graph.terminal import LIVE_INTERVAL, LIVE_MARK
@@ -31,6 +34,7 @@ from worldsample_core.messages.conversions import summary_from_message
 from worldsample_core.messages.qos import EPISODES, STATUS
 from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.quiet_imports import imports_are_done
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.observation import InvalidObservation
 from worldsample_msgs.msg import EpisodeSummary, LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
@@ -132,11 +136,7 @@ class DashboardNode(Node):
         self._newest.clear()
 
     def _pace_on(self) -> None:
-        policy = self._latest.get("policy", {})
-        if policy.get("phase") == "train":
-            self._pace.add(self.log.wall, int(policy["real_steps"]))
-        else:
-            self._pace.points.clear()
+        follow(self._pace, self.log.wall, self._latest.get("policy", {}), self._latest.get("learner", {}))
 
     def _show(self) -> None:
         policy, learner = self._latest.get("policy", {}), self._latest.get("learner", {})
@@ -173,6 +173,7 @@ class DashboardNode(Node):
 def main(args: list[str] | None = None) -> int:
     """Run the node until the run is complete or it is asked to stop. Returns the exit code."""
     imports_done()
+    imports_are_done()
     asked: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:

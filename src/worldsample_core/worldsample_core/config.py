@@ -23,6 +23,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from worldsample_core.command_name import command_name
 from worldsample_core.units import ControlSteps, Metres, Radians, RealSteps, Seconds
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], where: str = "config"
     arguments: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:
-            listing = f"All of them: worldsample settings {where}"
+            listing = f"All of them: {command_name()} settings {where}"
             raise _unknown(str(key), fields, f"setting in {where!r}:", listing)
         arguments[key] = _convert(value, hints[key], f"{where}.{key}")
     missing = [

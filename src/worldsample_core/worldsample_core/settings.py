@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from worldsample_core.command_name import command_name
 from worldsample_core.config import TaskConfig, from_mapping, read_yaml
 from worldsample_core.units import Episodes, Frames, Pixels, RealSteps, Seconds
 
@@ -142,7 +143,7 @@ class RunConfig(EvaluationConfig, RecordingConfig, CellConfig, IdentityConfig):
             real = "" if self.sim else " --real"
             raise ValueError(
                 "reward=classifier needs a classifier, and there is none: record labelled frames with "
-                f"`worldsample label{real}`, then give them with --classifier-from DIR"
+                f"`{command_name()} label{real}`, then give them with --classifier-from DIR"
             )
 
     @property

@@ -10,6 +10,9 @@ Parameters: see :class:`worldsample_core.node.worker_node.WorkerNode`. Without `
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import os
 import sys
 import threading

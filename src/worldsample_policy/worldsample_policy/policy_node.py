@@ -12,6 +12,9 @@ Parameters:
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import shlex
 import sys
 import time
@@ -24,6 +27,7 @@ from worldsample_core.messages.conversions import stamp_ns, summary_to_message
 from worldsample_core.messages.qos import COMMAND, EPISODES, STATUS, TRANSITIONS
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.callback_node import CallbackNode, fails_the_run
+from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.precedence import POLICY, come_first
 from worldsample_core.node.run_settings import run_settings
@@ -51,13 +55,17 @@ class PolicyNode(CallbackNode):
         super().__init__("policy")
         torch.set_num_threads(1)
         self.settings = run_settings(self)
-        durable = bool(self.declare_parameter("durable", False).value)
-        discovery_wait = float(self.declare_parameter("discovery_wait", 1.0).value)
-        start_timeout = float(self.declare_parameter("start_timeout", 60.0).value)
-        sensor_timeout = float(self.declare_parameter("sensor_timeout", 10.0).value)
-        patience = float(self.declare_parameter("learner_patience", 60.0).value)
-        evaluator = str(self.declare_parameter("evaluator", "").value)
-        linger = float(self.declare_parameter("linger", 5.0).value)
+        durable = fixed_parameter(self, "durable", False, "Flush each step to the disk: power may fail.")
+        discovery_wait = fixed_parameter(self, "discovery_wait", 1.0, "Time to find a second policy, s.")
+        start_timeout = fixed_parameter(
+            self, "start_timeout", 60.0, "Time for the cell to answer at first, s."
+        )
+        sensor_timeout = fixed_parameter(self, "sensor_timeout", 10.0, "Silence that ends the run, s.")
+        patience = fixed_parameter(
+            self, "learner_patience", 60.0, "Time that a silent learner is waited for, s."
+        )
+        evaluator = fixed_parameter(self, "evaluator", "", "Command of the evaluating process; empty: none.")
+        linger = fixed_parameter(self, "linger", 5.0, "Time for which the end is still told, s.")
         began = time.monotonic()
         self._awake = AwakeClock()
 

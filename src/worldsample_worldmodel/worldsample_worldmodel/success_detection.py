@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from worldsample_core.checkpoint_error import CheckpointError
+from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.observation import Observation
 from worldsample_core.settings import Settings
@@ -76,7 +77,7 @@ def fit(folder: Path, settings: Settings) -> tuple[RewardModel, RewardReport]:
     if frames is None or not frames.label.any() or frames.label.all():
         raise ConfigError(
             f"{folder} has no labelled frames of both kinds to fit the reward classifier to: record some "
-            "with `worldsample label`"
+            f"with `{command_name()} label`"
         )
     model = RewardModel(config)
     return model, fit_reward_model(model, [], recorded=frames)
@@ -108,7 +109,7 @@ def load(path: Path, settings: Settings) -> RewardModel:
     if there != here:
         raise ConfigError(
             f"the reward classifier {path} is of task {there[0]!r} and images of {there[1]} pixels, this run "
-            f"is of {here[0]!r} and {here[1]}: record labels for it with `worldsample label`"
+            f"is of {here[0]!r} and {here[1]}: record labels for it with `{command_name()} label`"
         )
     model.eval()
     return model

@@ -12,6 +12,9 @@ Parameters:
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import sys
 import threading
 import time
@@ -32,6 +35,7 @@ from worldsample_core.messages.conversions import (
 from worldsample_core.messages.qos import LATCHED_HISTORY, STATUS, SYNTHETIC, TRANSITIONS
 from worldsample_core.messages.weights import InvalidWeights
 from worldsample_core.node.cpu_account import cpu_piece
+from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.run_settings import require_image_size
 from worldsample_core.node.worker_node import Stopped, WorkerNode
@@ -76,8 +80,8 @@ class WorldModelNode(WorkerNode):
         run, task = self.settings.run, self.settings.task
         if threads := self.chosen_threads(1):
             torch.set_num_threads(threads)
-        index = int(self.declare_parameter("index", 0).value)
-        count = int(self.declare_parameter("count", 1).value)
+        index = fixed_parameter(self, "index", 0, "Number of this world model, from 0.")
+        count = fixed_parameter(self, "count", 1, "World models in the graph.")
         if not 0 <= index < count:
             raise ConfigError(f"the parameter index must be in [0, count), got {index} of {count}")
         config = from_mapping(WorldModelNodeConfig, self.settings.worldmodel, "worldmodel")

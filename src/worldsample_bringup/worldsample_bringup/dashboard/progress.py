@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from worldsample_bringup.run.history import WINDOW, History, Record, intervention_rate, success_rate
 from worldsample_core.settings import Settings
@@ -11,24 +12,79 @@ from worldsample_core.settings import Settings
 
 @dataclass
 class Pace:
-    """Real steps per second over the last minute or so, for the estimate of the time left."""
+    """Real steps per second of training, evaluations left out, for the estimate of the time left.
 
-    window: float = 60.0
+    Attributes:
+        window: time over which it is taken, s: long enough for the learner's and the world model's pauses.
+        least: training time before which it is unknown, s: the first steps are taken faster or slower.
+        still: time without a step after which it is unknown, s: nobody knows how long a pause will be.
+    """
+
+    window: float = 300.0
+    least: float = 20.0
+    still: float = 10.0
     points: deque[tuple[float, int]] = field(default_factory=deque)
+    _training: float = 0.0
+    _last: float | None = None
+    _moved: float = 0.0
 
     def add(self, seconds: float, steps: int) -> None:
-        """``steps`` had been done at ``seconds``."""
-        self.points.append((seconds, steps))
-        while len(self.points) > 2 and seconds - self.points[0][0] > self.window:
+        """``steps`` had been done at ``seconds``, in training."""
+        self._training += seconds - (seconds if self._last is None else self._last)
+        self._last = seconds
+        if not self.points or steps > self.points[-1][1]:
+            self._moved = self._training
+        self.points.append((self._training, steps))
+        while len(self.points) > 2 and self._training - self.points[0][0] > self.window:
             self.points.popleft()
+
+    def pause(self) -> None:
+        """Something else than training goes on."""
+        self._last = None
 
     @property
     def rate(self) -> float:
         """Steps per second; 0 while it is unknown."""
-        if len(self.points) < 2:
+        if len(self.points) < 2 or self._training - self._moved > self.still:
             return 0.0
         (first, before), (last, after) = self.points[0], self.points[-1]
-        return (after - before) / (last - first) if last > first else 0.0
+        return (after - before) / (last - first) if last - first >= self.least else 0.0
+
+
+def evaluates_beside(settings: Settings) -> bool:
+    """True where evaluations run beside training: only the last one is waited for."""
+    run = settings.run
+    return run.evaluate_beside and run.lockstep and run.sim
+
+
+def seconds_per_evaluation(settings: Settings, history: History, rate: float) -> float:
+    """Time of one evaluation episode: of those so far, else of the demonstrations, else at the pace ``rate``.
+
+    Without a learner beside it the cell moves faster than in training.
+    """
+    beside = evaluates_beside(settings)  # their results arrive together: no time can be told from them
+    for episodes in ([] if beside else history.evals, history.demos):
+        times = [
+            float(later["t"]) - float(earlier["t"])
+            for earlier, later in pairwise(episodes)
+            if later.get("real_steps") == earlier.get("real_steps")
+        ]
+        if times:
+            return sum(times) / len(times)
+    return settings.task.horizon / rate
+
+
+def follow(pace: Pace, seconds: float, policy: Record, learner: Record) -> None:
+    """Take in where a run is.
+
+    Args:
+        seconds: now, on the run's clock.
+        policy, learner: their newest statuses. Steps count from the time at which the learner trains.
+    """
+    if policy.get("phase") != "train":
+        pace.pause()
+    elif pace.points or learner.get("state") == "training":
+        pace.add(seconds, int(policy["real_steps"]))
 
 
 def seconds_left(settings: Settings, history: History, pace: Pace) -> float | None:
@@ -44,16 +100,11 @@ def seconds_left(settings: Settings, history: History, pace: Pace) -> float | No
             for step in range(run.eval_every, budget, run.eval_every)
             if step not in done and step > history.real_steps
         ]
-        if run.eval_every
+        if run.eval_every and not evaluates_beside(settings)
         else []
     )
     episodes = len(due) * run.eval_episodes + run.final_eval_episodes
-    typical = (
-        sum(int(r["steps"]) for r in history.evals) / len(history.evals)
-        if history.evals
-        else settings.task.horizon
-    )
-    return (left + episodes * typical) / pace.rate
+    return left / pace.rate + episodes * seconds_per_evaluation(settings, history, pace.rate)
 
 
 def live_line(settings: Settings, history: History, policy: Record, learner: Record, pace: Pace) -> str:
@@ -68,7 +119,9 @@ def live_line(settings: Settings, history: History, policy: Record, learner: Rec
     if phase == "starting":
         parts.append(str(policy.get("detail") or "starting"))
     elif phase == "demo":
-        parts.append(f"demonstrations {len(history.demos)}/{of or settings.run.demos}")
+        failed = len(history.demos) - history.demo_successes
+        parts.append(f"demonstrations {history.demo_successes}/{of or settings.run.demos}")
+        parts += [f"{failed} did not succeed"] if failed else []
     elif phase == "label":
         parts.append(f"labels: {policy.get('detail') or 'the cell is being reset'}")
     elif phase == "eval":

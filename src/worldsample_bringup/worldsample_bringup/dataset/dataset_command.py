@@ -112,6 +112,7 @@ def _import(options: argparse.Namespace) -> int:
     from worldsample_bringup.dataset.demonstration_folder import write_demonstrations
     from worldsample_bringup.run.options import Request
     from worldsample_bringup.run.prepare import plan
+    from worldsample_core.command_name import command_name
 
     settings = (*options.rest, f"run.image_size={options.image_size}")
     request = Request("demos", task=options.task, out=options.out, machine="cpu", overrides=settings)
@@ -128,7 +129,7 @@ def _import(options: argparse.Namespace) -> int:
     count, successes = write_demonstrations(planned.folder, planned.settings, episodes, _tell)
     out = planned.folder.path
     print(f"{out}: {count} demonstrations, {successes} of them successes")
-    print(f"train with them: ./worldsample train --task {options.task} --demos-from {out}")
+    print(f"train with them: {command_name()} train --task {options.task} --demos-from {out}")
     return _end(options, out)
 
 

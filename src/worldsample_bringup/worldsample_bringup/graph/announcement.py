@@ -9,6 +9,7 @@ from worldsample_bringup.dashboard.progress import duration
 from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.run.prepare import Plan
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.command_name import command_name
 from worldsample_core.settings import Settings
 
 
@@ -102,7 +103,9 @@ def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str
             f"{summary.get('label_failures', 0)} of failure"
         ]
     elif run.mode != "eval":
-        lines += [f"  demos     {summary.get('demo_episodes', 0)} demonstrations"]
+        succeeded, recorded = summary.get("demo_successes", 0), summary.get("demo_episodes", 0)
+        failed = f"; {recorded - succeeded} more did not succeed" if recorded > succeeded else ""
+        lines += [f"  demos     {succeeded} demonstrations{failed}"]
     lines += [f"  time      {duration(float(summary.get('wall_seconds') or 0.0))}"]
     if run.mode in ("demos", "label") and outcome.code == 0:
         option = "--demos-from" if run.mode == "demos" else "--classifier-from"
@@ -119,10 +122,3 @@ def shown(path: Path) -> str:
     """A path as a person would type it here: relative where it lies below this folder."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
-
-
-def command_name() -> str:
-    """The command as a person calls it from here."""
-    root = os.environ.get("WORLDSAMPLE_ROOT")
-    path = shown(Path(root, "worldsample")) if root else "worldsample"
-    return path if "/" in path or not root else f"./{path}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from worldsample_bringup.graph.node_spec import NodeSpec, OnExit
 from worldsample_bringup.run.options import Mode, Option, options_of, request_from
 from worldsample_bringup.run.prepare import plan
 from worldsample_bringup.run.required_packages import require_packages
+from worldsample_core.config import choose
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 
 Entities = list[LaunchDescriptionEntity]
@@ -45,7 +47,7 @@ _held: list[object] = []  # the ROS domain and the run folder, until the launch 
 def describe(mode: Mode) -> LaunchDescription:
     """The launch description of one mode: its documented arguments, then the graph."""
     arguments = [
-        DeclareLaunchArgument(option.name, default_value="", description=option.described)
+        DeclareLaunchArgument(option.name, default_value="", description=_described(option))
         for option in options_of(mode)
     ]
     overrides = DeclareLaunchArgument(
@@ -54,8 +56,35 @@ def describe(mode: Mode) -> LaunchDescription:
     return LaunchDescription([*arguments, overrides, OpaqueFunction(function=partial(_start, mode))])
 
 
+def _described(option: Option) -> str:
+    """Help of an option; ``--show-args`` prints the empty default itself, and this says what it means."""
+    return f"{option.help}; empty: {option.default}" if option.default else option.help
+
+
+def refuse_unknown_arguments(mode: Mode, given: Sequence[str], command_line: Sequence[str]) -> None:
+    """Refuse a misspelt launch argument, which ``ros2 launch`` itself would pass over in silence.
+
+    Args:
+        mode: of the launch file.
+        given: the arguments as ``name:=value``.
+        command_line: of this process. Where it names another launch file, that one includes ours, and its
+            arguments are not known here.
+
+    Raises:
+        ConfigError: an argument that this launch file does not have.
+    """
+    if f"{mode}.launch.py" not in {Path(word).name for word in command_line}:
+        return
+    known = [*(option.name for option in options_of(mode)), "overrides"]
+    for text in given:
+        name, separator, _ = text.partition(":=")
+        if separator:
+            choose(name, known, f"argument of {mode}.launch.py:")
+
+
 def _start(mode: Mode, context: LaunchContext) -> Entities:
     """Prepare the run folder and return the nodes. An error here ends ``ros2 launch`` with its message."""
+    refuse_unknown_arguments(mode, context.argv, sys.argv)
     said = context.launch_configurations
     values = {option.name: _value(option, said.get(option.name, "")) for option in options_of(mode)}
     request = request_from(mode, values, tuple(shlex.split(said.get("overrides", ""))))

@@ -23,6 +23,7 @@ from worldsample_bringup.run.history import (
     success_rate,
 )
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.command_name import command_name
 from worldsample_core.config import to_mapping
 from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.settings import Settings
@@ -95,8 +96,14 @@ def _subtitle(settings: Settings, history: History) -> str:
 def _interrupted(settings: Settings, summary: dict[str, Any]) -> str:
     if summary["finished"]:
         return ""
-    again = f" Go on with: <code>./worldsample train --resume {escape(settings.run.directory)}</code>"
+    again = f" Go on with: <code>{command_name()} train --resume {escape(settings.run.directory)}</code>"
     return f'<p class="note">This run is not finished.{again if settings.run.mode == "train" else ""}</p>'
+
+
+def _demonstrations(summary: dict[str, Any]) -> str:
+    """Words below the number of demonstrations."""
+    failed = summary["demo_episodes"] - summary["demo_successes"]
+    return f"demonstrations, {failed} more did not succeed" if failed else "demonstrations"
 
 
 def _cards(settings: Settings, summary: dict[str, Any], history: History) -> str:
@@ -110,7 +117,7 @@ def _cards(settings: Settings, summary: dict[str, Any], history: History) -> str
         ),
         (f"{summary['real_steps']:,}", f"real steps of {settings.task.max_real_steps:,}"),
         (_percent(helped), "of the training steps driven by the operator"),
-        (f"{summary['demo_episodes']}", "demonstrations"),
+        (f"{summary['demo_successes']}", _demonstrations(summary)),
         (duration(summary["wall_seconds"]), "wall time"),
     ]
     if settings.run.mode != "train":

@@ -47,6 +47,7 @@ def summarise(folder: RunFolder, settings: Settings, history: History) -> dict[s
         "checkpoint": checkpoint,
         "finished": history.done is not None,
         "demo_episodes": len(history.demos),
+        "demo_successes": history.demo_successes,
         "demo_steps": history.demo_steps,
         "label_successes": history.label_count.successes,
         "label_failures": history.label_count.failures,

@@ -103,6 +103,11 @@ class History:
         )
 
     @property
+    def demo_successes(self) -> int:
+        """Demonstrations that succeeded: the others are kept, and no run uses them."""
+        return sum(bool(record["success"]) for record in self.demos)
+
+    @property
     def demo_steps(self) -> int:
         return sum(int(record["steps"]) for record in self.demos)
 

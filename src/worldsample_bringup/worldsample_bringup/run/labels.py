@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError
 from worldsample_core.settings import Settings
 
@@ -52,12 +53,32 @@ def check_classifier(path: str, task: str) -> str:
         what = "only labelled failures" if count.failures else "only labelled successes"
         what = what if labelled else "no labelled frames"
         raise ConfigError(
-            f"--classifier-from: there are {what} in {folder}; record some: worldsample label --task {task} "
-            f"--out {path}"
+            f"--classifier-from: there are {what} in {folder}; record some: "
+            f"{command_name()} label --task {task} --out {path}"
         )
     shown = {custom.get("task", task) for _, custom in labelled}
     check_task("--classifier-from", folder, shown, task, "label")
     return str(folder)
+
+
+def check_image_size(settings: Settings) -> None:
+    """Raises :class:`ConfigError` where the labelled frames have another size than the run's images."""
+    run = settings.run
+    if not run.classifier_from:
+        return
+    from worldsample_core.episodes.episode_bag import read_metadata
+    from worldsample_core.episodes.episode_store import find_bags
+    from worldsample_core.episodes.label_count import is_kept
+
+    found = [read_metadata(bag) for bag in find_bags(Path(run.classifier_from))]
+    sizes = {custom.get("image_size", "") for summary, custom in found if is_kept(summary)}
+    other = sorted(sizes - {"", str(run.image_size)})
+    if other:
+        raise ConfigError(
+            f"--classifier-from: the frames in {run.classifier_from} are {other[0]} pixels wide, this run's "
+            f"are {run.image_size}: say run.image_size={other[0]}, or record labels with "
+            f"run.image_size={run.image_size}"
+        )
 
 
 def check_task(option: str, folder: Path, shown: set[str], task: str, command: str) -> None:

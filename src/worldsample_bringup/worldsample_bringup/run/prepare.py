@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from worldsample_bringup.run import configuration
-from worldsample_bringup.run.labels import FILE, check_classifier, check_task
+from worldsample_bringup.run.labels import FILE, check_classifier, check_image_size, check_task
 from worldsample_bringup.run.options import DEFAULT_METHOD, DEFAULT_TASK, NEWEST, Request
 from worldsample_bringup.run.provenance import git_revision, installed_versions
 from worldsample_bringup.run.run_folder import RunFolder, check_disk_space, free_path, newest_runs
+from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError, merge, to_mapping
 from worldsample_core.settings import Settings
 
@@ -96,6 +97,8 @@ def _plan_new(request: Request, runs: Path) -> Plan:
     task_values = {} if request.steps is None else {"max_real_steps": request.steps}
     said = configuration.read_overrides(request.overrides)
     settings = configuration.make_settings(merge(values, {"run": run, "task": task_values}, said))
+    _check_image_size(settings)
+    check_image_size(settings)
     return Plan(folder, settings)
 
 
@@ -120,27 +123,55 @@ def _new_folder(request: Request, runs: Path, name: str) -> RunFolder:
     return folder
 
 
+def _successful_demonstrations(folder: Path) -> list[dict[str, str]]:
+    """Task and image size of each demonstration in a folder that shows a success."""
+    from worldsample_core.episodes.episode_bag import read_metadata  # needs the message packages
+    from worldsample_core.episodes.episode_store import find_bags
+
+    found = [read_metadata(bag) for bag in find_bags(folder)]
+    return [custom for summary, custom in found if summary.kind == "demo" and summary.success]
+
+
 def _demonstrations(path: str, task: str) -> dict[str, Any]:
     """Settings that take all successful demonstrations of a folder.
 
     Raises:
         ConfigError: there are none, or they show another task.
     """
-    from worldsample_core.episodes.episode_bag import read_metadata  # needs the message packages
-    from worldsample_core.episodes.episode_store import find_bags
-
     folder = Path(path).absolute()
-    found = [read_metadata(bag) for bag in find_bags(folder)]
-    shown = [custom for summary, custom in found if summary.kind == "demo" and summary.success]
-    if not shown and any(summary.kind == "label" for summary, _ in found):
+    shown = _successful_demonstrations(folder)
+    if not shown and _has_labels(folder):
         raise ConfigError(f"--demos-from: {folder} holds labelled frames: give it with --classifier-from")
     if not shown:
         raise ConfigError(
             f"--demos-from: there are no episodes in {folder} that show a success; "
-            f"record some: worldsample demos --task {task} --out {path}"
+            f"record some: {command_name()} demos --task {task} --out {path}"
         )
     check_task("--demos-from", folder, {custom.get("task", task) for custom in shown}, task, "demos")
     return {"demos_from": str(folder), "demos": len(shown)}
+
+
+def _has_labels(folder: Path) -> bool:
+    """True for a folder of labelled frames."""
+    from worldsample_core.episodes.episode_bag import read_metadata
+    from worldsample_core.episodes.episode_store import find_bags
+
+    return any(read_metadata(bag)[0].kind == "label" for bag in find_bags(folder))
+
+
+def _check_image_size(settings: Settings) -> None:
+    """Raises :class:`ConfigError` where the demonstrations have images of another size than the run."""
+    run = settings.run
+    if not run.demos_from:
+        return
+    sizes = {custom.get("image_size", "") for custom in _successful_demonstrations(Path(run.demos_from))}
+    other = sorted(sizes - {"", str(run.image_size)})
+    if other:
+        raise ConfigError(
+            f"--demos-from: the images in {run.demos_from} are {other[0]} pixels wide, this run's are "
+            f"{run.image_size}: say run.image_size={other[0]}, or record demonstrations with "
+            f"run.image_size={run.image_size}"
+        )
 
 
 def _plan_resume(request: Request, runs: Path) -> Plan:
@@ -211,7 +242,7 @@ def _check_something_is_left(request: Request, folder: RunFolder, resumed: Setti
         found = min(int(summary.get(name) or 0) for name in ("label_successes", "label_failures"))
         wanted, more = resumed.run.labels, f"({found} frames of each kind): record more with --frames N"
     elif request.mode == "demos":
-        wanted, found = resumed.run.demos, int(summary.get("demo_episodes") or 0)
+        wanted, found = resumed.run.demos, len(_successful_demonstrations(folder.path))
         more = f"({found} demonstrations): record more with --episodes N"
     else:
         wanted, found = resumed.task.max_real_steps, int(summary.get("real_steps") or 0)

@@ -41,5 +41,5 @@ def require_optional(*packages: str) -> None:
     if missing:
         raise ConfigError(
             f"this needs Python packages that are missing: {', '.join(missing)}. In the checkout:\n"
-            f"  ./worldsample setup; beside ROS 2: {OPTIONAL_PIP_LINE}"
+            f"  ./worldsample setup, or beside ROS 2: {OPTIONAL_PIP_LINE}"
         )

@@ -11,6 +11,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.message_buffers import keep_message_buffers
+from worldsample_core.node.quiet_imports import imports_are_done
 from worldsample_core.node.shared_memory import use_shared_memory
 from worldsample_core.node.stopping import StopSignals, failure_of, say_last
 
@@ -35,6 +36,7 @@ def run_own_loop(
         The process's exit code: 2 where the node cannot start like this, else what its loop returns.
     """
     imports_done()
+    imports_are_done()
     sys.setswitchinterval(switch_interval)
     keep_message_buffers()
     use_shared_memory()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rclpy.node import Node
 
 from worldsample_core.config import ConfigError
+from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.settings import Settings, load_settings
 
 
@@ -14,7 +15,7 @@ def run_settings(node: Node) -> Settings:
     Raises:
         ConfigError: the parameter is missing, or the file is unusable.
     """
-    path = str(node.declare_parameter("config", "").value)
+    path = fixed_parameter(node, "config", "", "Path of the run's config.yaml.")
     if not path:
         raise ConfigError("the parameter `config` (path of the run's config.yaml) is missing")
     return load_settings(path)

@@ -13,6 +13,7 @@ from worldsample_core.config import ConfigError
 from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION, DONE
 from worldsample_core.node.message_buffers import keep_message_buffers
+from worldsample_core.node.quiet_imports import imports_are_done
 from worldsample_core.node.shared_memory import use_shared_memory
 
 
@@ -28,6 +29,7 @@ def run_node(
         refusals: what ``make`` raises where the node cannot start like this; its words are for people.
     """
     imports_done()
+    imports_are_done()
     keep_message_buffers()
     use_shared_memory()
     rclpy.init(args=args)

@@ -18,6 +18,7 @@ from rclpy.node import Node
 from worldsample_core.episodes.journal import explain
 from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.node.exit_codes import DONE
+from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.precedence import give_way
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.stopping import RunFailed, StopSignals, failure_of, say_last
@@ -62,7 +63,7 @@ class WorkerNode(Node, ABC):
         Args:
             default: where neither the parameter nor the environment says a number.
         """
-        threads = int(self.declare_parameter("threads", 0).value)
+        threads = fixed_parameter(self, "threads", 0, "Threads of torch; 0: the node's own choice.")
         return threads or (0 if "OMP_NUM_THREADS" in os.environ else default)
 
     # --- what a node adds, all called in the main thread ---

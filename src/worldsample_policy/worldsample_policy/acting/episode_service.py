@@ -53,7 +53,6 @@ class EpisodeService:
             namespace=main.get_namespace(),
             context=main.context,
             use_global_arguments=False,  # a remapped name of the process would be given to both nodes
-            start_parameter_services=False,
             enable_rosout=False,
         )
         service = main.resolve_service_name("policy/fetch_transitions")

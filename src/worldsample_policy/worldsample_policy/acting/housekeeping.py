@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from worldsample_core.command_name import command_name
 from worldsample_core.node.stopping import RunFailed
 from worldsample_policy.acting.policy_loop import PolicyLoop
 from worldsample_policy.acting.watchdogs import CellWatch, LearnerReport
@@ -90,5 +91,5 @@ class Housekeeping:
             return None
         return RunFailed(
             "the run is complete, but its learner wrote no last checkpoint",
-            "look at the learner's log; `worldsample train --resume` writes it",
+            f"look at the learner's log; `{command_name()} train --resume` writes it",
         )

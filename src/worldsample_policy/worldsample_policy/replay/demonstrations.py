@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import encode_transition, read_metadata, read_transitions
 from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
@@ -39,7 +40,7 @@ def import_demonstrations(store: EpisodeStore, settings: Settings) -> int:
     if len(found) < run.demos:
         raise ConfigError(
             f"{folder} has {len(found)} successful demonstrations, {run.demos} are wanted: "
-            f"set run.demos={len(found)} or record more with `worldsample demos`"
+            f"set run.demos={len(found)} or record more with `{command_name()} demos`"
         )
     size = (run.image_size, run.image_size)
     for bag, summary in found[present : run.demos]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import read_metadata, read_transitions
 from worldsample_core.episodes.episode_store import find_bags
@@ -51,5 +52,5 @@ def _check(bag: Path, custom: dict[str, str], settings: Settings) -> None:
         if there not in (None, here):
             raise ConfigError(
                 f"{bag} has labels with {what} {there}, this run has {what} {here}: give the run the same, "
-                "or record labels for it with `worldsample label`"
+                f"or record labels for it with `{command_name()} label`"
             )
