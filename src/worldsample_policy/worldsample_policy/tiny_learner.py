@@ -6,6 +6,7 @@ import numpy as np
 
 from worldsample_core.config import TaskConfig
 from worldsample_core.observation import Observation
+from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Source, Transition
 from worldsample_policy.learner_config import LearnerConfig
 
@@ -83,3 +84,26 @@ def make_episode(
         )
         for k in range(steps)
     ]
+
+
+def make_imagined(
+    rng: np.random.Generator, task: TaskConfig, size: int, success: bool, steps: int = 8
+) -> SyntheticSegment:
+    """A random imagined segment in the middle of the workspace. size: pixels."""
+    proprio = np.zeros((steps + 1, 10), np.float32)
+    proprio[:, :3] = 0.5 * (np.asarray(task.box_low) + np.asarray(task.box_high))
+    rewards = np.zeros(steps, np.float32)
+    rewards[-1] = success
+    return SyntheticSegment(
+        images=rng.integers(0, 255, (steps + 1, 2, size, size, 3), np.uint8),
+        proprio=proprio,
+        actions=(rng.uniform(-1, 1, (steps, 7)) * task.active_mask).astype(np.float32),
+        rewards=rewards,
+        terminated=rewards > 0,
+        uncertainty=np.full(steps, 0.01, np.float32),
+        success_probability=np.full(steps, float(success), np.float32),
+        success=success,
+        source_episode=1,
+        source_step=2,
+        world_model_version=1,
+    )

@@ -18,7 +18,8 @@ from worldsample_bringup.run.options import DEFAULT_TASK, refuse_unknown
 
 BENCHES = {
     "loop": "Does acting wait? A real-time run is measured while its learner trains, and is stopped.",
-    "learner": "Updates of the learner per second, and what each part of one costs.",
+    "learner": "An update of HiL-SERL's and WorldSample's learner, CPU and wall time, beside LeRobot's.\n"
+    "LeRobot is installed into an environment of its own at first use. Wants an idle machine.",
     "safety": "The real arm's driver against a stand-in: adversarial commands, stop times, added latency.",
     "transport": "Weights and transitions between two processes, beside agentlace and LeRobot's gRPC.\n"
     "Both are installed into environments of their own at first use. Wants an idle machine.",
@@ -44,7 +45,9 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     benches = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     loop = _add(benches, "loop", _loop)
     loop.add_argument("--seconds", type=int, default=60, metavar="S", help="train so long (default: 60)")
-    _add(benches, "learner", _learner)
+    learner = _add(benches, "learner", _learner)
+    _add_peers(learner)
+    _add_quick(learner)
     safety = _add(benches, "safety", _safety)
     safety.add_argument(
         "--sequences", type=int, default=10_000, metavar="N", help="of commands (default: %(default)s)"
@@ -182,7 +185,11 @@ def _loop(options: argparse.Namespace) -> int:
 
 def _learner(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
-    return _show(options, import_module("worldsample_policy.learner_speed").measure())
+    from worldsample_bringup.bench.bench_learner import LearnerSettings, measure, table
+
+    tiny = LearnerSettings(image_sizes=(64,), threads=(1,), seconds=1.0) if options.quick else None
+    result = measure(tiny, not options.no_peers, say)
+    return _show_table(options, {**result, "command": this_command()}, table(result), 0)
 
 
 def _safety(options: argparse.Namespace) -> int:
