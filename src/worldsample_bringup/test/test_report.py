@@ -164,7 +164,8 @@ def test_the_report_shows_frames_of_an_episode(plan: prepare.Plan) -> None:
     write_bag(plan.folder.path / summary.path, [encode_transition(t) for t in transitions], summary, {})
     log = MetricsLog(plan.folder)
     log.episode(summary)
-    log.episode(episode("train", 1, path="episodes/episode_000001", real_steps=15))  # its bag is missing
+    log.episode(episode("train", 1, path="episodes/episode_000001", real_steps=15))
+    (plan.folder.episodes / "episode_000001").mkdir()  # its bag is empty
     log.close()
     write_report(plan.folder)
     assert "data:image/png;base64," not in plan.folder.report.read_text()  # the newest one cannot be read

@@ -41,6 +41,9 @@ DESCRIPTIONS = {
     "With --perturb also what it imagines under other actions.",
     "bench": "Measure: the control loop, the learner, the world model, and the methods against each other.",
     "report": "Build summary.json and report.html of a run folder again from what stands in it.",
+    "verify": "Check everything in a run folder: what is whole, what can be mended, what is lost.\n"
+    "Changes nothing. Exit code: 0 all is whole, 3 what is damaged is rebuilt as the run goes on,\n"
+    "1 something is lost.",
     "settings": "Print every setting of config.yaml with its default, unit, meaning and source.\n"
     "With --method, --task or --machine also the values of these layers.",
     "test": "Check (ruff, mypy) and test everything; the last line is pytest's.",
@@ -71,10 +74,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_export(_add(commands, "export", _export))
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
+    verify = _add(commands, "verify", _verify)
+    verify.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_settings(_add(commands, "settings", _settings))
     _add(commands, "test", _test, "What follows is handed to pytest: test -k replay\n")
     _add_check(_add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n"))
-    for name in ("export", "imagine", "report", "settings", "check"):
+    for name in ("export", "imagine", "report", "verify", "settings", "check"):
         _add_json(commands.choices[name])
     return parser
 
@@ -241,6 +246,19 @@ def _report(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(summary))
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.run.prepare import existing_run
+    from worldsample_bringup.run.verify_run import EXIT_CODES, as_mapping, in_words, verify, worst
+
+    folder = existing_run(options.folder, Path("runs"))
+    findings = verify(folder)
+    print(in_words(findings))
+    if options.json:
+        print(json.dumps(as_mapping(folder, findings)))
+    return EXIT_CODES[worst(findings)]
 
 
 def _settings(options: argparse.Namespace) -> int:

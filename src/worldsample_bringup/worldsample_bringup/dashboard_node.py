@@ -25,18 +25,21 @@ from worldsample_bringup.graph.announcement import closing
 from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.graph.terminal import LIVE_INTERVAL, LIVE_MARK
 from worldsample_bringup.report.report import write_report
-from worldsample_bringup.run.history import Record
+from worldsample_bringup.run.history import Record, count_damaged
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import DamagedBag, read_metadata
-from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.episodes.episode_store import FOLDER as RECORDED
+from worldsample_core.episodes.episode_store import bag_name, find_bags
 from worldsample_core.messages.conversions import summary_from_message
 from worldsample_core.messages.qos import EPISODES, STATUS
+from worldsample_core.messages.reception import Reception
 from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.quiet_imports import imports_are_done
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.observation import InvalidObservation
+from worldsample_core.transition import EpisodeSummary as EpisodeSummaryOfRun
 from worldsample_msgs.msg import EpisodeSummary, LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
 from worldsample_policy.acting.run_plan import EvaluationLog
 
@@ -87,8 +90,16 @@ class DashboardNode(Node):
         self.settings = run_settings(self)
         self.folder = RunFolder(self.settings.run.path)
         self.log = MetricsLog(self.folder, event_writer(self.folder))
+        if damaged := count_damaged(self.folder.metrics):
+            self.get_logger().warning(
+                f"{damaged} lines of {self.folder.metrics} are damaged and left out; the episodes in "
+                "them are read from their bags again"
+            )
+        if self.settings.run.resume:
+            self._add_unheard_episodes()
         self.log.start(self.settings.run.resume, self.settings.run.git_revision)
         self.complete = False
+        self.reception = Reception(self.get_logger().warning)
         self._imagination = ImaginationWatch(self, self.folder, self.log)
         self._newest: dict[tuple[str, str], Any] = {}  # since the last look, by kind and publisher
         self._latest: dict[str, Record] = {}
@@ -105,10 +116,20 @@ class DashboardNode(Node):
     def _on_episode(self, message: EpisodeSummary) -> None:
         if message.run != self.settings.run.name:
             return
-        try:
-            self.log.episode(summary_from_message(message))
-        except InvalidObservation as problem:
-            self.get_logger().warning(f"an episode was passed over: {problem}")
+        summary = self.reception.take("episodes", lambda: self._plausible(summary_from_message(message)))
+        if summary is not None:
+            self.log.episode(summary)
+
+    def _plausible(self, summary: EpisodeSummaryOfRun) -> EpisodeSummaryOfRun:
+        """The summary, if an episode of this run can have it. Raises :class:`InvalidObservation`."""
+        task = self.settings.task
+        recorded = summary.kind != "eval"
+        path = f"{RECORDED}/{bag_name(summary.episode)}" if recorded else ""
+        if summary.steps > task.horizon or summary.real_steps > task.max_real_steps + task.horizon:
+            raise InvalidObservation("an episode is longer than the task allows")
+        if summary.path not in ("", path):
+            raise InvalidObservation("an episode's bag is elsewhere")
+        return summary
 
     def _on_status(self, kind: str, message: Any) -> None:
         if message.run == self.settings.run.name:
@@ -163,11 +184,11 @@ class DashboardNode(Node):
     def _add_unheard_episodes(self) -> None:
         for path in find_bags(self.folder.path):
             try:
-                self.log.episode(read_metadata(path)[0])
+                self.log.episode(read_metadata(path)[0], from_disk=True)
             except DamagedBag as problem:
                 self.get_logger().warning(str(problem))
-        for evaluation in EvaluationLog(self.folder.path).entries:
-            self.log.episode(evaluation.summary)
+        for evaluation in EvaluationLog(self.folder.path, mend=False).entries:
+            self.log.episode(evaluation.summary, from_disk=True)
 
 
 def main(args: list[str] | None = None) -> int:

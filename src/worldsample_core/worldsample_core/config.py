@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +21,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from worldsample_core.command_name import command_name
-from worldsample_core.units import ControlSteps, Metres, Radians, RealSteps, Seconds
+from worldsample_core.strict_yaml import UnusableYaml, load_yaml
+from worldsample_core.units import NEVER_NEGATIVE, ControlSteps, Metres, Radians, RealSteps, Seconds
 
 T = TypeVar("T")
 
@@ -57,6 +58,11 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return value
+    if origin is typing.Annotated:
+        converted = _convert(value, arguments[0], where)
+        if arguments[1] in NEVER_NEGATIVE and not converted >= 0:
+            raise ConfigError(f"{where}: {arguments[1]} cannot be negative, got {value!r}")
+        return converted
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
@@ -86,13 +92,14 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: expected a section, got {value!r}")
         return dict(value)
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):  # YAML reads 1e-4 as text
+    if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
-            return float(value)
-        except ValueError:
-            pass
+            number = float(value)  # YAML reads 1e-4 as text
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isnan(number):
+            return number
+        raise ConfigError(f"{where}: expected float, got {value!r}")
     if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     raise ConfigError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {value!r}")
@@ -104,7 +111,7 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], where: str = "config"
     Raises:
         ConfigError: an unknown key, a missing one, or a value of the wrong type.
     """
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     arguments: dict[str, Any] = {}
     for key, value in values.items():
@@ -155,10 +162,12 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file as a mapping. Raises :class:`ConfigError` where it is missing or is not one."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = load_yaml(path.read_bytes())
     except FileNotFoundError:
         raise ConfigError(f"there is no configuration file {path}") from None
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnusableYaml as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if values is None:
         return {}
@@ -174,8 +183,8 @@ def parse_override(text: str) -> dict[str, Any]:
     if not separator or not all(keys):
         raise ConfigError(f"an override looks like section.key=value, got {text!r}")
     try:
-        result: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        result: Any = load_yaml(value)
+    except UnusableYaml as error:
         raise ConfigError(f"the value of {text!r} is not valid YAML: {error}") from error
     for key in reversed(keys):
         result = {key: result}
@@ -212,6 +221,8 @@ class TaskConfig:
     def __post_init__(self) -> None:
         if self.horizon < 1 or self.max_real_steps < 1:
             raise ValueError("horizon and max_real_steps must be at least 1")
+        if not 0.001 <= self.control_period <= 10.0:
+            raise ValueError(f"control_period must be from 0.001 to 10 s, got {self.control_period}")
         if not 0.0 <= self.gamma < 1.0:
             raise ValueError(f"gamma must be in [0, 1), got {self.gamma}")
         if not any(self.active):

@@ -24,3 +24,19 @@ Episodes = Annotated[int, "episodes"]
 Frames = Annotated[int, "frames"]
 Transitions = Annotated[int, "transitions"]
 Segments = Annotated[int, "segments"]
+
+NEVER_NEGATIVE = frozenset(
+    [
+        "s",
+        "1/s",
+        "pixels",
+        "control steps",
+        "real steps",
+        "updates",
+        "episodes",
+        "frames",
+        "transitions",
+        "segments",
+    ]
+)
+"""Units of durations, rates and counts: a negative one is a mistake, and so is one that is not a number."""

@@ -72,8 +72,6 @@ class MetricsLog:
         self._cut_torn_line()
         self._offset = self.history.wall_seconds
         self._started = time.monotonic()
-        known = (*self.history.train, *self.history.demos, *self.history.labels, *self.history.evals)
-        self._episodes = {(record["episode_kind"], record["episode"]) for record in known}
         self._updates = max(
             (int(record["updates"]) for record in self.history.statuses.get("learner", [])), default=-1
         )
@@ -101,32 +99,39 @@ class MetricsLog:
         self._write("done", {"real_steps": self.history.real_steps})
 
     @cpu_piece("metrics")
-    def episode(self, summary: EpisodeSummary) -> bool:
-        """One finished episode. False where it is there already."""
-        key = (summary.kind, summary.episode)
-        if key in self._episodes:
+    def episode(self, summary: EpisodeSummary, from_disk: bool = False) -> bool:
+        """One finished episode. False where it is there already.
+
+        Args:
+            from_disk: the summary was read from the episode's bag: it corrects what was heard.
+        """
+        known = self.history.find(summary.kind, summary.episode)
+        values = self._values(summary)
+        if known is not None and not (
+            from_disk and any(known.get(name) != _plain(value) for name, value in values.items())
+        ):
             return False
-        self._episodes.add(key)
-        self._write(
-            "episode",
-            {
-                "episode_kind": summary.kind,
-                "episode": summary.episode,
-                "steps": summary.steps,
-                "return": summary.episode_return,
-                "success": summary.success,
-                "truncated": summary.truncated,
-                "aborted": summary.aborted,
-                "intervention_steps": summary.intervention_steps,
-                "policy_version": summary.policy_version,
-                "real_steps": summary.real_steps,
-                "seed": summary.seed,
-                "path": summary.path,
-            },
-        )
-        if self._events is not None:
+        self._write("episode", values)
+        if self._events is not None and known is None:
             self._episode_events(summary)
         return True
+
+    @staticmethod
+    def _values(summary: EpisodeSummary) -> dict[str, Any]:
+        return {
+            "episode_kind": summary.kind,
+            "episode": summary.episode,
+            "steps": summary.steps,
+            "return": summary.episode_return,
+            "success": summary.success,
+            "truncated": summary.truncated,
+            "aborted": summary.aborted,
+            "intervention_steps": summary.intervention_steps,
+            "policy_version": summary.policy_version,
+            "real_steps": summary.real_steps,
+            "seed": summary.seed,
+            "path": summary.path,
+        }
 
     @cpu_piece("metrics")
     def status(self, kind: str, values: Mapping[str, Any]) -> bool:

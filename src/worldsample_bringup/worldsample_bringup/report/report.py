@@ -22,6 +22,7 @@ from worldsample_bringup.run.history import (
     read_history,
     success_rate,
 )
+from worldsample_bringup.run.recorded_episodes import drop_unrecorded
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.command_name import command_name
 from worldsample_core.config import to_mapping
@@ -55,6 +56,7 @@ def write_report(
     """
     settings = settings or folder.settings()
     history = history or read_history(folder.metrics)
+    drop_unrecorded(folder, history)
     summary = write_summary(folder, settings, history)
     partial = folder.report.with_suffix(".partial")
     partial.write_text(render(folder, settings, history, summary), encoding="utf-8")

@@ -6,18 +6,15 @@ A record is one line of ``metrics.jsonl``: a flat mapping with ``kind`` ("start"
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from worldsample_bringup.run.metrics_record import MAX_LINE, Record, read_record
 from worldsample_core.episodes.label_count import LabelCount
 
 WINDOW = 20
 """Episodes over which success and intervention rates are taken."""
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -46,15 +43,32 @@ class History:
     starts: list[Record] = field(default_factory=list)
     done: Record | None = None
     wall_seconds: float = 0.0
+    _by_number: dict[tuple[str, int], Record] = field(default_factory=dict, repr=False)
+
+    def _episodes_of(self, kind: str) -> list[Record]:
+        return {"train": self.train, "demo": self.demos, "label": self.labels}.get(kind, self.evals)
+
+    def find(self, kind: str, episode: int) -> Record | None:
+        """The record of an episode; None where there is none."""
+        return self._by_number.get((kind, episode))
+
+    def drop(self, record: Record) -> None:
+        """Forget the record of an episode that was never recorded."""
+        self._episodes_of(record["episode_kind"]).remove(record)
+        del self._by_number[record["episode_kind"], record["episode"]]
 
     def add(self, record: Record) -> None:
         """Take in one record; unknown kinds (of a later version) are kept apart under their name."""
         self.wall_seconds = max(self.wall_seconds, float(record.get("t", 0.0)))
         kind = record.get("kind")
         if kind == "episode":
-            episodes = {"train": self.train, "demo": self.demos, "label": self.labels}.get(
-                record["episode_kind"], self.evals
-            )
+            episodes = self._episodes_of(record["episode_kind"])
+            key = (record["episode_kind"], record["episode"])
+            if (known := self._by_number.get(key)) is not None:  # a correction
+                known.clear()
+                known.update(record)
+                return
+            self._by_number[key] = record
             episodes.append(record)
             if len(episodes) > 1 and episodes[-2]["episode"] > record["episode"]:  # heard of late
                 episodes.sort(key=lambda each: int(each["episode"]))
@@ -163,14 +177,19 @@ def read_records(path: Path) -> Iterable[Record]:
     """The records of ``metrics.jsonl``; a torn last line, or a damaged one, is passed over."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and "kind" in record:
+    with path.open("rb") as file:
+        while line := file.readline(MAX_LINE + 1):
+            record = read_record(line)
+            if record is not None:
                 yield record
+
+
+def count_damaged(path: Path) -> int:
+    """Number of whole lines of ``metrics.jsonl`` that are no records."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        return sum(line.endswith(b"\n") and read_record(line) is None for line in file)
 
 
 def read_tail(path: Path, size: int = 262_144) -> list[Record]:
@@ -180,15 +199,8 @@ def read_tail(path: Path, size: int = 262_144) -> list[Record]:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - size))
         lines = file.read().splitlines()
-    records = []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:  # cut by the seek, or still being written
-            continue
-        if isinstance(record, dict) and "kind" in record:
-            records.append(record)
-    return records
+    # the first line may be cut by the seek, the last one may still be being written
+    return [record for line in lines if (record := read_record(line)) is not None]
 
 
 def read_history(path: Path) -> History:

@@ -4,12 +4,17 @@ Topics: ``/transitions`` (worldsample_msgs/Transition) and ``/episodes`` (worlds
 once, last), with their message definitions. ``ros2 bag info``, ``ros2 bag play`` and the public ``rosbags``
 library read it. The summary also stands in the bag's metadata (``custom_data``), so that an index of a run
 reads no images.
+
+The data file carries the checksums of its format (:mod:`worldsample_core.episodes.mcap_checksums`), and the
+last line of ``metadata.yaml``, a comment, is the SHA-256 of what stands above it. Bags of version 0.1.0 have
+neither; they are read as they are.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -17,8 +22,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
-import yaml
 from ament_index_python.packages import get_package_share_directory
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
@@ -28,6 +33,12 @@ from rosbags.typesys.store import Typestore
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.episodes.durability import flush
 from worldsample_core.episodes.journal import StorageError, explain
+from worldsample_core.episodes.mcap_checksums import (
+    WrongChecksum,
+    add_checksums,
+    has_checksums,
+    verify_checksums,
+)
 from worldsample_core.messages.conversions import (
     summary_from_message,
     summary_to_message,
@@ -35,12 +46,17 @@ from worldsample_core.messages.conversions import (
     transition_from_message,
     transition_to_message,
 )
+from worldsample_core.observation import InvalidObservation
+from worldsample_core.strict_yaml import UnusableYaml, load_yaml
 from worldsample_core.transition import EpisodeSummary, Transition
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.msg import Transition as TransitionMsg
 
 TRANSITIONS = "/transitions"
 EPISODES = "/episodes"
+METADATA = "metadata.yaml"
+DIGEST = "# sha256 "
+"""Begin of the last line of ``metadata.yaml``: the digest of the bytes above it follows."""
 _TYPES = ("Observation", "Transition", "EpisodeSummary")
 
 
@@ -58,11 +74,24 @@ ADDED = 32
 
 
 def decode_transition(record: bytes) -> Transition:
-    """The inverse of :func:`encode_transition`. Raises :class:`InvalidObservation` on malformed contents.
+    """The inverse of :func:`encode_transition`. Raises :class:`InvalidObservation` on malformed contents."""
+    return transition_from_message(transition_message(record))
+
+
+def transition_message(record: bytes) -> TransitionMsg:
+    """The message in a record of a journal or a bag. Raises :class:`InvalidObservation` where there is none.
 
     A record of version 0.1.0 ends before ``disturbed``; nothing was disturbed then.
     """
-    return transition_from_message(deserialize_message(record + bytes(ADDED), TransitionMsg))
+    return decode(record + bytes(ADDED), TransitionMsg)
+
+
+def decode(record: bytes, kind: Any) -> Any:
+    """A CDR-encoded message of the type ``kind``. Raises :class:`InvalidObservation` where it is none."""
+    try:
+        return deserialize_message(record, kind)
+    except Exception as error:  # rclpy raises its own errors and those of the middleware
+        raise InvalidObservation(f"no message of the type {kind.__name__}: {error}") from error
 
 
 def stamp_of(record: bytes) -> int:
@@ -120,6 +149,14 @@ def _write(path: Path, records: Sequence[bytes], summary: EpisodeSummary, custom
         writer.set_custom_data(key, value)
     types = message_types()
     writer.open()
+    chunks: list[int] = []
+    compress = writer.storage.compressor  # type: ignore[union-attr]
+
+    def compressed(contents: bytes) -> bytes:
+        chunks.append(crc32(contents))
+        return bytes(compress(contents))
+
+    writer.storage.compressor = compressed  # type: ignore[union-attr]
     try:
         transitions = writer.add_connection(TRANSITIONS, "worldsample_msgs/msg/Transition", typestore=types)
         episodes = writer.add_connection(EPISODES, "worldsample_msgs/msg/EpisodeSummary", typestore=types)
@@ -133,6 +170,15 @@ def _write(path: Path, records: Sequence[bytes], summary: EpisodeSummary, custom
     except BaseException:
         writer.abort()
         raise
+    add_checksums(path / f"{path.name}.mcap", chunks)
+    seal_metadata(path)
+
+
+def seal_metadata(path: Path) -> None:
+    """Write the digest of a bag's metadata below them."""
+    file = path / METADATA
+    text = file.read_bytes()
+    file.write_bytes(text + f"{DIGEST}{hashlib.sha256(text).hexdigest()}\n".encode())
 
 
 def read_metadata(path: Path) -> tuple[EpisodeSummary, dict[str, str]]:
@@ -141,22 +187,98 @@ def read_metadata(path: Path) -> tuple[EpisodeSummary, dict[str, str]]:
     Raises:
         DamagedBag: no bag of ours, or unreadable.
     """
+    information = read_information(path)
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        information = yaml.load((path / "metadata.yaml").read_text(), loader)["rosbag2_bagfile_information"]
-        custom = dict(information["custom_data"] or {})
+        custom = {str(key): str(value) for key, value in (information["custom_data"] or {}).items()}
         summary = from_mapping(EpisodeSummary, json.loads(custom.pop("summary")), str(path))
-    except (OSError, KeyError, TypeError, ValueError, ConfigError, yaml.YAMLError) as error:
+        _check_summary(summary)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, ConfigError) as error:
         raise DamagedBag(f"the metadata of the bag {path} are unreadable: {error}") from error
-    data_file(path)
+    counted = _counted(information)
+    if counted not in (None, summary.steps):
+        raise DamagedBag(f"the metadata of the bag {path} count {counted} steps, its summary {summary.steps}")
+    data_file(path, information)
     return summary, custom
 
 
-def data_file(path: Path) -> Path:
-    """The ``.mcap`` file of a bag folder. Raises :class:`DamagedBag` where it is missing."""
-    for file in sorted(path.glob("*.mcap")):
-        return file
+def _check_summary(summary: EpisodeSummary) -> None:
+    """Raises ValueError where a number of a summary cannot be one of an episode."""
+    for name in ("episode", "steps", "first_seq", "real_steps", "intervention_steps", "policy_version"):
+        if not 0 <= getattr(summary, name) < 1 << 62:
+            raise ValueError(f"{name} is {getattr(summary, name)}")
+
+
+def read_information(path: Path) -> dict[str, Any]:
+    """The contents of a bag's ``metadata.yaml``, its digest verified.
+
+    Raises:
+        DamagedBag: it is missing, has changed since it was written, or is no bag's.
+    """
+    try:
+        text = (path / METADATA).read_bytes()
+        body, mark, digest = text.rpartition(f"\n{DIGEST}".encode())
+        if mark:
+            if hashlib.sha256(body + b"\n").hexdigest() != digest.strip().decode(errors="replace"):
+                raise DamagedBag(f"the metadata of the bag {path} have changed since they were written")
+        elif any(has_checksums(file) for file in path.glob("*.mcap")):
+            raise DamagedBag(f"the metadata of the bag {path} have lost their digest, or were written anew")
+        information = load_yaml(text)["rosbag2_bagfile_information"]
+        if not isinstance(information, dict):
+            raise TypeError("no sections")
+        return information
+    except FileNotFoundError as error:
+        raise DamagedBag(f"the bag {path} lacks its metadata ({METADATA})") from error
+    except (OSError, KeyError, TypeError, UnusableYaml) as error:
+        raise DamagedBag(f"the metadata of the bag {path} are unreadable: {error}") from error
+
+
+def _counted(information: dict[str, Any]) -> int | None:
+    """Number of transitions that the metadata count; None where they do not."""
+    try:
+        topics = information["topics_with_message_count"]
+        return sum(
+            int(topic["message_count"]) for topic in topics if topic["topic_metadata"]["name"] == TRANSITIONS
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def data_file(path: Path, information: Mapping[str, Any] | None = None) -> Path:
+    """The ``.mcap`` file of a bag folder: the one that its metadata name, else the only one there.
+
+    Raises:
+        DamagedBag: it is missing, or there are several.
+    """
+    named = (information or {}).get("relative_file_paths")
+    if isinstance(named, list) and len(named) == 1 and Path(str(named[0])).name == str(named[0]):
+        files = [path / str(named[0])]
+    else:
+        files = sorted(path.glob("*.mcap"))
+    if len(files) == 1 and files[0].is_file():
+        return files[0]
+    if len(files) > 1:
+        raise DamagedBag(f"the bag {path} has {len(files)} data files and does not say which one counts")
     raise DamagedBag(f"the bag {path} lacks its data file")
+
+
+def verify_data(path: Path, file: Path) -> bool:
+    """Compare the data of a bag with their checksums; False where it was written without any.
+
+    Raises:
+        DamagedBag: bits have changed since it was written.
+    """
+    try:
+        return verify_checksums(file)
+    except (OSError, WrongChecksum) as error:
+        raise DamagedBag(f"the bag {path} is damaged: {error}") from error
+
+
+def _named_data(path: Path) -> Path:
+    """The data file of a bag, also where its metadata are lost. Raises :class:`DamagedBag`."""
+    try:
+        return data_file(path, read_information(path))
+    except DamagedBag:
+        return data_file(path)
 
 
 def read_records(path: Path) -> list[bytes]:
@@ -165,24 +287,29 @@ def read_records(path: Path) -> list[bytes]:
     Raises:
         DamagedBag: naming what is wrong.
     """
+    return _read(path, TRANSITIONS)
+
+
+def _read(path: Path, topic: str) -> list[bytes]:
+    file = _named_data(path)
+    verify_data(path, file)
     try:
-        with Reader(data_file(path)) as reader:
-            connections = [c for c in reader.connections if c.topic == TRANSITIONS]
-            return [bytes(data) for _, _, data in reader.messages(connections)]
+        with Reader(file) as reader:
+            connections = [c for c in reader.connections if c.topic == topic]
+            return [bytes(data) for _, _, data in reader.messages(connections)] if connections else []
     except Exception as error:  # a damaged file fails anywhere inside the reader
         raise DamagedBag(f"the bag {path} is damaged: {error}") from error
 
 
 def read_summary(path: Path) -> EpisodeSummary:
     """The summary message in the data of a bag, where its metadata are lost. Raises :class:`DamagedBag`."""
+    records = _read(path, EPISODES)
+    if not records:
+        raise DamagedBag(f"the bag {path} has no summary")
     try:
-        with Reader(data_file(path)) as reader:
-            connections = [c for c in reader.connections if c.topic == EPISODES]
-            for _, _, data in reader.messages(connections):
-                return summary_from_message(deserialize_message(bytes(data), EpisodeSummaryMsg))
-    except Exception as error:
+        return summary_from_message(decode(records[0], EpisodeSummaryMsg))
+    except InvalidObservation as error:
         raise DamagedBag(f"the bag {path} is damaged: {error}") from error
-    raise DamagedBag(f"the bag {path} has no summary")
 
 
 def read_transitions(path: Path) -> list[Transition]:
@@ -193,3 +320,42 @@ def read_transitions(path: Path) -> list[Transition]:
         InvalidObservation: a transition has malformed contents.
     """
     return [decode_transition(record) for record in read_records(path)]
+
+
+def check_bag(path: Path) -> EpisodeSummary:
+    """Verify a whole bag: metadata, checksums, number of steps, and each record's place in its episode.
+
+    Returns:
+        the episode's summary.
+
+    Raises:
+        DamagedBag: saying what is wrong.
+    """
+    summary, _ = read_metadata(path)
+    file = _named_data(path)
+    verified = verify_data(path, file)
+    steps = _count(path, file)
+    if steps != summary.steps:
+        raise DamagedBag(f"the bag {path} holds {steps} steps, its summary counts {summary.steps}")
+    if not verified:  # then the contents are all that can be looked at
+        _check_contents(path, summary)
+    return summary
+
+
+def _count(path: Path, file: Path) -> int:
+    """Number of transitions by the index of the data file."""
+    try:
+        with Reader(file) as reader:
+            return sum(c.msgcount for c in reader.connections if c.topic == TRANSITIONS)
+    except Exception as error:
+        raise DamagedBag(f"the bag {path} is damaged: {error}") from error
+
+
+def _check_contents(path: Path, summary: EpisodeSummary) -> None:
+    try:
+        for index, record in enumerate(read_records(path)):
+            transition = decode_transition(record)
+            if (transition.seq, transition.episode) != (summary.first_seq + index, summary.episode):
+                raise DamagedBag(f"step {index} of the bag {path} is numbered {transition.seq}")
+    except InvalidObservation as error:
+        raise DamagedBag(f"the bag {path} is damaged: {error}") from error

@@ -18,17 +18,26 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.episodes.episode_bag import (
     DamagedBag,
+    check_bag,
     data_file,
     decode_transition,
     encode_transition,
+    read_information,
     read_metadata,
     read_records,
     read_summary,
     write_bag,
+)
+from worldsample_core.episodes.episode_numbering import (
+    Numbering,
+    keep_numbering,
+    missing_numbers,
+    read_numbering,
 )
 from worldsample_core.episodes.journal import Journal, StorageError, disk_full, read_journal
 from worldsample_core.node.cpu_account import cpu_piece
@@ -40,6 +49,7 @@ log = logging.getLogger(__name__)
 FOLDER = "episodes"
 BAG_NAME = re.compile(r"episode_(\d{6,})$")
 """Name of an episode's bag folder."""
+_DAMAGED = re.compile(r"(?:episode_(\d{6,})|(\d{6,})\.journal)(?:\.\d+)?$")
 _JOURNAL = re.compile(r"(\d{6,})\.journal$")
 
 
@@ -56,6 +66,22 @@ def find_bags(folder: Path) -> list[Path]:
         return []
     bags = [(int(m[1]), p) for p in folder.iterdir() if (m := BAG_NAME.match(p.name)) and p.is_dir()]
     return [path for _, path in sorted(bags)]
+
+
+def damaged_episodes(folder: Path) -> set[int]:
+    """Numbers of the episodes that were set aside in an ``episodes`` folder."""
+    damaged = folder / "damaged"
+    if not damaged.is_dir():
+        return set()
+    names = [_DAMAGED.match(path.name) for path in damaged.iterdir()]
+    return {int(name[1] or name[2]) for name in names if name}
+
+
+def _information(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_information(path)
+    except DamagedBag:
+        return None
 
 
 @dataclasses.dataclass(slots=True)
@@ -141,6 +167,7 @@ class EpisodeStore:
     def _load(self) -> None:
         shutil.rmtree(self.folder / ".writing", ignore_errors=True)
         found: list[EpisodeSummary] = []
+        self._numbers = read_numbering(self.folder)
         for path in find_bags(self.folder):
             summary = self._read_bag(path)
             if summary is not None:
@@ -158,35 +185,73 @@ class EpisodeStore:
                 found.append(summary)
         found.sort(key=lambda s: s.episode)
         self._number(found)
-        damaged = self.folder / "damaged"
-        if damaged.is_dir():
-            names = [BAG_NAME.match(path.name) or _JOURNAL.match(path.name) for path in damaged.iterdir()]
-            self.next_episode = max([self.next_episode, *(int(name[1]) + 1 for name in names if name)])
+        known = damaged_episodes(self.folder)
+        self.next_episode = max([self.next_episode, *(episode + 1 for episode in known)])
+        for problem in missing_numbers(found, self.next_seq, known):
+            self._report(problem)
+        self._keep_numbering()
 
     def _number(self, summaries: list[EpisodeSummary]) -> None:
+        """Number what comes next above everything that was ever recorded, also where that is damaged."""
         self._summaries = summaries
         self._first_seqs = [summary.first_seq for summary in summaries]
-        self.next_seq = max((s.first_seq + s.steps for s in summaries), default=0)
-        self.next_episode = max((s.episode + 1 for s in summaries), default=0)
+        ends = [summary.first_seq + summary.steps for summary in summaries]
+        self.next_seq = max([self._numbers.next_seq, *ends])
+        self.next_episode = max([self._numbers.next_episode, *(s.episode + 1 for s in summaries)])
         self.real_steps = sum(s.steps for s in summaries if s.kind == "train")
+
+    def _keep_numbering(self) -> None:
+        """Remember which numbers are given away. Raises :class:`StorageError`."""
+        keep_numbering(self.folder, Numbering(self.next_seq, self.next_episode))
 
     def _read_bag(self, path: Path) -> EpisodeSummary | None:
         try:
-            return read_metadata(path)[0]
+            summary = check_bag(path)
+            if path.name != bag_name(summary.episode):
+                raise DamagedBag(f"the bag {path} holds episode {summary.episode}")
+            return summary
         except DamagedBag as problem:
-            try:  # the data file stands on its own
-                summary, records = read_summary(path), read_records(path)
-                data = data_file(path)
-                rescued = self.folder / "damaged" / f"{path.name}.mcap"
-                rescued.parent.mkdir(exist_ok=True)
-                shutil.copyfile(data, rescued)
-                shutil.rmtree(path)
-                write_bag(path, records, summary, self.custom)
-                self._report(f"{problem}; rebuilt from its data file")
-                return summary
-            except DamagedBag:
-                self._set_aside(path, str(problem))
-                return None
+            self._note_damage(path)
+            return self._mend(path, problem)
+
+    def _mend(self, path: Path, problem: DamagedBag) -> EpisodeSummary | None:
+        """Rebuild a bag from its data file, if that is whole; else set it aside."""
+        try:
+            records = read_records(path)
+            transitions = [decode_transition(record) for record in records]
+            summary = self._true_summary(path, transitions)
+        except (DamagedBag, InvalidObservation):
+            self._set_aside(path, str(problem))
+            return None
+        rescued = self.folder / "damaged" / f"{path.name}.mcap"
+        rescued.parent.mkdir(exist_ok=True)
+        shutil.copyfile(data_file(path, _information(path)), rescued)
+        shutil.rmtree(path)
+        write_bag(path, records, summary, self.custom)
+        self._report(f"{problem}; rebuilt from its data file")
+        return summary
+
+    def _true_summary(self, path: Path, transitions: list[Transition]) -> EpisodeSummary:
+        """The summary in the data of a bag, its numbers those of the transitions. Raises DamagedBag."""
+        summary = read_summary(path)
+        steps = len(transitions)
+        if not steps or [t.seq - transitions[0].seq for t in transitions] != list(range(steps)):
+            raise DamagedBag(f"the bag {path} has steps that do not follow each other")
+        return dataclasses.replace(
+            summary,
+            episode=transitions[0].episode,
+            first_seq=transitions[0].seq,
+            steps=steps,
+            real_steps=max(summary.real_steps, steps if summary.kind == "train" else 0),
+        )
+
+    def _note_damage(self, path: Path) -> None:
+        """Remember the numbers of a damaged bag's steps, as far as it tells them: they are not used again."""
+        try:
+            summary, _ = read_metadata(path)
+        except DamagedBag:
+            return
+        self._numbers = self._numbers.above(summary.first_seq + summary.steps, summary.episode + 1)
 
     def _close_journal(self, path: Path, real_steps: int) -> EpisodeSummary | None:
         """Turn the journal of an unfinished episode into a bag.
@@ -214,6 +279,9 @@ class EpisodeStore:
         try:
             transitions = [decode_transition(record) for record in contents.records]
         except InvalidObservation as problem:
+            self._numbers = self._numbers.above(
+                summary.first_seq + len(contents.records), summary.episode + 1
+            )
             self._set_aside(path, f"{path}: {problem}")
             return None
         last = transitions[-1]
@@ -274,6 +342,7 @@ class EpisodeStore:
         self.check_space()
         if self._current is not None:
             raise RuntimeError("the episode before is still open")
+        self._keep_numbering()
         with self._lock:
             episode = self.next_episode
             summary = EpisodeSummary(
@@ -400,6 +469,10 @@ class EpisodeStore:
         if self._writer.is_alive():
             self._closing.put(None)
             self._writer.join()
+        try:
+            self._keep_numbering()
+        except StorageError as problem:  # the bags tell the numbers, too
+            self._report(str(problem))
         self._lock_file.close()
 
     # --- reading ------------------------------------------------------------------------------------------

@@ -53,23 +53,48 @@ class Evaluation:
     final: bool
 
 
-class EvaluationLog:
-    """The run's evaluation episodes, one JSON line each: they are not among the real episodes on disk."""
+def _read_evaluation(line: bytes, where: str) -> Evaluation | None:
+    """The evaluation in a line; None where it is damaged: that evaluation is repeated."""
+    try:
+        entry = from_mapping(Evaluation, json.loads(line), where)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    summary = entry.summary
+    counts = (summary.episode, summary.steps, summary.real_steps, summary.intervention_steps)
+    whole = line.endswith(b"\n") and summary.kind == "eval" and all(0 <= n < 1 << 53 for n in counts)
+    return entry if whole else None
 
-    def __init__(self, run_folder: Path) -> None:
+
+class EvaluationLog:
+    """The run's evaluation episodes, one JSON line each: they are not among the real episodes on disk.
+
+    Attributes:
+        damaged: lines that could not be read; those evaluations are repeated.
+    """
+
+    def __init__(self, run_folder: Path, mend: bool = True) -> None:
+        """Read the file of a run folder.
+
+        Args:
+            run_folder: the folder.
+            mend: write a damaged file anew with the lines that are whole; for the process that appends.
+        """
         self.path = run_folder / EVALUATIONS
         self.entries: list[Evaluation] = []
+        self.damaged = 0
         data = self.path.read_bytes() if self.path.exists() else b""
-        whole = data[: data.rfind(b"\n") + 1]  # a crash may have torn the last line
-        for line in whole.splitlines():
-            try:
-                self.entries.append(from_mapping(Evaluation, json.loads(line), str(self.path)))
-            except ValueError as error:
-                raise ConfigError(
-                    f"{self.path} is damaged ({error}): remove it, evaluations are then repeated"
-                ) from error
-        if len(whole) < len(data):
-            os.truncate(self.path, len(whole))
+        kept = []
+        for line in data.splitlines(keepends=True):
+            entry = _read_evaluation(line, str(self.path))
+            if entry is None:  # a crash may have torn the last line
+                self.damaged += line.endswith(b"\n")
+                continue
+            self.entries.append(entry)
+            kept.append(line)
+        if mend and b"".join(kept) != data:
+            temporary = self.path.with_suffix(".part")
+            temporary.write_bytes(b"".join(kept))
+            os.replace(temporary, self.path)
 
     def append(self, summary: EpisodeSummary, final: bool) -> None:
         """Keep one episode. Raises StorageError, DiskFull among them."""

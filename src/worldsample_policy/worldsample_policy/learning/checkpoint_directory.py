@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.episodes.durability import flush
 
-FORMAT = 1
+FORMAT = 2
+UNSEALED = 1
+"""Format of version 0.1.0: its counters have no digest; it is still read."""
+SEAL = "counters_sha256"
+"""Name of the digest of the other counters, of their JSON with sorted keys."""
+_NAME = re.compile(r"[a-z_]+")
 
 
 def write(directory: Path, files: Mapping[str, Mapping[str, Tensor]], counters: Mapping[str, Any]) -> None:
@@ -39,7 +44,7 @@ def write(directory: Path, files: Mapping[str, Mapping[str, Tensor]], counters: 
             digests[name] = _sha256(path)
             flush(path)
         path = temporary / "checkpoint.json"
-        path.write_text(json.dumps({"format": FORMAT, "sha256": digests, **counters}, indent=1))
+        path.write_text(_sealed({"format": FORMAT, "sha256": digests, **counters}))
         flush(path)
         replaced = directory.with_name(f".{directory.name}.{os.getpid()}.old")
         if directory.exists():
@@ -61,15 +66,17 @@ def read(directory: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]
     directory = Path(directory)
     remedy = "remove the directory and resume: an older checkpoint is used and nothing of the robot is lost"
     try:
-        counters: dict[str, Any] = json.loads((directory / "checkpoint.json").read_text())
+        counters = _opened((directory / "checkpoint.json").read_bytes())
         digests = counters["sha256"]
-        if counters["format"] != FORMAT:
+        if counters["format"] not in (UNSEALED, FORMAT):
             raise CheckpointError(
                 f"checkpoint {directory} has format {counters['format']}, this version reads {FORMAT}"
             )
         files = {}
         for name, digest in digests.items():
             path = directory / f"{name}.safetensors"
+            if _NAME.fullmatch(name) is None:
+                raise ValueError(f"a file is called {name!r}")
             if _sha256(path) != digest:
                 raise CheckpointError(f"checkpoint {path} is damaged (its sha256 differs): {remedy}")
             files[name] = load_file(path)
@@ -77,9 +84,36 @@ def read(directory: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]
         raise CheckpointError(
             f"checkpoint {directory} is incomplete ({error.filename} is missing): {remedy}"
         ) from error
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise CheckpointError(f"checkpoint {directory} is damaged ({error}): {remedy}") from error
+    except CheckpointError:
+        raise
+    except Exception as error:  # safetensors raises many kinds on a damaged file
+        problem = str(error) or type(error).__name__
+        raise CheckpointError(f"checkpoint {directory} is damaged ({problem}): {remedy}") from error
     return files, counters
+
+
+def _sealed(values: Mapping[str, Any]) -> str:
+    """JSON of the counters, with the digest of their canonical text as the last of them."""
+    return json.dumps({**values, SEAL: hashlib.sha256(_canonical(values)).hexdigest()}, indent=1)
+
+
+def _opened(text: bytes) -> dict[str, Any]:
+    """The counters in ``checkpoint.json``, compared with their digest where they have one.
+
+    Raises:
+        ValueError: they are no mapping, or have changed since they were written.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict) or not isinstance(values.get("sha256"), dict):
+        raise ValueError("its counters are no mapping")
+    seal = values.pop(SEAL, None)
+    if values.get("format") != UNSEALED and seal != hashlib.sha256(_canonical(values)).hexdigest():
+        raise ValueError("its counters have changed since they were written")
+    return values
+
+
+def _canonical(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _sha256(path: Path) -> str:
