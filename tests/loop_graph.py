@@ -117,7 +117,7 @@ class Listener(Node):
 
 
 @dataclasses.dataclass
-class Process:
+class GraphProcess:
     """A node's process and its output."""
 
     name: str
@@ -145,7 +145,7 @@ class Graph:
 
     def __init__(self, folder: Path, domain: int) -> None:
         self.folder, self.domain = folder, domain
-        self.processes: list[Process] = []
+        self.processes: list[GraphProcess] = []
         self.context = Context()
         rclpy.init(context=self.context, domain_id=domain)
         self.heard = Listener(self.context)
@@ -174,7 +174,7 @@ class Graph:
         path.write_text(yaml.safe_dump(config))
         return path
 
-    def start(self, name: str, config: Path, parameters: Sequence[str] = ()) -> Process:
+    def start(self, name: str, config: Path, parameters: Sequence[str] = ()) -> GraphProcess:
         """Start ``cell``, ``policy``, ``learner`` or ``worldmodel``."""
         if name == "policy":
             parameters = ("linger:=1.0", *parameters)
@@ -184,7 +184,7 @@ class Graph:
         environment |= {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "PYTHONUNBUFFERED": "1"}
         log.touch()
         popen = ForkedNode(name, ["--ros-args", *options], environment, log)
-        process = Process(name, popen, log)
+        process = GraphProcess(name, popen, log)
         self.processes.append(process)
         return process
 

@@ -139,6 +139,17 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def test_no_two_classes_have_one_name() -> None:
+    """One word has one meaning, in the packages, the tests and the tools."""
+    places: dict[str, list[str]] = {}
+    for folder in ("benchmarks", "examples", "src", "tests", "worldsample_setup"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(syntax(path)):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
 @pytest.mark.parametrize("package", PYTHON_PACKAGES)
 def test_package_xml_declares_what_is_imported(package: str) -> None:
     used = third_party(SOURCE / package / package, package) | third_party(

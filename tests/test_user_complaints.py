@@ -28,7 +28,7 @@ from worldsample_policy.acting.proprioception import Pose, Proprioception
 from worldsample_policy.acting.weights_switch import ReadyWeights, WeightsSwitch
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning import checkpoint_directory
-from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
+from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
 from worldsample_policy.replay.replay import Batch, FrameStore, Replay
 from worldsample_policy.sac.sac import SAC
 from worldsample_worldmodel.reward.reward_model import RewardModel, RewardModelConfig, hysteresis
@@ -69,14 +69,14 @@ def test_serl_pr_62_a_bad_network_loses_and_doubles_no_transition() -> None:
     assert taken == list(range(300)) and intake.duplicates == 60
 
 
-def write_checkpoint(folder: CheckpointFolder, step: int, value: float) -> Path:
+def write_checkpoint(folder: LearnerCheckpoints, step: int, value: float) -> Path:
     tensors = {"policy": {"weight": torch.full((3,), value)}}
     return folder.save(step, lambda path: checkpoint_directory.write(path, tensors, {"step": step}))
 
 
 def test_lerobot_pr_4560_a_resume_that_cannot_read_its_weights_says_so(tmp_path: Path) -> None:
     """It went on from random weights, silently. Damaged: the one before, said; none left: an error."""
-    folder = CheckpointFolder(tmp_path, keep=3)
+    folder = LearnerCheckpoints(tmp_path, keep=3)
     said: list[str] = []
     read: list[float] = []
 
@@ -96,11 +96,11 @@ def test_lerobot_pr_4560_a_resume_that_cannot_read_its_weights_says_so(tmp_path:
 
 
 def test_serl_66_a_checkpoint_folder_that_is_there_already_crashes_nobody(tmp_path: Path) -> None:
-    first = CheckpointFolder(tmp_path, keep=3)
+    first = LearnerCheckpoints(tmp_path, keep=3)
     write_checkpoint(first, 10, 1.0)
     (tmp_path / "checkpoints" / "notes.txt").write_text("a person's")
     (tmp_path / "checkpoints" / ".step_20.99.tmp").mkdir()  # a writer that was killed
-    again = CheckpointFolder(tmp_path, keep=3)
+    again = LearnerCheckpoints(tmp_path, keep=3)
     write_checkpoint(again, 10, 2.0)
     assert float(checkpoint_directory.read(again.steps()[-1][1])[0]["policy"]["weight"][0]) == 2.0
     assert [step for step, _ in again.steps()] == [10]

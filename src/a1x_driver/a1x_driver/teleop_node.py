@@ -24,7 +24,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Joy
 
 from a1x_driver.keyboard import Keyboard, pending_keys, raw_terminal
-from a1x_driver.operator_input import OperatorInput
+from a1x_driver.operator_device import OperatorDevice
 from a1x_driver.teleop_config import TeleopConfig
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.messages.qos import SENSOR, STATUS
@@ -45,7 +45,7 @@ class TeleopNode(Node):
         super().__init__("operator", **options)
         settings = run_settings(self)
         self._config = config = from_mapping(TeleopConfig, settings.teleop, "teleop")
-        self.input = OperatorInput(config, labels=settings.run.mode == "label")
+        self.input = OperatorDevice(config, labels=settings.run.mode == "label")
         self._stamp = PoseStamped().header.stamp
         self._said = ""
         self._keyboard: Keyboard | None = None

@@ -44,7 +44,7 @@ SIZE = (64, 48)
 READY = np.array([0.0, 1.7326, -1.4204, 1.2586, 0.0, 0.0])
 
 
-class Cell:
+class StandInCell:
     """Stand-ins in this process, on a domain of their own; what is not started is not there."""
 
     def __init__(self, folder: Path, task: TaskConfig) -> None:
@@ -112,50 +112,50 @@ class Cell:
 
 
 @pytest.fixture
-def cell(tmp_path: Path, task: TaskConfig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
+def cell(tmp_path: Path, task: TaskConfig, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInCell]:
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    cell = Cell(tmp_path, task)
+    cell = StandInCell(tmp_path, task)
     yield cell
     cell.close()
 
 
-def other_node(cell: Cell) -> Node:
+def other_node(cell: StandInCell) -> Node:
     node = Node("stranger", context=cell.context)
     cell.nodes.append(node)
     cell.executor.add_node(node)
     return node
 
 
-def second_writer(cell: Cell) -> None:
+def second_writer(cell: StandInCell) -> None:
     cell.whole()
     cell.keep = other_node(cell).create_publisher(JointState, DRIVER.topics.target_joints.name, 1)  # type: ignore[attr-defined]
 
 
-def error(cell: Cell) -> None:
+def error(cell: StandInCell) -> None:
     cell.whole(arm={"error_after": 0.1})
 
 
-def silent_arm(cell: Cell) -> None:
+def silent_arm(cell: StandInCell) -> None:
     cell.whole(arm={"mute_after": 1e-6})
 
 
-def joint_out(cell: Cell) -> None:
+def joint_out(cell: StandInCell) -> None:
     cell.whole()
     cell.nodes[0].arm.joints = READY + np.array([0.0, 0.0, 2.0, 0.0, 0.0, 0.0])
 
 
-def malformed(cell: Cell) -> None:
+def malformed(cell: StandInCell) -> None:
     cell.whole(arm={"mute_after": 1e-6})
     node = other_node(cell)
     publisher = node.create_publisher(JointState, DRIVER.topics.feedback_arm.name, 5)
     node.create_timer(0.005, lambda: publisher.publish(JointState(position=[0.0, float("nan")])))
 
 
-def slow_arm(cell: Cell) -> None:
+def slow_arm(cell: StandInCell) -> None:
     cell.whole(arm={"drop": 0.95})
 
 
-def stuck_button(cell: Cell) -> None:
+def stuck_button(cell: StandInCell) -> None:
     cell.start(StandInArmNode, start="ready")
     cell.start(StandInCameraNode)
     node = other_node(cell)
@@ -165,8 +165,8 @@ def stuck_button(cell: Cell) -> None:
     node.create_timer(0.05, lambda: publisher.publish(Joy(axes=[0.0] * 8, buttons=buttons)))
 
 
-def without(*kinds: Any) -> Callable[[Cell], None]:
-    def start(cell: Cell) -> None:
+def without(*kinds: Any) -> Callable[[StandInCell], None]:
+    def start(cell: StandInCell) -> None:
         for kind in (StandInArmNode, StandInCameraNode, StandInPersonNode):
             if kind not in kinds:
                 cell.start(kind, **({"start": "ready"} if kind is StandInArmNode else {}))
@@ -174,11 +174,11 @@ def without(*kinds: Any) -> Callable[[Cell], None]:
     return start
 
 
-def camera(fault: str = "", **parameters: Any) -> Callable[[Cell], None]:
+def camera(fault: str = "", **parameters: Any) -> Callable[[StandInCell], None]:
     return lambda cell: cell.whole(cameras={"fault": fault, "view": "wrist", **parameters})
 
 
-SEEDED: dict[str, Callable[[Cell], None]] = {
+SEEDED: dict[str, Callable[[StandInCell], None]] = {
     "no_arm_feedback": without(StandInArmNode),
     "arm_feedback_silent": silent_arm,
     "arm_feedback_slow": slow_arm,
@@ -203,7 +203,7 @@ SEEDED: dict[str, Callable[[Cell], None]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", SEEDED)
-def test_a_seeded_fault_is_found_by_its_name(fault: str, cell: Cell) -> None:
+def test_a_seeded_fault_is_found_by_its_name(fault: str, cell: StandInCell) -> None:
     SEEDED[fault](cell)
     found = cell.look()
     assert fault in found, found
@@ -211,28 +211,28 @@ def test_a_seeded_fault_is_found_by_its_name(fault: str, cell: Cell) -> None:
 
 
 @pytest.mark.slow
-def test_a_healthy_cell_has_no_fault(cell: Cell) -> None:
+def test_a_healthy_cell_has_no_fault(cell: StandInCell) -> None:
     cell.whole()
     found = cell.look()
     assert set(found) <= {"arm_feedback_slow", "camera_slow"}, found  # a busy machine is slow
 
 
 @pytest.mark.slow
-def test_a_qos_mismatch_names_the_side_and_the_setting(cell: Cell) -> None:
+def test_a_qos_mismatch_names_the_side_and_the_setting(cell: StandInCell) -> None:
     cell.whole(arm={"reliability": "best_effort"})
     text = cell.look(STRICT)["arm_feedback_qos"]
     assert "/standin_arm publishes best effort" in text and "reliability=best_effort" in text
 
 
 @pytest.mark.slow
-def test_either_qos_of_the_vendor_is_heard_with_the_default_settings(cell: Cell) -> None:
+def test_either_qos_of_the_vendor_is_heard_with_the_default_settings(cell: StandInCell) -> None:
     cell.whole(arm={"reliability": "reliable", "durability": "transient_local"})
     found = cell.look()
     assert not {"arm_feedback_qos", "arm_feedback_silent", "no_arm_feedback"} & set(found)
 
 
 @pytest.mark.slow
-def test_remembered_pictures_tell_swapped_cables(cell: Cell) -> None:
+def test_remembered_pictures_tell_swapped_cables(cell: StandInCell) -> None:
     """With the serial numbers exchanged the frame ids are right and the pictures are not."""
     cell.whole()
     cell.look()

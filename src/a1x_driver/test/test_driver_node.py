@@ -47,7 +47,7 @@ CONFIG = DriverConfig(
 )
 
 
-class Bench:
+class DriverBench:
     """Driver, stand-in arm and a client in one thread; the client hears the graph's topics."""
 
     def __init__(self, folder: Path, task: TaskConfig, config: DriverConfig = CONFIG, **arm: Any) -> None:
@@ -121,12 +121,14 @@ class Bench:
 
 
 @pytest.fixture
-def make(tmp_path: Path, task: TaskConfig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+def make(
+    tmp_path: Path, task: TaskConfig, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., DriverBench]]:
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    made: list[Bench] = []
+    made: list[DriverBench] = []
 
-    def build(**arguments: Any) -> Bench:
-        made.append(Bench(tmp_path, task, **arguments))
+    def build(**arguments: Any) -> DriverBench:
+        made.append(DriverBench(tmp_path, task, **arguments))
         return made[-1]
 
     yield build
@@ -135,7 +137,7 @@ def make(tmp_path: Path, task: TaskConfig, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.mark.slow
-def test_reset_then_commands_move_the_arm(make: Callable[..., Bench]) -> None:
+def test_reset_then_commands_move_the_arm(make: Callable[..., DriverBench]) -> None:
     """Out of the box: folded, switched off, joint 3 at +1.5 deg; feedback lossy and late."""
     bench = make(start="rest", drop=0.1, late=0.1)
     assert not bench.arm.arm.enabled
@@ -160,7 +162,7 @@ def test_reset_then_commands_move_the_arm(make: Callable[..., Bench]) -> None:
 
 
 @pytest.mark.slow
-def test_bad_commands_are_counted_and_a_silent_policy_means_holding(make: Callable[..., Bench]) -> None:
+def test_bad_commands_are_counted_and_a_silent_policy_means_holding(make: Callable[..., DriverBench]) -> None:
     bench = make()
     assert bench.call(Trigger, "a1x/enable", Trigger.Request()).success
     for x in (float("nan"), 1e9):
@@ -174,7 +176,7 @@ def test_bad_commands_are_counted_and_a_silent_policy_means_holding(make: Callab
 
 
 @pytest.mark.slow
-def test_lost_feedback_and_an_error_are_faults_with_a_remedy(make: Callable[..., Bench]) -> None:
+def test_lost_feedback_and_an_error_are_faults_with_a_remedy(make: Callable[..., DriverBench]) -> None:
     quick = dataclasses.replace(CONFIG, watchdog=dataclasses.replace(CONFIG.watchdog, feedback=0.3))
     bench = make(config=quick)
     bench.arm._muted = True
@@ -192,7 +194,7 @@ def test_lost_feedback_and_an_error_are_faults_with_a_remedy(make: Callable[...,
 
 
 @pytest.mark.slow
-def test_a_second_writer_is_named(make: Callable[..., Bench]) -> None:
+def test_a_second_writer_is_named(make: Callable[..., DriverBench]) -> None:
     bench = make()
     other = bench.client.create_publisher(JointState, CONFIG.topics.target_joints.name, 1)
     assert bench.until(lambda: "/client" in bench.heard["status"][-1].detail)
@@ -202,7 +204,7 @@ def test_a_second_writer_is_named(make: Callable[..., Bench]) -> None:
 
 
 @pytest.mark.slow
-def test_two_policies_at_once_move_nothing(make: Callable[..., Bench]) -> None:
+def test_two_policies_at_once_move_nothing(make: Callable[..., DriverBench]) -> None:
     bench = make()
     bench.client.create_publisher(EndEffectorCommand, "a1x/command", COMMAND)
     assert bench.until(lambda: "2 nodes that command" in bench.heard["status"][-1].detail)
@@ -210,7 +212,7 @@ def test_two_policies_at_once_move_nothing(make: Callable[..., Bench]) -> None:
 
 
 @pytest.mark.slow
-def test_with_the_vendor_s_inverse_kinematics_poses_are_sent(make: Callable[..., Bench]) -> None:
+def test_with_the_vendor_s_inverse_kinematics_poses_are_sent(make: Callable[..., DriverBench]) -> None:
     bench = make(config=dataclasses.replace(CONFIG, ik="vendor", gripper_interface="float32"))
     assert bench.call(Trigger, "a1x/enable", Trigger.Request()).success
     bench.send(0.005)
@@ -220,7 +222,7 @@ def test_with_the_vendor_s_inverse_kinematics_poses_are_sent(make: Callable[...,
 
 
 @pytest.mark.slow
-def test_an_unknown_mode_and_a_disabled_arm_are_refused(make: Callable[..., Bench]) -> None:
+def test_an_unknown_mode_and_a_disabled_arm_are_refused(make: Callable[..., DriverBench]) -> None:
     bench = make()
     assert "demo, train, eval" in bench.call(Reset, "a1x/reset", Reset.Request(mode="play")).message
     assert "no brakes" in bench.call(Trigger, "a1x/disable", Trigger.Request()).message
@@ -229,7 +231,7 @@ def test_an_unknown_mode_and_a_disabled_arm_are_refused(make: Callable[..., Benc
 
 
 @pytest.mark.slow
-def test_the_operator_s_node_speaks_only_while_its_device_does(make: Callable[..., Bench]) -> None:
+def test_the_operator_s_node_speaks_only_while_its_device_does(make: Callable[..., DriverBench]) -> None:
     """Without a device nobody could intervene: nothing is published, and the policy holds."""
     bench = make()
     bench.add(teleop_node.TeleopNode)

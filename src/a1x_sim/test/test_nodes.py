@@ -39,7 +39,7 @@ pytestmark = pytest.mark.alone  # real time
 PERIOD = 100_000_000
 
 
-class Client(Node):
+class CellClient(Node):
     """Stands in for policy and learner: keeps everything it hears, by topic."""
 
     TOPICS = (
@@ -69,13 +69,13 @@ class Client(Node):
         return stamp_ns(self.last("truth").header.stamp)
 
 
-class Graph:
+class CellGraph:
     """The nodes under one executor."""
 
     def __init__(self, config: Path, lag: int, lockstep: bool) -> None:
         options = f"--ros-args -p config:={config} -p lag:={lag} -p lockstep:={str(lockstep).lower()}"
         rclpy.init(args=options.split(), domain_id=90)
-        self.sim, self.operator, self.client = sim_node.SimNode(), operator_node.OperatorNode(), Client()
+        self.sim, self.operator, self.client = sim_node.SimNode(), operator_node.OperatorNode(), CellClient()
         self.executor = SingleThreadedExecutor()
         for node in (self.sim, self.operator, self.client):
             self.executor.add_node(node)
@@ -127,13 +127,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def graph(config: Path, request: pytest.FixtureRequest) -> Iterator[Graph]:
-    graph = Graph(config, **{"lag": 1000, "lockstep": True, **getattr(request, "param", {})})
+def graph(config: Path, request: pytest.FixtureRequest) -> Iterator[CellGraph]:
+    graph = CellGraph(config, **{"lag": 1000, "lockstep": True, **getattr(request, "param", {})})
     yield graph
     graph.close()
 
 
-def test_lockstep_advances_exactly_on_the_right_stamp(graph: Graph) -> None:
+def test_lockstep_advances_exactly_on_the_right_stamp(graph: CellGraph) -> None:
     client = graph.client
     start = stamp_ns(graph.reset(1, "train").stamp)
     position = client.last("pose").pose.position.x
@@ -153,7 +153,7 @@ def test_lockstep_advances_exactly_on_the_right_stamp(graph: Graph) -> None:
     assert client.last("info").k[0] == pytest.approx(32 / np.tan(np.radians(33)))
 
 
-def test_bad_commands_are_counted_and_not_applied(graph: Graph) -> None:
+def test_bad_commands_are_counted_and_not_applied(graph: CellGraph) -> None:
     start = stamp_ns(graph.reset(1, "train").stamp)
     for x in (float("nan"), float("inf"), 0.5):
         graph.send(start, x=x)
@@ -165,7 +165,7 @@ def test_bad_commands_are_counted_and_not_applied(graph: Graph) -> None:
     assert graph.client.last("status").commands_applied == 1
 
 
-def test_a_tick_without_an_answer_comes_again(graph: Graph) -> None:
+def test_a_tick_without_an_answer_comes_again(graph: CellGraph) -> None:
     start = stamp_ns(graph.reset(1, "train").stamp)
     count, answers = len(graph.client.heard["side"]), len(graph.client.heard["operator"])
     assert graph.until(lambda: len(graph.client.heard["side"]) > count, seconds=1.5)
@@ -173,13 +173,13 @@ def test_a_tick_without_an_answer_comes_again(graph: Graph) -> None:
     assert graph.client.stamp() == start
 
 
-def test_an_unknown_mode_is_refused(graph: Graph) -> None:
+def test_an_unknown_mode_is_refused(graph: CellGraph) -> None:
     response = graph.reset(1, "play")
     assert not response.success and "demo, train, eval" in response.message
 
 
 @pytest.mark.parametrize("graph", [{"lag": 1}], indirect=True)
-def test_ticks_wait_for_the_learner_but_not_for_ever(graph: Graph) -> None:
+def test_ticks_wait_for_the_learner_but_not_for_ever(graph: CellGraph) -> None:
     client = graph.client
     start = stamp_ns(graph.reset(1, "train").stamp)
     client.learner.publish(LearnerStatus(state=LearnerStatus.TRAINING, completed_steps=0))
@@ -196,7 +196,7 @@ def test_ticks_wait_for_the_learner_but_not_for_ever(graph: Graph) -> None:
     assert time.monotonic() - began > 1.0
 
 
-def test_a_demonstration_runs_through(graph: Graph) -> None:
+def test_a_demonstration_runs_through(graph: CellGraph) -> None:
     stamp = stamp_ns(graph.reset(7, "demo").stamp)
     scale = TASKS["pushing"].config.action_scale
     for _ in range(60):
@@ -216,7 +216,7 @@ def test_a_demonstration_runs_through(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("graph", [{"lockstep": False}], indirect=True)
-def test_real_time_keeps_its_own_pace(graph: Graph) -> None:
+def test_real_time_keeps_its_own_pace(graph: CellGraph) -> None:
     graph.reset(1, "train")
     count = len(graph.client.heard["truth"])
     graph.spin(1.2)

@@ -18,7 +18,7 @@ def test_rate_and_percentile() -> None:
     assert percentile([1.0, 2.0, 3.0], 50) == 2.0
 
 
-class Runner:
+class FakeRunner:
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
 
@@ -29,7 +29,7 @@ class Runner:
         self.outcome = outcome
 
 
-class Bench:
+class ProbeBench:
     """A probe with a clock that the test moves, and ears that hear what the test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ class Bench:
         monkeypatch.setattr(bench_loop.os, "kill", lambda pid, number: self.signals.append((pid, number)))
         monkeypatch.setattr(LoopProbe, "_listen", lambda probe: setattr(probe, "_node", object()))
         monkeypatch.setattr(LoopProbe, "_heard", lambda probe: 0)
-        self.probe, self.runner = LoopProbe(60.0), Runner()
+        self.probe, self.runner = LoopProbe(60.0), FakeRunner()
 
     @property
     def samples(self) -> Samples:
@@ -50,7 +50,7 @@ class Bench:
 
 
 def test_it_waits_measures_stops_the_learner_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(monkeypatch)
+    bench = ProbeBench(monkeypatch)
     bench.look()
     bench.samples.commands.append(0.0)  # before the learner trains: not counted
     bench.samples.training, bench.samples.weights_version = True, 2
@@ -74,7 +74,7 @@ def test_it_waits_measures_stops_the_learner_and_ends(monkeypatch: pytest.Monkey
 
 
 def test_a_learner_that_never_trains_ends_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(monkeypatch)
+    bench = ProbeBench(monkeypatch)
     bench.now = bench_loop.START_PATIENCE + 1.0
     bench.look()
     assert bench.runner.outcome is not None and bench.runner.outcome.code == 1

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.alone  # real processes, in real time
 RUN = "pushing-hil_serl-seed0"
 
 
-class Cell(Node):
+class FakeStatuses(Node):
     """Publishes what policy and learner would."""
 
     def __init__(self, context: Context) -> None:
@@ -82,7 +82,7 @@ class World:
         stuck: it never answers what it is asked.
     """
 
-    def __init__(self, cell: Cell, stuck: bool = False) -> None:
+    def __init__(self, cell: FakeStatuses, stuck: bool = False) -> None:
         self.asked: list[Imagine.Request] = []
         self.pacing = cell.create_publisher(PacingStatus, "learner/pacing", STATUS)
         self.world = cell.create_publisher(WorldModelStatus, "worldmodel/status", STATUS)
@@ -150,11 +150,11 @@ def plan(tmp_path: Path) -> prepare.Plan:
 
 
 @pytest.fixture
-def cell(monkeypatch: pytest.MonkeyPatch, ros_domain: int) -> Iterator[Cell]:
+def cell(monkeypatch: pytest.MonkeyPatch, ros_domain: int) -> Iterator[FakeStatuses]:
     monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))  # of the dashboards that the test starts
     context = Context()
     rclpy.init(args=[], context=context, domain_id=ros_domain)
-    node = Cell(context)
+    node = FakeStatuses(context)
     yield node
     node.destroy_node()
     context.try_shutdown()
@@ -168,7 +168,7 @@ def start(plan: prepare.Plan, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_run_from_its_first_episode_to_its_report(plan: prepare.Plan, cell: Cell) -> None:
+def test_a_run_from_its_first_episode_to_its_report(plan: prepare.Plan, cell: FakeStatuses) -> None:
     for index in range(3):
         cell.episode("demo", index)  # before the dashboard is there
     process = start(plan, WORLDSAMPLE_LIVE_LINE="1")
@@ -199,7 +199,7 @@ def test_a_run_from_its_first_episode_to_its_report(plan: prepare.Plan, cell: Ce
     assert any("80/80 real steps · success 1.00" in line for line in lines)
 
 
-def run_with_world(plan: prepare.Plan, cell: Cell, world: World) -> tuple[str, dict[str, Any]]:
+def run_with_world(plan: prepare.Plan, cell: FakeStatuses, world: World) -> tuple[str, dict[str, Any]]:
     """A run of 40 steps with a world model. Returns what the dashboard said, and the summary."""
     process = start(plan, WORLDSAMPLE_LIVE_LINE="1")
     cell.wait_for_dashboard()
@@ -220,7 +220,7 @@ def run_with_world(plan: prepare.Plan, cell: Cell, world: World) -> tuple[str, d
     return output, json.loads(plan.folder.summary.read_text())
 
 
-def test_a_world_model_is_asked_for_its_imagination_and_shown(plan: prepare.Plan, cell: Cell) -> None:
+def test_a_world_model_is_asked_for_its_imagination_and_shown(plan: prepare.Plan, cell: FakeStatuses) -> None:
     world = World(cell)
     try:
         output, summary = run_with_world(plan, cell, world)
@@ -235,7 +235,7 @@ def test_a_world_model_is_asked_for_its_imagination_and_shown(plan: prepare.Plan
     assert " imagined · PSNR 30.5 dB · rho 0.25" in output
 
 
-def test_a_world_model_that_never_answers_holds_nothing_up(plan: prepare.Plan, cell: Cell) -> None:
+def test_a_world_model_that_never_answers_holds_nothing_up(plan: prepare.Plan, cell: FakeStatuses) -> None:
     world = World(cell, stuck=True)
     try:
         output, summary = run_with_world(plan, cell, world)
@@ -246,7 +246,9 @@ def test_a_world_model_that_never_answers_holds_nothing_up(plan: prepare.Plan, c
     assert output.count(LIVE_MARK) >= 5
 
 
-def test_asked_to_stop_it_leaves_a_report_and_a_later_session_goes_on(plan: prepare.Plan, cell: Cell) -> None:
+def test_asked_to_stop_it_leaves_a_report_and_a_later_session_goes_on(
+    plan: prepare.Plan, cell: FakeStatuses
+) -> None:
     for session, number in enumerate((signal.SIGINT, signal.SIGTERM)):
         process = start(plan)
         cell.wait_for_dashboard()

@@ -128,7 +128,7 @@ def test_the_newest_training_episode_is_looked_at_where_it_ends() -> None:
     assert worth_imagining(history, STEPS) == [(5, 26), (0, 16)]
 
 
-class Client:
+class FakeImagineClient:
     """A service that answers when the test says so."""
 
     def __init__(self) -> None:
@@ -151,14 +151,14 @@ class Watched:
     """A watch with a clock that the test moves."""
 
     def __init__(self, path: Path) -> None:
-        self.now, self.client, self.warnings = 1000.0, Client(), list[str]()
+        self.now, self.client, self.warnings = 1000.0, FakeImagineClient(), list[str]()
         self.folder = RunFolder(path)
         self.log = MetricsLog(self.folder)
         record = {"kind": "episode", "episode_kind": "train", "episode": 30, "steps": 20, "real_steps": 60}
         self.log.history.add({**record, "path": "episodes/e30"})
         self.watch = ImaginationWatch(self, self.folder, self.log, lambda: self.now)  # type: ignore[arg-type]
 
-    def create_client(self, kind: Any, name: str) -> Client:
+    def create_client(self, kind: Any, name: str) -> FakeImagineClient:
         assert (kind, name) == (Imagine, imagination_watch.SERVICE)
         return self.client
 

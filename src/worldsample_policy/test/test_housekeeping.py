@@ -10,7 +10,7 @@ from worldsample_core.node.stopping import RunFailed
 from worldsample_policy.acting.housekeeping import Housekeeping
 from worldsample_policy.acting.watchdogs import CellWatch, LearnerReport
 
-from .test_policy_loop import FakeCell
+from .test_policy_loop import RunInMemory
 
 
 class Silence:
@@ -30,7 +30,7 @@ class Upkeep:
     """The housekeeping of a run against a fake cell, on a clock that the test turns."""
 
     def __init__(self, folder: Path, **run: object) -> None:
-        self.cell = FakeCell(folder, **run)  # type: ignore[arg-type]
+        self.cell = RunInMemory(folder, **run)  # type: ignore[arg-type]
         self.silence = Silence()
         self.now = 100.0
         self.watch = CellWatch(self.silence, start_timeout=20.0, sensor_timeout=5.0, now=self.now)

@@ -14,7 +14,7 @@ from worldsample_core.settings import RunConfig
 from worldsample_core.transition import Transition
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner
-from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
+from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
 from worldsample_policy.learning.learner_loop import LearnerLoop
 
 from .test_rollout import TASK
@@ -62,7 +62,7 @@ def transition(seq: int, size: int = 16) -> Transition:
     )
 
 
-class Harness:
+class LearnerHarness:
     """A learner with its run folder; records what it publishes."""
 
     def __init__(self, folder: Path, config: LearnerConfig = CONFIG, **run: object) -> None:
@@ -71,7 +71,7 @@ class Harness:
         self.run = RunConfig("r", str(folder), **{**values, **run})  # type: ignore[arg-type]
         self.published: list[PackedWeights] = []
         self.warnings: list[str] = []
-        self.loop = LearnerLoop(Learner(config, TASK), self.run, CheckpointFolder(folder, 3), self)
+        self.loop = LearnerLoop(Learner(config, TASK), self.run, LearnerCheckpoints(folder, 3), self)
         self.loop.restore()
 
     def publish_weights(self, packed: PackedWeights) -> None:
@@ -92,12 +92,12 @@ class Harness:
             pass
 
 
-def final(harness: Harness) -> dict[str, np.ndarray]:
+def final(harness: LearnerHarness) -> dict[str, np.ndarray]:
     return harness.loop.learner.actor_state()
 
 
 def test_lockstep_publishes_dated_weights_and_checkpoints(tmp_path: Path) -> None:
-    harness = Harness(tmp_path)
+    harness = LearnerHarness(tmp_path)
     harness.feed(0, DEMO_STEPS)
     harness.work()
     assert [(p.version, p.effective_step, p.updates) for p in harness.published] == [(1, 0, 3)]
@@ -115,7 +115,7 @@ def test_lockstep_publishes_dated_weights_and_checkpoints(tmp_path: Path) -> Non
 
 
 def test_arrival_does_not_change_what_is_learned(tmp_path: Path) -> None:
-    first, second = Harness(tmp_path / "a"), Harness(tmp_path / "b")
+    first, second = LearnerHarness(tmp_path / "a"), LearnerHarness(tmp_path / "b")
     first.feed(0, DEMO_STEPS + STEPS)
     first.work()
     for seq in range(0, DEMO_STEPS + STEPS, 2):  # in pairs, the wrong way round
@@ -128,13 +128,13 @@ def test_arrival_does_not_change_what_is_learned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("killed_after", [0, 3, DEMO_STEPS, DEMO_STEPS + 5, DEMO_STEPS + 11, DEMO_STEPS + 20])
 def test_a_restarted_learner_does_the_same_updates_again(tmp_path: Path, killed_after: int) -> None:
-    straight = Harness(tmp_path / "a")
+    straight = LearnerHarness(tmp_path / "a")
     straight.feed(0, DEMO_STEPS + STEPS)
     straight.work()
-    killed = Harness(tmp_path / "b")
+    killed = LearnerHarness(tmp_path / "b")
     killed.feed(0, killed_after)
     killed.work()
-    again = Harness(tmp_path / "b")
+    again = LearnerHarness(tmp_path / "b")
     assert bool(again.published) == (killed_after >= DEMO_STEPS)  # its weights go out at once
     again.feed(0, DEMO_STEPS + STEPS)
     again.work()
@@ -148,7 +148,7 @@ def test_a_restarted_learner_does_the_same_updates_again(tmp_path: Path, killed_
 
 
 def test_real_time_takes_all_transitions_first(tmp_path: Path) -> None:
-    harness = Harness(tmp_path, lockstep=False)
+    harness = LearnerHarness(tmp_path, lockstep=False)
     harness.feed(0, DEMO_STEPS)
     harness.work()
     harness.feed(DEMO_STEPS, DEMO_STEPS + STEPS)
@@ -163,12 +163,12 @@ def test_real_time_takes_all_transitions_first(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
-    harness = Harness(tmp_path)
+    harness = LearnerHarness(tmp_path)
     harness.feed(0, DEMO_STEPS + STEPS)
     harness.work()
     newest = harness.loop.checkpoints.steps()[-1][1]
     (newest / "model.safetensors").write_bytes(b"rotten")
-    again = Harness(tmp_path)
+    again = LearnerHarness(tmp_path)
     assert again.loop.checkpoint_step == 16
     assert "damaged" in again.warnings[0]
     again.feed(0, DEMO_STEPS + STEPS)
@@ -178,11 +178,11 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
     for _, path in again.loop.checkpoints.steps():
         (path / "checkpoint.json").write_text("{")
     with pytest.raises(CheckpointError, match="remove that folder"):
-        Harness(tmp_path)
+        LearnerHarness(tmp_path)
 
 
 def test_a_malformed_transition_is_refused_and_does_not_stop_the_count(tmp_path: Path) -> None:
-    harness = Harness(tmp_path)
+    harness = LearnerHarness(tmp_path)
     harness.feed(0, DEMO_STEPS + 4)
     harness.loop.intake.offer(transition(DEMO_STEPS + 4, size=24))
     harness.feed(DEMO_STEPS + 5, DEMO_STEPS + STEPS)
@@ -195,7 +195,7 @@ def test_a_malformed_transition_is_refused_and_does_not_stop_the_count(tmp_path:
 
 
 def test_weights_that_are_not_finite_are_not_published(tmp_path: Path) -> None:
-    harness = Harness(tmp_path)
+    harness = LearnerHarness(tmp_path)
     harness.feed(0, DEMO_STEPS)
     harness.work()
     parameter = next(harness.loop.learner.sac.actor.parameters())
@@ -209,7 +209,7 @@ def test_weights_that_are_not_finite_are_not_published(tmp_path: Path) -> None:
 def test_without_demonstrations_the_policy_gets_random_weights_and_the_encoder_its_first_steps(
     tmp_path: Path,
 ) -> None:
-    harness = Harness(tmp_path, dataclasses.replace(CONFIG, pretrain_updates=0), demos=0)
+    harness = LearnerHarness(tmp_path, dataclasses.replace(CONFIG, pretrain_updates=0), demos=0)
     harness.work()
     assert not harness.published
     harness.loop.policy_trains = True
@@ -223,7 +223,7 @@ def test_without_demonstrations_the_policy_gets_random_weights_and_the_encoder_i
 
 
 def test_published_weights_can_be_loaded(tmp_path: Path) -> None:
-    harness = Harness(tmp_path)
+    harness = LearnerHarness(tmp_path)
     harness.feed(0, DEMO_STEPS)
     harness.work()
     tensors = unpack(harness.published[0], harness.loop.learner.architecture())
@@ -231,9 +231,9 @@ def test_published_weights_can_be_loaded(tmp_path: Path) -> None:
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
-    folder = CheckpointFolder(tmp_path, keep=2)
+    folder = LearnerCheckpoints(tmp_path, keep=2)
     for step in (5, 10, 100, 20):
         folder.save(step, lambda path: path.mkdir())
     assert [step for step, _ in folder.steps()] == [20, 100]
     folder.keep_version(7)
-    assert CheckpointFolder(tmp_path, 2).last_version() == 7
+    assert LearnerCheckpoints(tmp_path, 2).last_version() == 7

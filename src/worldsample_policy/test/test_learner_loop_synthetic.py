@@ -11,13 +11,13 @@ from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.world_model_use import WorldModelUse
 from worldsample_policy.learning.world_model_following import WorldModelFollowing, WorldModelReport
 
-from .test_learner_loop import DEMO_STEPS, STEPS, Harness, transition
+from .test_learner_loop import DEMO_STEPS, STEPS, LearnerHarness, transition
 from .test_world_model_following import segment
 
 LAG = 6
 
 
-class Imagining(Harness):
+class Imagining(LearnerHarness):
     """A learner with a world model beside it, played by the test. Notes when it gets which segment."""
 
     def __init__(self, folder: Path, patience: float = 60.0, **run: object) -> None:
@@ -72,7 +72,7 @@ def test_segments_are_used_from_their_step_on_whatever_comes_first(tmp_path: Pat
 
 
 def test_a_dead_world_model_costs_its_patience_and_nothing_else(tmp_path: Path) -> None:
-    harness, alone = Imagining(tmp_path / "a", 0.5), Harness(tmp_path / "b")
+    harness, alone = Imagining(tmp_path / "a", 0.5), LearnerHarness(tmp_path / "b")
     for each in (alone, harness):
         each.feed(0, DEMO_STEPS + STEPS)
         each.work()
@@ -112,7 +112,7 @@ def test_a_segment_that_comes_twice_is_used_once(tmp_path: Path) -> None:
 
 
 def test_without_a_world_model_segments_are_not_taken(tmp_path: Path) -> None:
-    assert not Harness(tmp_path).loop.offer_synthetic(segment(0, 0))
+    assert not LearnerHarness(tmp_path).loop.offer_synthetic(segment(0, 0))
 
 
 @pytest.mark.parametrize("cut", [1, 2])

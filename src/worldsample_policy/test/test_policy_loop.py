@@ -29,7 +29,7 @@ from .test_rollout import TASK
 DRIVE = OperatorInput(active=True, action=np.full(7, 0.5, np.float32))
 
 
-class FakeCell:
+class RunInMemory:
     """Episodes succeed after ``solve_after`` steps; the operator drives demonstrations."""
 
     def __init__(self, folder: Path, solve_after: int = 3, **run: object) -> None:
@@ -136,7 +136,7 @@ class FakeCell:
 
 
 def test_a_whole_run(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path)
+    cell = RunInMemory(tmp_path)
     cell.run()
     assert cell.loop.state == "done"
     expected = ["demo"] * 2 + ["train"] * 4 + ["eval"] + ["train"] * 3 + ["eval"] + ["train"] * 2
@@ -155,11 +155,11 @@ def test_a_whole_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 5, 9, 17, 22, 30, 33, 40, 44])
 def test_after_a_crash_the_run_goes_on_where_it_was(tmp_path: Path, cut: int) -> None:
-    cell = FakeCell(tmp_path)
+    cell = RunInMemory(tmp_path)
     cell.run(ticks=cut)
     sent, evaluated = list(cell.sent), list(cell.summaries)
     cell.crash()
-    again = FakeCell(tmp_path)
+    again = RunInMemory(tmp_path)
     again.run()
     again.store.drain()
     stored = list(again.store.transitions())
@@ -179,14 +179,14 @@ def test_after_a_crash_the_run_goes_on_where_it_was(tmp_path: Path, cut: int) ->
 
 @pytest.mark.parametrize("black", [False, True])
 def test_a_policy_can_be_shown_black_images(tmp_path: Path, black: bool) -> None:
-    cell = FakeCell(tmp_path, mode="eval", final_eval_episodes=2, black_images=black)
+    cell = RunInMemory(tmp_path, mode="eval", final_eval_episodes=2, black_images=black)
     cell.run()
     assert len(cell.summaries) == 2
     assert (cell.brightest_seen == 0) == black
 
 
 def test_an_interrupt_closes_the_episode(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path)
+    cell = RunInMemory(tmp_path)
     cell.run(ticks=3)
     cell.loop.interrupt()
     cell.store.close()
@@ -196,7 +196,7 @@ def test_an_interrupt_closes_the_episode(tmp_path: Path) -> None:
 
 
 def test_training_waits_for_the_first_weights_while_the_learner_lives(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path, demos=0)
+    cell = RunInMemory(tmp_path, demos=0)
     for _ in range(200):  # 20 s, four times the patience
         cell.tick()
         cell.loop.on_learner(0, "adapting the encoder", cell.now)
@@ -209,7 +209,7 @@ def test_training_waits_for_the_first_weights_while_the_learner_lives(tmp_path: 
 
 
 def test_training_begins_without_weights_where_no_learner_lives(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path, demos=0)
+    cell = RunInMemory(tmp_path, demos=0)
     for _ in range(60):
         cell.tick()
     assert cell.sent
@@ -219,7 +219,7 @@ def test_training_begins_without_weights_where_no_learner_lives(tmp_path: Path) 
 
 
 def test_the_run_ends_without_a_checkpoint_where_the_learner_is_dead(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path, demos=0, eval_every=0)
+    cell = RunInMemory(tmp_path, demos=0, eval_every=0)
     cell.offer_weights(1)
     for _ in range(1000):
         cell.tick()
@@ -232,7 +232,7 @@ def test_the_run_ends_without_a_checkpoint_where_the_learner_is_dead(tmp_path: P
 
 
 def test_the_final_evaluation_acts_on_the_checkpointed_weights(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path, demos=0, eval_every=0)
+    cell = RunInMemory(tmp_path, demos=0, eval_every=0)
     cell.offer_weights(1)
     while cell.loop.state != "checkpoint":
         cell.tick()
@@ -249,7 +249,7 @@ def test_the_final_evaluation_acts_on_the_checkpointed_weights(tmp_path: Path) -
 
 
 def test_an_episode_that_ends_before_its_first_step_is_drawn_anew(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path, solve_after=0, mode="demos")
+    cell = RunInMemory(tmp_path, solve_after=0, mode="demos")
     for _ in range(5):
         cell.tick()
     assert len({seed for seed, _, _ in cell.resets}) == 5
@@ -261,7 +261,7 @@ def test_an_episode_that_ends_before_its_first_step_is_drawn_anew(tmp_path: Path
 
 
 def test_a_policy_that_gives_nan_stops_the_run_with_all_steps_safe(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path, demos=0, solve_after=100)
+    cell = RunInMemory(tmp_path, demos=0, solve_after=100)
     cell.offer_weights(1)
     cell.tick()
     cell.action = np.full(7, np.nan, np.float32)
@@ -273,7 +273,7 @@ def test_a_policy_that_gives_nan_stops_the_run_with_all_steps_safe(tmp_path: Pat
 
 
 def test_a_cell_that_cannot_be_reset_stops_the_run(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path)
+    cell = RunInMemory(tmp_path)
     cell.refuse_reset = True
     with pytest.raises(RunFailed, match="blocked"):
         cell.run()
@@ -281,10 +281,10 @@ def test_a_cell_that_cannot_be_reset_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_demonstrations_of_another_folder(tmp_path: Path) -> None:
-    source = FakeCell(tmp_path / "source", mode="demos", demos=3)
+    source = RunInMemory(tmp_path / "source", mode="demos", demos=3)
     source.run()
     source.store.close()
-    cell = FakeCell(tmp_path / "run", demos_from=str(tmp_path / "source"), image_size=16)
+    cell = RunInMemory(tmp_path / "run", demos_from=str(tmp_path / "source"), image_size=16)
     assert import_demonstrations(cell.store, cell.settings) == 2
     cell.store.drain()
     assert import_demonstrations(cell.store, cell.settings) == 0
@@ -350,7 +350,7 @@ class TestWeightsSwitch:
 
 def test_labels_are_recorded_until_there_are_enough_and_go_on_after_a_crash(tmp_path: Path) -> None:
     """Three failures and two successes in each episode of five steps; the second is thrown away."""
-    cell = FakeCell(tmp_path, mode="label", labels=5)
+    cell = RunInMemory(tmp_path, mode="label", labels=5)
 
     def buttons(step: int) -> dict[str, bool]:
         discard = len(cell.resets) == 2 and step == 4
@@ -362,7 +362,7 @@ def test_labels_are_recorded_until_there_are_enough_and_go_on_after_a_crash(tmp_
     cell.tick()
     assert cell.loop.detail == "successes 2/5, failures 4/5", "what was thrown away does not count"
     cell.crash()
-    again = FakeCell(tmp_path, mode="label", labels=5)
+    again = RunInMemory(tmp_path, mode="label", labels=5)
     again.buttons = lambda step: {"success": step > 3}
     again.run()
     assert again.loop.state == "done" and set(again.order) == {"label"}
@@ -391,7 +391,7 @@ class Sees:
 @pytest.mark.parametrize("sim", [True, False])
 def test_a_detector_judges_rollouts_and_never_a_simulated_evaluation(tmp_path: Path, sim: bool) -> None:
     """The evaluation's success stays the simulator's own in simulation."""
-    cell = FakeCell(tmp_path, demos=0, sim=sim, eval_every=0)
+    cell = RunInMemory(tmp_path, demos=0, sim=sim, eval_every=0)
     cell.loop.detector, cell.buttons = Sees(after=2), lambda step: {}
     cell.run()
     cell.store.drain()
@@ -403,7 +403,7 @@ def test_a_detector_judges_rollouts_and_never_a_simulated_evaluation(tmp_path: P
 
 
 def test_the_operator_s_failure_button_overrules_the_detector(tmp_path: Path) -> None:
-    cell = FakeCell(tmp_path, demos=0, eval_every=0)
+    cell = RunInMemory(tmp_path, demos=0, eval_every=0)
     cell.loop.detector, cell.buttons = Sees(after=2), lambda step: {"failure": step == 2}
     cell.run()
     assert not any(t.success for t in cell.sent) and any(t.terminated for t in cell.sent)

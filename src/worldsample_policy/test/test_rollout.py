@@ -9,7 +9,7 @@ from worldsample_core.episodes.label_count import LabelCount
 from worldsample_core.observation import Observation
 from worldsample_policy.acting.disturbance import Disturbance
 from worldsample_policy.acting.observation_assembly import OperatorInput, Tick
-from worldsample_policy.acting.rollout import Rollout
+from worldsample_policy.acting.rollout import EpisodeRollout
 
 TASK = TaskConfig(
     name="pushing",
@@ -37,8 +37,8 @@ def act(observation: Observation, deterministic: bool) -> tuple[np.ndarray, int]
     return POLICY_ACTION, 7
 
 
-def rollout(kind: str = "train", max_steps: int = 5, **changes: object) -> Rollout:
-    return Rollout(kind, TASK, max_steps, **{"act": act, "run": "r", "episode": 3, **changes})  # type: ignore[arg-type]
+def rollout(kind: str = "train", max_steps: int = 5, **changes: object) -> EpisodeRollout:
+    return EpisodeRollout(kind, TASK, max_steps, **{"act": act, "run": "r", "episode": 3, **changes})  # type: ignore[arg-type]
 
 
 def test_a_step_is_what_was_seen_done_and_seen_next() -> None:
@@ -187,7 +187,7 @@ def test_an_unusable_action_becomes_none_at_all(bad: np.ndarray) -> None:
 HOLD = OperatorInput(active=True, action=np.zeros(7, np.float32), success=True)
 
 
-def labels_of(episode: Rollout, operators: list[OperatorInput]) -> list[bool]:
+def labels_of(episode: EpisodeRollout, operators: list[OperatorInput]) -> list[bool]:
     """The labels of what is recorded, until the episode ends."""
     said = []
     for number, operator in enumerate(operators):

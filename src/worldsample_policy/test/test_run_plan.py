@@ -8,7 +8,7 @@ import pytest
 from worldsample_core.config import ConfigError
 from worldsample_core.settings import RunConfig
 from worldsample_core.transition import EpisodeSummary
-from worldsample_policy.acting.run_plan import Evaluation, EvaluationLog, RunPlan, episode_seed
+from worldsample_policy.acting.run_plan import EvaluatedEpisode, EvaluationLog, RunPlan, episode_seed
 
 from .test_rollout import TASK
 
@@ -23,7 +23,7 @@ def simulate(run: RunConfig, successes: bool = True, steps: int = 5) -> list[tup
     """
     plan = RunPlan(run, dataclasses.replace(TASK, max_real_steps=52))
     episodes: list[EpisodeSummary] = []
-    evaluations: list[Evaluation] = []
+    evaluations: list[EvaluatedEpisode] = []
     order = []
     real_steps = 0
     while (episode := plan.next(episodes, evaluations, len(episodes), real_steps)) is not None:
@@ -35,7 +35,7 @@ def simulate(run: RunConfig, successes: bool = True, steps: int = 5) -> list[tup
             EPISODE, kind=episode.kind, success=successes, steps=episode.max_steps, real_steps=real_steps
         )
         if episode.kind == "eval":
-            evaluations.append(Evaluation(summary, episode.final))
+            evaluations.append(EvaluatedEpisode(summary, episode.final))
         else:
             episodes.append(summary)
     return order
@@ -47,12 +47,12 @@ def test_a_last_evaluation_has_the_scenes_of_any_other() -> None:
     def scenes(run: RunConfig, before: int, real_steps: int) -> list[int]:
         plan = RunPlan(run, dataclasses.replace(TASK, max_real_steps=52))
         summary = dataclasses.replace(EPISODE, kind="eval", real_steps=40)
-        evaluations = [Evaluation(summary, False)] * before
+        evaluations = [EvaluatedEpisode(summary, False)] * before
         seeds = []
         while (episode := plan.next([], evaluations, 0, real_steps)) is not None:
             seeds.append(episode.seed)
             done = dataclasses.replace(summary, real_steps=real_steps)
-            evaluations = [*evaluations, Evaluation(done, episode.final)]
+            evaluations = [*evaluations, EvaluatedEpisode(done, episode.final)]
         return seeds
 
     trained = scenes(dataclasses.replace(RUN, demos=0, stop_when_solved=0), 4, 52)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from worldsample_policy.replay.replay import Batch
-from worldsample_policy.sac.networks import Actor
+from worldsample_policy.sac.networks import PolicyNetwork
 from worldsample_policy.sac.sac import SAC, gripper_index
 from worldsample_policy.tiny_learner import make_task, tiny_config
 
@@ -50,7 +50,7 @@ def test_log_prob_integrates_to_one() -> None:
     Its logarithm is that of the sample's formula.
     """
     torch.manual_seed(0)
-    actor = Actor(tiny_config(), 5, 1)
+    actor = PolicyNetwork(tiny_config(), 5, 1)
     features = torch.randn(1, 5)
     grid = torch.linspace(-0.9985, 0.9985, 20001).unsqueeze(1)
     with torch.no_grad():
@@ -64,7 +64,7 @@ def test_log_prob_integrates_to_one() -> None:
 
 def test_log_prob_matches_torch_distributions() -> None:
     torch.manual_seed(0)
-    actor, features, noise = Actor(tiny_config(), 5, 3), torch.randn(4, 5), torch.randn(4, 3)
+    actor, features, noise = PolicyNetwork(tiny_config(), 5, 3), torch.randn(4, 5), torch.randn(4, 3)
     mean, log_std = actor(features)
     normal = torch.distributions.Normal(mean, log_std.exp())
     tanh = torch.distributions.TransformedDistribution(
@@ -76,7 +76,7 @@ def test_log_prob_matches_torch_distributions() -> None:
 
 
 def test_std_is_clamped() -> None:
-    actor = Actor(tiny_config(), 5, 1)
+    actor = PolicyNetwork(tiny_config(), 5, 1)
     with torch.no_grad():
         actor.network[-1].bias.copy_(torch.tensor([0.0, 100.0]))
         assert actor(torch.zeros(1, 5))[1].exp().item() == pytest.approx(5.0)

@@ -45,7 +45,7 @@ from worldsample_msgs.msg import (
 from worldsample_msgs.srv import Checkpoint, FetchTransitions
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner
-from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
+from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
 from worldsample_policy.learning.learner_loop import LearnerLoop
 from worldsample_policy.learning.learner_status import learner_status, pacing_status
 from worldsample_policy.learning.segment_inbox import SegmentInbox
@@ -81,7 +81,7 @@ class LearnerNode(WorkerNode):
         self._weights = self.create_publisher(Weights, "weights/policy", LATCHED)
         self._statuses = self.create_publisher(LearnerStatus, "learner/status", STATUS)
         self._pacings = self.create_publisher(PacingStatus, "learner/pacing", STATUS)
-        checkpoints = CheckpointFolder(run.path, run.keep_checkpoints)
+        checkpoints = LearnerCheckpoints(run.path, run.keep_checkpoints)
         self.loop = LearnerLoop(Learner(config, self.settings.task), run, checkpoints, self, following)
         self._fetch = TransitionFetch(self, run.name, self.loop.intake, self.inbox.put, self.warn)
         self._segments = SegmentInbox(run.image_size, self.warn)

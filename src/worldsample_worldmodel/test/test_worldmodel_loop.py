@@ -21,7 +21,7 @@ from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 from worldsample_worldmodel.running.backpressure import Backpressure
 from worldsample_worldmodel.running.imagined_twin import NothingToImagine, imagined_twin
-from worldsample_worldmodel.running.world_model_checkpoints import CheckpointFolder
+from worldsample_worldmodel.running.world_model_checkpoints import WorldModelCheckpoints
 from worldsample_worldmodel.running.worldmodel_loop import WorldModelLoop
 from worldsample_worldmodel.training.adaptation import Adaptation
 from worldsample_worldmodel.training.gate_config import GateConfig
@@ -81,7 +81,7 @@ def run_of(episodes: int, size: int = 32) -> list[Transition]:
     return transitions
 
 
-class Harness:
+class WorldModelHarness:
     """A loop with its run folder; records what it publishes."""
 
     def __init__(
@@ -102,7 +102,7 @@ class Harness:
         )
         run = RunConfig("r", str(folder), image_size=32, demos=demos, lockstep=lockstep)
         name = "worldmodel" if count == 1 else f"worldmodel_{index}"
-        checkpoints = CheckpointFolder(folder, name)
+        checkpoints = WorldModelCheckpoints(folder, name)
         self.loop = WorldModelLoop(adaptation, config, run, checkpoints, self, name, index, count)
         self.restored = self.loop.restore()
 
@@ -116,12 +116,12 @@ class Harness:
     def warn(self, message: str) -> None:
         self.warnings.append(message)
 
-    def feed(self, transitions: Sequence[Transition]) -> Harness:
+    def feed(self, transitions: Sequence[Transition]) -> WorldModelHarness:
         for transition in transitions:
             self.loop.intake.offer(transition)
         return self
 
-    def work(self) -> Harness:
+    def work(self) -> WorldModelHarness:
         while self.loop.work():
             pass
         return self
@@ -137,7 +137,7 @@ def same(first: Sequence[SyntheticSegment], second: Sequence[SyntheticSegment]) 
 
 
 def test_each_episode_gets_the_work_that_it_asks_for(tmp_path: Path) -> None:
-    harness = Harness(tmp_path)
+    harness = WorldModelHarness(tmp_path)
     loop = harness.loop
     harness.feed(run_of(4)).work()
     assert loop.adaptation.trainer.updates == 3 + 4 * STEPS // 4
@@ -157,18 +157,18 @@ def test_each_episode_gets_the_work_that_it_asks_for(tmp_path: Path) -> None:
 
 
 def test_a_seed_repeats_however_the_transitions_arrive(tmp_path: Path) -> None:
-    first, second = Harness(tmp_path / "a"), Harness(tmp_path / "b")
+    first, second = WorldModelHarness(tmp_path / "a"), WorldModelHarness(tmp_path / "b")
     first.feed(run_of(3)).work()
     for transition in run_of(3):
         second.feed([transition]).work()
     assert first.segments and same(first.segments, second.segments)
-    other = Harness(tmp_path / "c", replace(CONFIG, model=replace(MODEL, seed=1)))
+    other = WorldModelHarness(tmp_path / "c", replace(CONFIG, model=replace(MODEL, seed=1)))
     other.feed(run_of(3)).work()
     assert not same(first.segments, other.segments)
 
 
 def test_a_closed_gate_lets_nothing_out_and_holds_nothing_up(tmp_path: Path) -> None:
-    harness = Harness(tmp_path, replace(CONFIG, gate=GateConfig(psnr=60.0, segments=8)))
+    harness = WorldModelHarness(tmp_path, replace(CONFIG, gate=GateConfig(psnr=60.0, segments=8)))
     harness.feed(run_of(3)).work()
     assert not harness.segments and not harness.loop.gate_open
     assert harness.loop.completed_steps == 3 * STEPS
@@ -176,7 +176,7 @@ def test_a_closed_gate_lets_nothing_out_and_holds_nothing_up(tmp_path: Path) -> 
 
 
 def test_work_comes_in_small_pieces(tmp_path: Path) -> None:
-    harness = Harness(tmp_path)
+    harness = WorldModelHarness(tmp_path)
     harness.feed(run_of(1))
     generated, updates = 0, 0
     while harness.loop.work():
@@ -191,9 +191,9 @@ def test_work_comes_in_small_pieces(tmp_path: Path) -> None:
 @pytest.mark.parametrize("killed_after", [STEPS, DEMOS * STEPS, 2 * DEMOS * STEPS + 3, 5 * STEPS + 1])
 def test_a_killed_node_goes_on(tmp_path: Path, killed_after: int) -> None:
     transitions = run_of(5)
-    killed = Harness(tmp_path)
+    killed = WorldModelHarness(tmp_path)
     killed.feed(transitions[:killed_after]).work()
-    again = Harness(tmp_path)
+    again = WorldModelHarness(tmp_path)
     assert again.restored == (killed_after >= DEMOS * STEPS)
     again.feed(transitions).work()
     assert again.loop.completed_steps == 5 * STEPS and not again.warnings
@@ -206,14 +206,14 @@ def test_a_killed_node_goes_on(tmp_path: Path, killed_after: int) -> None:
 
 
 def test_a_damaged_checkpoint_falls_back_then_starts_over(tmp_path: Path) -> None:
-    Harness(tmp_path).feed(run_of(4)).work()
-    checkpoints = CheckpointFolder(tmp_path, "worldmodel").steps()
+    WorldModelHarness(tmp_path).feed(run_of(4)).work()
+    checkpoints = WorldModelCheckpoints(tmp_path, "worldmodel").steps()
     assert [step for step, _ in checkpoints] == [24, 48]
     checkpoints[-1][1].write_bytes(b"rotten")
-    again = Harness(tmp_path)
+    again = WorldModelHarness(tmp_path)
     assert again.loop.completed_steps == 24 and "cannot be read" in again.warnings[0]
     checkpoints[0][1].write_bytes(b"")
-    anew = Harness(tmp_path)
+    anew = WorldModelHarness(tmp_path)
     assert not anew.restored and len(anew.warnings) == 2
     anew.feed(run_of(4)).work()
     assert anew.loop.completed_steps == 48
@@ -225,7 +225,7 @@ def test_unusable_episodes_are_refused_and_counted_and_do_not_stop_the_count(tmp
     cut = DEMOS * STEPS
     transitions[cut : cut + STEPS] = small[cut : cut + STEPS]  # images of another size
     lost = transitions[: cut + 15] + transitions[cut + 16 :]  # a step that the disk does not have any more
-    harness = Harness(tmp_path).feed(lost)
+    harness = WorldModelHarness(tmp_path).feed(lost)
     harness.work()
     harness.loop.intake.fetched_from(cut + 15, transitions[cut + 16 : cut + 17], len(transitions))
     harness.work()
@@ -242,7 +242,7 @@ def test_an_episode_that_was_cut_off_ends_where_the_next_begins(tmp_path: Path) 
     cut = transitions[:end] + [
         replace(t, seq=t.seq - (STEPS - 7)) for t in transitions[(DEMOS + 1) * STEPS :]
     ]
-    harness = Harness(tmp_path).feed(cut).work()
+    harness = WorldModelHarness(tmp_path).feed(cut).work()
     assert harness.loop.completed_steps == 7 + STEPS
     assert [len(e) for e in harness.loop.adaptation.memory.training] == [STEPS, STEPS, 7, STEPS]
 
@@ -250,7 +250,7 @@ def test_an_episode_that_was_cut_off_ends_where_the_next_begins(tmp_path: Path) 
 def test_diverging_training_goes_back_to_the_last_release(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    harness = Harness(tmp_path, replace(CONFIG, updates_per_step=8.0))
+    harness = WorldModelHarness(tmp_path, replace(CONFIG, updates_per_step=8.0))
     transitions = run_of(2)
     harness.feed(transitions[: DEMOS * STEPS + STEPS]).work()
     released = {k: v.clone() for k, v in harness.loop.adaptation.generator.state_dict().items()}
@@ -281,7 +281,7 @@ def test_training_that_never_works_ends_failed_and_holds_nothing_up(
     monkeypatch.setattr(
         trainer, "world_model_loss", lambda *_, **__: (torch.tensor(torch.nan), {"loss": float("nan")})
     )
-    harness = Harness(tmp_path, replace(CONFIG, adapt_updates=250))
+    harness = WorldModelHarness(tmp_path, replace(CONFIG, adapt_updates=250))
     harness.feed(run_of(2)).work()
     assert harness.loop.state == "failed" and not harness.segments
     assert harness.loop.completed_steps == 2 * STEPS
@@ -289,7 +289,7 @@ def test_training_that_never_works_ends_failed_and_holds_nothing_up(
 
 
 def test_a_segment_with_a_nan_is_never_published(tmp_path: Path) -> None:
-    harness = Harness(tmp_path, replace(CONFIG, release_every=1000))
+    harness = WorldModelHarness(tmp_path, replace(CONFIG, release_every=1000))
     harness.feed(run_of(1)).work()
     before = len(harness.segments)
     head = harness.loop.adaptation.reward_model.head[0]
@@ -300,8 +300,10 @@ def test_a_segment_with_a_nan_is_never_published(tmp_path: Path) -> None:
 
 
 def test_nodes_share_the_episodes(tmp_path: Path) -> None:
-    alone = Harness(tmp_path / "alone").feed(run_of(4)).work()
-    shared = [Harness(tmp_path / "shared", index=i, count=2).feed(run_of(4)).work() for i in range(2)]
+    alone = WorldModelHarness(tmp_path / "alone").feed(run_of(4)).work()
+    shared = [
+        WorldModelHarness(tmp_path / "shared", index=i, count=2).feed(run_of(4)).work() for i in range(2)
+    ]
     tried = [len(h.segments) + h.loop.rejected for h in shared]
     assert sum(tried) == len(alone.segments) + alone.loop.rejected and min(tried) > 0
     dates = [{s.effective_step for s in h.segments} for h in shared]
@@ -310,7 +312,7 @@ def test_nodes_share_the_episodes(tmp_path: Path) -> None:
 
 
 def test_real_time_leaves_out_what_a_slow_learner_cannot_read(tmp_path: Path) -> None:
-    harness = Harness(tmp_path, replace(CONFIG, backlog=3, generation_batch=1), lockstep=False)
+    harness = WorldModelHarness(tmp_path, replace(CONFIG, backlog=3, generation_batch=1), lockstep=False)
     loop = harness.loop
     loop.backpressure.learner_took(0)
     harness.feed(run_of(4)).work()
@@ -324,7 +326,7 @@ def test_real_time_leaves_out_what_a_slow_learner_cannot_read(tmp_path: Path) ->
 
 
 def test_real_time_leaves_out_what_it_cannot_catch_up_with(tmp_path: Path) -> None:
-    harness = Harness(tmp_path, replace(CONFIG, release_every=1000), lockstep=False)
+    harness = WorldModelHarness(tmp_path, replace(CONFIG, release_every=1000), lockstep=False)
     harness.feed(run_of(5)).work()  # all of it came while the world model was adapting
     loop = harness.loop
     assert loop.completed_steps == 5 * STEPS
@@ -333,7 +335,7 @@ def test_real_time_leaves_out_what_it_cannot_catch_up_with(tmp_path: Path) -> No
 
 
 def test_without_demonstrations_it_adapts_to_the_first_real_episode(tmp_path: Path) -> None:
-    harness = Harness(tmp_path, demos=0)
+    harness = WorldModelHarness(tmp_path, demos=0)
     real = [t for t in run_of(3) if t.source == "policy"]
     harness.feed([replace(t, seq=i) for i, t in enumerate(real)]).work()
     assert harness.loop.adaptation.version == 2 and harness.loop.completed_steps == 3 * STEPS
@@ -341,7 +343,7 @@ def test_without_demonstrations_it_adapts_to_the_first_real_episode(tmp_path: Pa
 
 
 def test_a_twin_for_people(tmp_path: Path) -> None:
-    harness = Harness(tmp_path)
+    harness = WorldModelHarness(tmp_path)
     adaptation = harness.loop.adaptation
     with pytest.raises(NothingToImagine, match="not been adapted"):
         imagined_twin(adaptation, 2, 0)
@@ -404,7 +406,7 @@ def test_the_policy_acts_in_whole_groups_and_beyond_the_models_own_horizon(tmp_p
     """4 groups of 3 from 24 real steps; the rollouts of a group start alike, follow each other and differ."""
     imagination = replace(CONFIG.imagination, group=3, policy_horizon=7)
     config = replace(CONFIG, imagination=imagination, policy_share=1.0, adapt_updates=1)
-    harness = Harness(tmp_path, config)
+    harness = WorldModelHarness(tmp_path, config)
     harness.loop.policy = Swaying()
     harness.feed(run_of(2)).work()
     made = harness.segments

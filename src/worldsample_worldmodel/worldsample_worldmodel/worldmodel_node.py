@@ -52,7 +52,7 @@ from worldsample_msgs.msg import (
 from worldsample_msgs.srv import FetchTransitions, Imagine
 from worldsample_worldmodel.reward.recorded_labels import recorded_labels
 from worldsample_worldmodel.running.imagined_twin import NothingToImagine, imagined_twin
-from worldsample_worldmodel.running.world_model_checkpoints import CheckpointFolder
+from worldsample_worldmodel.running.world_model_checkpoints import WorldModelCheckpoints
 from worldsample_worldmodel.running.worldmodel_loop import WorldModelLoop
 from worldsample_worldmodel.running.worldmodel_status import worldmodel_status
 from worldsample_worldmodel.training.adaptation import Adaptation
@@ -105,7 +105,7 @@ class WorldModelNode(WorkerNode):
         if run.classifier_from:
             adaptation.recorded = recorded_labels(Path(run.classifier_from), self.settings, config.reward)
         publisher = self.get_name()
-        folder = CheckpointFolder(run.path, publisher)
+        folder = WorldModelCheckpoints(run.path, publisher)
         self.policy: ImaginedPolicy | None = None
         if config.policy and config.policy_share:
             self.policy = make_imagined_policy(config.policy, self.settings)

@@ -14,7 +14,7 @@ from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.settings import Settings
 from worldsample_worldmodel.data.episodes import episode_from_transitions
-from worldsample_worldmodel.running.world_model_checkpoints import CheckpointFolder
+from worldsample_worldmodel.running.world_model_checkpoints import WorldModelCheckpoints
 from worldsample_worldmodel.training.adaptation import Adaptation
 from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
 
@@ -48,7 +48,7 @@ def newest_checkpoint(run: RunFolder, settings: Settings) -> Path:
             "Methods with one: worldsample, wmpo, vlaw"
         )
     folders = [path for path in sorted(run.path.glob("worldmodel*")) if path.is_dir()]
-    found = [step for folder in folders for step in CheckpointFolder(run.path, folder.name).steps()]
+    found = [step for folder in folders for step in WorldModelCheckpoints(run.path, folder.name).steps()]
     if not found:
         exported = run.read_summary().get("exported")
         reason = "an exported policy keeps none" if exported else "none has been saved yet: train it further"

@@ -25,7 +25,7 @@ from worldsample_core.transition import EpisodeKind, EpisodeSummary
 from worldsample_policy.acting.disturbance import Disturbance
 from worldsample_policy.acting.evaluation_beside import EvaluationBeside
 from worldsample_policy.acting.observation_assembly import Tick
-from worldsample_policy.acting.rollout import RECORDINGS, Act, Action, Rollout
+from worldsample_policy.acting.rollout import RECORDINGS, Act, Action, EpisodeRollout
 from worldsample_policy.acting.run_plan import EvaluationLog, NextEpisode, RunPlan
 from worldsample_policy.acting.weights_switch import WeightsSwitch
 
@@ -118,7 +118,7 @@ class PolicyLoop:
         self.state: State = "idle"
         self.next: NextEpisode | None = None
         self.detail = ""
-        self.rollout: Rollout | None = None
+        self.rollout: EpisodeRollout | None = None
         self._episodes = store.summaries
         recent = [e for e in self._episodes if e.kind == "train"][-WINDOW:]
         self._recent: deque[EpisodeSummary] = deque(recent, maxlen=WINDOW)
@@ -277,7 +277,7 @@ class PolicyLoop:
         if plan.kind != "eval":
             episode = self.store.begin(plan.kind, plan.seed)
         self.outputs.begin_episode(plan.seed, plan.kind == "eval")
-        self.rollout = Rollout(
+        self.rollout = EpisodeRollout(
             plan.kind,
             settings.task,
             plan.max_steps,
@@ -310,7 +310,7 @@ class PolicyLoop:
             return False
         return self.weights.wait(self._steps_at_tick(self.rollout), now)
 
-    def _steps_at_tick(self, rollout: Rollout) -> int:
+    def _steps_at_tick(self, rollout: EpisodeRollout) -> int:
         """Real steps once the next tick has finished the step that is under way."""
         return self.store.real_steps + (rollout.kind == "train" and rollout.in_step)
 
@@ -345,7 +345,7 @@ class PolicyLoop:
             )
         return action
 
-    def _judged(self, rollout: Rollout, tick: Tick) -> Tick:
+    def _judged(self, rollout: EpisodeRollout, tick: Tick) -> Tick:
         """The tick with the detector's success as a pressed button.
 
         The operator's *failure* and *abort* overrule it.
@@ -359,7 +359,7 @@ class PolicyLoop:
         self.detected = rollout.counts.steps + 1
         return dataclasses.replace(tick, operator=dataclasses.replace(operator, success=True))
 
-    def _frozen(self, rollout: Rollout) -> bool:
+    def _frozen(self, rollout: EpisodeRollout) -> bool:
         """An evaluation is of one policy: in real time the weights stay as they were at its first step."""
         begun = self.next is not None and (self.next.number > 0 or rollout.counts.steps > 0)
         return (

@@ -50,7 +50,7 @@ class EpisodeCounts:
 
 
 @dataclass
-class Rollout:
+class EpisodeRollout:
     """An episode of ``kind`` with at most ``max_steps`` control steps.
 
     At each tick the step before is finished first: its transition ends with this tick's observation, and this

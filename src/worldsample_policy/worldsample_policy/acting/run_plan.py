@@ -43,7 +43,7 @@ def episode_seed(run_seed: int, kind: EpisodeKind, index: int, attempt: int = 0)
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluatedEpisode:
     """One finished evaluation episode.
 
     ``real_steps`` of its summary tells when it ran. ``final``: it belongs to the last evaluation.
@@ -53,10 +53,10 @@ class Evaluation:
     final: bool
 
 
-def _read_evaluation(line: bytes, where: str) -> Evaluation | None:
+def _read_evaluation(line: bytes, where: str) -> EvaluatedEpisode | None:
     """The evaluation in a line; None where it is damaged: that evaluation is repeated."""
     try:
-        entry = from_mapping(Evaluation, json.loads(line), where)
+        entry = from_mapping(EvaluatedEpisode, json.loads(line), where)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     summary = entry.summary
@@ -80,7 +80,7 @@ class EvaluationLog:
             mend: write a damaged file anew with the lines that are whole; for the process that appends.
         """
         self.path = run_folder / EVALUATIONS
-        self.entries: list[Evaluation] = []
+        self.entries: list[EvaluatedEpisode] = []
         self.damaged = 0
         data = self.path.read_bytes() if self.path.exists() else b""
         kept = []
@@ -98,7 +98,7 @@ class EvaluationLog:
 
     def append(self, summary: EpisodeSummary, final: bool) -> None:
         """Keep one episode. Raises StorageError, DiskFull among them."""
-        entry = Evaluation(summary, final)
+        entry = EvaluatedEpisode(summary, final)
         try:
             with self.path.open("ab") as file:
                 file.write(json.dumps(dataclasses.asdict(entry)).encode() + b"\n")
@@ -138,7 +138,7 @@ class RunPlan:
     def next(
         self,
         episodes: Sequence[EpisodeSummary],
-        evaluations: Sequence[Evaluation],
+        evaluations: Sequence[EvaluatedEpisode],
         next_episode: int,
         real_steps: int,
         attempt: int = 0,
@@ -204,7 +204,7 @@ class RunPlan:
             return episode("eval", len(evaluations), done, of, self.task.horizon, final=True)
         return None
 
-    def solved(self, evaluations: Sequence[Evaluation]) -> bool:
+    def solved(self, evaluations: Sequence[EvaluatedEpisode]) -> bool:
         """True if the last ``stop_when_solved`` complete evaluations all reached ``solved_success``."""
         run = self.run
         if not (run.stop_when_solved and run.eval_every and run.eval_episodes):

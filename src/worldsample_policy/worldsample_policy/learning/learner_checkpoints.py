@@ -13,7 +13,7 @@ from worldsample_core.checkpoint_error import CheckpointError
 _STEP = re.compile(r"step_(\d+)$")
 
 
-class CheckpointFolder:
+class LearnerCheckpoints:
     """``checkpoints/`` of a run folder. keep: how many stay."""
 
     def __init__(self, run_folder: Path, keep: int) -> None:

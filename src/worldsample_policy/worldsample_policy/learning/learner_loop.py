@@ -21,7 +21,7 @@ from worldsample_core.settings import RunConfig
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
 from worldsample_policy.learning.learner import Learner
-from worldsample_policy.learning.learner_checkpoints import CheckpointFolder
+from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
 from worldsample_policy.learning.synthetic_buffer import SyntheticBuffer
 from worldsample_policy.learning.update_schedule import UpdateSchedule
 from worldsample_policy.learning.world_model_following import WorldModelFollowing
@@ -67,7 +67,7 @@ class LearnerLoop:
         self,
         learner: Learner,
         run: RunConfig,
-        checkpoints: CheckpointFolder,
+        checkpoints: LearnerCheckpoints,
         outputs: LearnerOutputs,
         following: WorldModelFollowing | None = None,
     ) -> None:

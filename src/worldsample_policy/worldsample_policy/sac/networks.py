@@ -106,7 +106,7 @@ def tanh_log_det(u: Tensor) -> Tensor:
     return 2.0 * (math.log(2.0) - u - F.softplus(-2.0 * u))
 
 
-class Actor(nn.Module):
+class PolicyNetwork(nn.Module):
     """pi(a|s): a = tanh(u), u ~ N(mean(s), std(s)), std clamped to [std_min, std_max]."""
 
     def __init__(self, config: LearnerConfig, features: int, actions: int) -> None:

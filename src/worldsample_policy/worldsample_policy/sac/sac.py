@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.replay.replay import Batch
 from worldsample_policy.sac.flat_parameters import FlatParameters
-from worldsample_policy.sac.networks import Actor, Critic, GripperNetwork, Projection
+from worldsample_policy.sac.networks import Critic, GripperNetwork, PolicyNetwork, Projection
 
 GRIPPER = 6
 Logs = dict[str, Tensor]
@@ -53,7 +53,7 @@ class SAC(nn.Module):
         self.target_entropy = -self.actions / 2 if config.target_entropy is None else config.target_entropy
         self.projection = Projection(config, latent_shape, proprio)
         features = self.projection.features
-        self.actor = Actor(config, features, self.actions)
+        self.actor = PolicyNetwork(config, features, self.actions)
         self.critic = Critic(config, features, self.actions)
         self.gripper = GripperNetwork(config, features) if self.has_gripper else None
         self.policy_projection: Projection | None = None

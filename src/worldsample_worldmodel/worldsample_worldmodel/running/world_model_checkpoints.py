@@ -29,7 +29,7 @@ class Published:
     generated_steps: int = 0
 
 
-class CheckpointFolder:
+class WorldModelCheckpoints:
     """``<publisher>/step_N.safetensors`` of a run folder, N real steps. keep: how many stay."""
 
     def __init__(self, run_folder: Path, publisher: str, keep: int = 2) -> None:

@@ -28,7 +28,7 @@ from worldsample_worldmodel.data.episode_assembly import EpisodeAssembly, Finish
 from worldsample_worldmodel.data.episodes import Episode
 from worldsample_worldmodel.imagination.imagination import ActingPolicy
 from worldsample_worldmodel.running.backpressure import Backpressure
-from worldsample_worldmodel.running.world_model_checkpoints import CheckpointFolder, Published
+from worldsample_worldmodel.running.world_model_checkpoints import Published, WorldModelCheckpoints
 from worldsample_worldmodel.training.adaptation import Adaptation
 from worldsample_worldmodel.training.trainer import DivergedTraining, Logs
 from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
@@ -81,7 +81,7 @@ class WorldModelLoop:
         adaptation: Adaptation,
         config: WorldModelNodeConfig,
         run: RunConfig,
-        folder: CheckpointFolder,
+        folder: WorldModelCheckpoints,
         outputs: WorldModelOutputs,
         publisher: str = "worldmodel",
         index: int = 0,

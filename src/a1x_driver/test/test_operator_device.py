@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from a1x_driver.keyboard import Keyboard
-from a1x_driver.operator_input import OperatorInput, shape
+from a1x_driver.operator_device import OperatorDevice, shape
 from a1x_driver.teleop_config import Buttons, TeleopConfig
 
 CONFIG = TeleopConfig(axes=(0, 1, 2, 3, 4, 5))
@@ -18,7 +18,7 @@ def buttons(**down: int) -> list[int]:
 
 
 def test_only_while_held_does_it_drive() -> None:
-    device = OperatorInput(CONFIG)
+    device = OperatorDevice(CONFIG)
     device.take_joy([1.0, -0.5, 0, 0, 0, 0], buttons(), 1.0)
     assert not device.wish(1.0).active and not np.any(device.wish(1.0).action)
     device.take_joy([1.0, -0.5, 0.05, 0, 0, 0], buttons(hold=1, open=1), 1.1)
@@ -30,7 +30,7 @@ def test_only_while_held_does_it_drive() -> None:
 
 
 def test_a_button_counts_once_and_not_if_it_was_down_at_the_start() -> None:
-    device = OperatorInput(CONFIG)
+    device = OperatorDevice(CONFIG)
     device.take_joy([0] * 6, buttons(success=1), 1.0)
     assert not device.wish(1.0).success, "a stuck button would end every episode"
     device.take_joy([0] * 6, buttons(), 1.1)
@@ -40,7 +40,7 @@ def test_a_button_counts_once_and_not_if_it_was_down_at_the_start() -> None:
 
 
 def test_a_held_success_button_labels_as_long_as_it_is_held() -> None:
-    device = OperatorInput(CONFIG, labels=True)
+    device = OperatorDevice(CONFIG, labels=True)
     shown = []
     for at, down in ((1.0, 0), (1.1, 1), (1.2, 1), (1.3, 1), (1.4, 0)):
         device.take_joy([0] * 6, buttons(success=1) if down else buttons(), at)
@@ -52,7 +52,7 @@ def test_a_held_success_button_labels_as_long_as_it_is_held() -> None:
 
 def test_reset_keeps_the_labels_of_an_episode_and_discards_any_other() -> None:
     for labels in (True, False):
-        device = OperatorInput(CONFIG, labels)
+        device = OperatorDevice(CONFIG, labels)
         device.take_joy([0] * 6, buttons(), 1.0)
         device.take_joy([0] * 6, buttons(reset=1), 1.1)
         wish = device.wish(1.1)
@@ -60,7 +60,7 @@ def test_reset_keeps_the_labels_of_an_episode_and_discards_any_other() -> None:
 
 
 def test_hil_serl_40_a_device_that_sends_only_zeros_is_noticed() -> None:
-    device = OperatorInput(TeleopConfig(device="spacemouse"))
+    device = OperatorDevice(TeleopConfig(device="spacemouse"))
     for at in np.arange(0.0, 3.0, 0.1):
         device.take_joy([], buttons(hold=1), at)
         device.take_twist((0, 0, 0), (0, 0, 0), at)
@@ -72,7 +72,7 @@ def test_hil_serl_40_a_device_that_sends_only_zeros_is_noticed() -> None:
 
 
 def test_a_device_that_goes_away_drives_no_more() -> None:
-    device = OperatorInput(CONFIG)
+    device = OperatorDevice(CONFIG)
     assert "plugged in" in device.gone(0.0)
     device.take_joy([1.0, 0, 0, 0, 0, 0], buttons(hold=1), 1.0)
     assert device.wish(1.1).active and not device.gone(1.1)
@@ -80,7 +80,7 @@ def test_a_device_that_goes_away_drives_no_more() -> None:
 
 
 def test_a_space_mouse_s_axes_and_buttons_are_two_topics() -> None:
-    device = OperatorInput(TeleopConfig(device="spacemouse"))
+    device = OperatorDevice(TeleopConfig(device="spacemouse"))
     device.take_joy([1.0] * 6, buttons(hold=1), 1.0)
     device.take_twist((0.35, -0.7, 0.0), (0.0, 0.0, 0.175), 1.0)
     action = device.wish(1.0).action
@@ -96,7 +96,7 @@ def test_noise_and_nonsense_are_no_motion(value: float) -> None:
 
 def test_the_keyboard_holds_while_keys_repeat() -> None:
     config = TeleopConfig(device="keyboard")
-    keyboard, device = Keyboard(config), OperatorInput(config)
+    keyboard, device = Keyboard(config), OperatorDevice(config)
     device.take_joy(*keyboard.joy(0.9), 0.9)
     keyboard.take("wg", 1.0)
     device.take_joy(*keyboard.joy(1.1), 1.1)

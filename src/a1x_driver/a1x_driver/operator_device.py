@@ -39,7 +39,7 @@ def shape(value: float, deadband: float) -> float:
     return float(np.sign(value) * min(1.0, (abs(value) - deadband) / (1.0 - deadband)))
 
 
-class OperatorInput:
+class OperatorDevice:
     """Collects the messages of the operator's devices. ``now``: s, monotonic.
 
     Args:
