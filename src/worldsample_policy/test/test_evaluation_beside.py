@@ -13,9 +13,9 @@ import pytest
 from worldsample_core.node.stopping import RunFailed
 from worldsample_policy.acting import evaluation_beside
 from worldsample_policy.acting.evaluation_beside import FOLDER, EvaluationBeside
-from worldsample_policy.acting.run_plan import Evaluation, NextEpisode
+from worldsample_policy.acting.run_plan import EvaluatedEpisode, NextEpisode
 
-from .test_policy_loop import FakeCell
+from .test_policy_loop import RunInMemory
 
 WORKER = """
 import json, os, sys
@@ -49,8 +49,8 @@ def plans(first: int, count: int, final: bool = False) -> list[NextEpisode]:
     return [NextEpisode("eval", i, 10 + i, i - first, count, 60, final) for i in range(first, first + count)]
 
 
-def collect(owner: EvaluationBeside, seconds: float = 20.0) -> list[Evaluation]:
-    found: list[Evaluation] = []
+def collect(owner: EvaluationBeside, seconds: float = 20.0) -> list[EvaluatedEpisode]:
+    found: list[EvaluatedEpisode] = []
     until = time.monotonic() + seconds
     while owner.outstanding and time.monotonic() < until:
         found += owner.collect(time.monotonic())
@@ -119,7 +119,7 @@ def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_run_that_is_killed_goes_on_with_what_it_still_owes(tmp_path: Path) -> None:
     owner = beside(tmp_path, worker(tmp_path, 1, "import time; time.sleep(60)"))
     owner.post(plans(0, 6), 500, 7, time.monotonic())
-    found: list[Evaluation] = []
+    found: list[EvaluatedEpisode] = []
     while len(found) < 3:
         found += owner.collect(time.monotonic())
     owner.close()
@@ -160,7 +160,7 @@ def test_a_run_whose_evaluations_are_beside_has_the_same_log(tmp_path: Path, sto
     """Episodes, scenes and steps are those of a run in its cell; a run that may stop early waits for them."""
     logs = []
     for name in ("cell", "beside"):
-        cell = FakeCell(tmp_path / name, stop_when_solved=stop_when_solved, solved_success=1.0)
+        cell = RunInMemory(tmp_path / name, stop_when_solved=stop_when_solved, solved_success=1.0)
         if name == "beside":
             owner = EvaluationBeside(
                 worker(tmp_path), tmp_path / name, "r", lambda: {"w": np.ones(3, np.float32)}, print

@@ -34,7 +34,7 @@ from worldsample_core.episodes.journal import explain
 from worldsample_core.node.parent_death import die_with_parent
 from worldsample_core.node.stopping import RunFailed
 from worldsample_core.transition import EpisodeSummary
-from worldsample_policy.acting.run_plan import Evaluation, NextEpisode
+from worldsample_policy.acting.run_plan import EvaluatedEpisode, NextEpisode
 
 FOLDER = "evaluations"
 """Folder of a run for weights that wait for their evaluation."""
@@ -57,7 +57,7 @@ class AwaitedEpisode:
     real_steps: int
     version: int
 
-    def ended(self, run: str, success: bool, steps: int) -> Evaluation:
+    def ended(self, run: str, success: bool, steps: int) -> EvaluatedEpisode:
         """The entry of the log, once the episode has ended."""
         summary = EpisodeSummary(
             kind="eval",
@@ -71,7 +71,7 @@ class AwaitedEpisode:
             seed=self.plan.seed,
             run=run,
         )
-        return Evaluation(summary, self.plan.final)
+        return EvaluatedEpisode(summary, self.plan.final)
 
 
 class EvaluationBeside:
@@ -107,11 +107,11 @@ class EvaluationBeside:
         """Episodes whose results are not there yet."""
         return len(self._awaited)
 
-    def awaited(self) -> list[Evaluation]:
+    def awaited(self) -> list[EvaluatedEpisode]:
         """Entries in place of those that the log will have, in its order; their success is not known."""
         return [episode.ended(self._run, False, 0) for episode in self._awaited]
 
-    def restore(self, finished: Sequence[Evaluation]) -> None:
+    def restore(self, finished: Sequence[EvaluatedEpisode]) -> None:
         """Take up what an earlier life of the run still owed; ``finished``: the log."""
         try:
             listed = json.loads((self._folder / PENDING).read_text())
@@ -155,7 +155,7 @@ class EvaluationBeside:
 
     # --- results ---
 
-    def collect(self, now: float) -> Iterator[Evaluation]:
+    def collect(self, now: float) -> Iterator[EvaluatedEpisode]:
         """The results that have come, in the order of the log. now: s, monotonic.
 
         Raises:
@@ -182,7 +182,7 @@ class EvaluationBeside:
             self._died(now, f"it has said nothing for {PATIENCE:.0f} s")
         self._clear()
 
-    def _result(self, line: str) -> Evaluation | None:
+    def _result(self, line: str) -> EvaluatedEpisode | None:
         """The entry that a line tells of; None where it is not the answer that is due."""
         try:
             said = json.loads(line)
