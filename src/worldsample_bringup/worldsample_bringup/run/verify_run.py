@@ -27,7 +27,7 @@ EXIT_CODES: dict[State, int] = {"whole": 0, "lost": 1, "mended": 3}
 
 
 @dataclass(frozen=True)
-class Finding:
+class FileFinding:
     """One thing in a run folder.
 
     Attributes:
@@ -41,7 +41,7 @@ class Finding:
     detail: str = ""
 
 
-def verify(folder: RunFolder) -> list[Finding]:
+def verify(folder: RunFolder) -> list[FileFinding]:
     """Look at everything that stands in a run folder."""
     return [
         *_configuration(folder),
@@ -52,13 +52,13 @@ def verify(folder: RunFolder) -> list[Finding]:
     ]
 
 
-def worst(findings: list[Finding]) -> State:
+def worst(findings: list[FileFinding]) -> State:
     """The worst state among the findings."""
     states = {finding.state for finding in findings}
     return "lost" if "lost" in states else "mended" if "mended" in states else "whole"
 
 
-def as_mapping(folder: RunFolder, findings: list[Finding]) -> dict[str, Any]:
+def as_mapping(folder: RunFolder, findings: list[FileFinding]) -> dict[str, Any]:
     """The result for ``--json``."""
     result: dict[str, Any] = {"run_dir": str(folder.path), "state": worst(findings)}
     for state in EXIT_CODES:
@@ -69,7 +69,7 @@ def as_mapping(folder: RunFolder, findings: list[Finding]) -> dict[str, Any]:
     return result
 
 
-def in_words(findings: list[Finding]) -> str:
+def in_words(findings: list[FileFinding]) -> str:
     """The result for people."""
     lines = [
         f"{finding.state:<7} {finding.what}: {finding.detail}"
@@ -80,15 +80,15 @@ def in_words(findings: list[Finding]) -> str:
     return "\n".join([*lines, f"{count} of {len(findings)} parts are whole"])
 
 
-def _configuration(folder: RunFolder) -> Iterator[Finding]:
+def _configuration(folder: RunFolder) -> Iterator[FileFinding]:
     try:
         folder.settings()
-        yield Finding("config.yaml", "whole")
+        yield FileFinding("config.yaml", "whole")
     except ConfigError as problem:
-        yield Finding("config.yaml", "lost", str(problem))
+        yield FileFinding("config.yaml", "lost", str(problem))
 
 
-def _episodes(folder: RunFolder) -> Iterator[Finding]:
+def _episodes(folder: RunFolder) -> Iterator[FileFinding]:
     found: list[EpisodeSummary] = []
     known = damaged_episodes(folder.episodes)
     for bag in find_bags(folder.path):
@@ -97,16 +97,18 @@ def _episodes(folder: RunFolder) -> Iterator[Finding]:
             summary = check_bag(bag)
             if bag.name != bag_name(summary.episode):
                 raise DamagedBag(f"it holds episode {summary.episode}")
-            yield Finding(what, "whole")
+            yield FileFinding(what, "whole")
             found.append(summary)
         except DamagedBag as problem:
             try:
                 read_records(bag)
                 found.append(read_summary(bag))
-                yield Finding(what, "mended", f"{problem}; its data are whole, and it is rebuilt from them")
+                yield FileFinding(
+                    what, "mended", f"{problem}; its data are whole, and it is rebuilt from them"
+                )
             except DamagedBag:
                 known.add(int(bag.name.rpartition("_")[2]))
-                yield Finding(what, "lost", f"{problem}; its steps are left out")
+                yield FileFinding(what, "lost", f"{problem}; its steps are left out")
     journals = sorted(folder.episodes.glob("*.journal")) if folder.episodes.is_dir() else []
     for journal in journals:
         known.add(int(journal.stem) if journal.stem.isdigit() else -1)
@@ -114,24 +116,28 @@ def _episodes(folder: RunFolder) -> Iterator[Finding]:
     damaged = folder.episodes / "damaged"
     for path in sorted(damaged.iterdir()) if damaged.is_dir() else []:
         if path.suffix != ".mcap":  # those are copies of what was rebuilt
-            yield Finding(f"episodes/damaged/{path.name}", "lost", "set aside, because it could not be read")
+            yield FileFinding(
+                f"episodes/damaged/{path.name}", "lost", "set aside, because it could not be read"
+            )
     found.sort(key=lambda summary: summary.episode)
     for gap in missing_numbers(found, read_numbering(folder.episodes).next_seq, known):
-        yield Finding("episodes", "lost", gap)
+        yield FileFinding("episodes", "lost", gap)
 
 
-def _journal(path: Path) -> Finding:
+def _journal(path: Path) -> FileFinding:
     what = f"episodes/{path.name}"
     try:
         contents = read_journal(path)
     except (StorageError, OSError) as problem:
-        return Finding(what, "lost", str(problem))
+        return FileFinding(what, "lost", str(problem))
     if contents.damaged:
-        return Finding(what, "lost", f"damaged after {len(contents.records)} steps, which are kept")
-    return Finding(what, "mended", f"an unfinished episode of {len(contents.records)} steps becomes a bag")
+        return FileFinding(what, "lost", f"damaged after {len(contents.records)} steps, which are kept")
+    return FileFinding(
+        what, "mended", f"an unfinished episode of {len(contents.records)} steps becomes a bag"
+    )
 
 
-def _checkpoints(folder: RunFolder) -> Iterator[Finding]:
+def _checkpoints(folder: RunFolder) -> Iterator[FileFinding]:
     from worldsample_policy.learning import checkpoint_directory
 
     paths = [folder.checkpoints / f"step_{step}" for step in folder.checkpoint_steps()]
@@ -141,7 +147,7 @@ def _checkpoints(folder: RunFolder) -> Iterator[Finding]:
         yield from _left_behind(folder, folder.checkpoints)
 
 
-def _world_models(folder: RunFolder) -> Iterator[Finding]:
+def _world_models(folder: RunFolder) -> Iterator[FileFinding]:
     from worldsample_worldmodel.model import model_file
 
     for publisher in sorted(folder.path.glob("worldmodel*")):
@@ -157,7 +163,7 @@ def _world_models(folder: RunFolder) -> Iterator[Finding]:
 
 def _newest_whole(
     folder: RunFolder, paths: list[Path], read: Callable[[Path], Any], again: str
-) -> Iterator[Finding]:
+) -> Iterator[FileFinding]:
     """Checkpoints, oldest first: a damaged one costs what was learned since the whole one before it."""
     whole = 0
     for path in paths:
@@ -165,33 +171,33 @@ def _newest_whole(
         try:
             read(path)
             whole += 1
-            yield Finding(what, "whole")
+            yield FileFinding(what, "whole")
         except CheckpointError as problem:
             remedy = "the checkpoint before it is used" if whole else again
-            yield Finding(what, "mended", f"{problem}; {remedy}")
+            yield FileFinding(what, "mended", f"{problem}; {remedy}")
 
 
-def _left_behind(folder: RunFolder, place: Path) -> Iterator[Finding]:
+def _left_behind(folder: RunFolder, place: Path) -> Iterator[FileFinding]:
     for path in sorted(place.glob(".*.tmp")):
         what = str(path.relative_to(folder.path))
-        yield Finding(what, "mended", "left behind by a process that was killed; the next one removes it")
+        yield FileFinding(what, "mended", "left behind by a process that was killed; the next one removes it")
 
 
-def _derived(folder: RunFolder) -> Iterator[Finding]:
+def _derived(folder: RunFolder) -> Iterator[FileFinding]:
     """Files that are written anew from others."""
     if folder.metrics.exists():
         damaged = count_damaged(folder.metrics)
         detail = f"{damaged} damaged lines; episodes are read from their bags, statuses are left out"
-        yield Finding("metrics.jsonl", "mended" if damaged else "whole", detail if damaged else "")
+        yield FileFinding("metrics.jsonl", "mended" if damaged else "whole", detail if damaged else "")
     if (folder.path / "evaluations.jsonl").exists():
         from worldsample_policy.acting.run_plan import EvaluationLog
 
         damaged = EvaluationLog(folder.path, mend=False).damaged
         detail = f"{damaged} damaged lines; those evaluations are repeated" if damaged else ""
-        yield Finding("evaluations.jsonl", "mended" if damaged else "whole", detail)
+        yield FileFinding("evaluations.jsonl", "mended" if damaged else "whole", detail)
     if folder.summary.exists():
         try:
             json.loads(folder.summary.read_bytes())
-            yield Finding("summary.json", "whole")
+            yield FileFinding("summary.json", "whole")
         except (ValueError, RecursionError):
-            yield Finding("summary.json", "mended", "unreadable: `worldsample report` writes it again")
+            yield FileFinding("summary.json", "mended", "unreadable: `worldsample report` writes it again")
