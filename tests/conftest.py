@@ -12,10 +12,20 @@ if TYPE_CHECKING:
     from tests.loop_graph import Graph
 
 from tests.ros_domain import own_domain
+from worldsample_bringup.selftest import ALONE, REAL_TIME
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first: side by side, none is left for the end, when the other worker has nothing to do."""
+    """Slow tests first: side by side, none is left for the end, when the other worker has nothing to do.
+
+    A test whose mark `worldsample test` would not find in its file is an error: it would never be run.
+    """
+    for item in items:
+        for mark in (REAL_TIME, ALONE):
+            if item.get_closest_marker(mark) and f"pytest.mark.{mark}" not in item.path.read_text():
+                raise pytest.UsageError(
+                    f"write pytest.mark.{mark} in {item.path}: {item.nodeid} has that mark"
+                )
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -14,7 +14,7 @@ from worldsample_bringup.run import prepare
 from worldsample_bringup.run.options import Request
 from worldsample_core.config import ConfigError
 
-pytestmark = pytest.mark.alone  # real processes, in real time
+pytestmark = pytest.mark.real_time
 
 SERIALS = ("driver.cameras.side_serial='831612073525'", "driver.cameras.wrist_serial=_831612073526")
 

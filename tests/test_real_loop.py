@@ -15,7 +15,7 @@ from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.node.parent_death import die_with_parent
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 # The watchdogs are generous: what is tested is the loop, on a machine that may be busy with other things.
 SETTINGS = (

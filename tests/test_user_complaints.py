@@ -33,7 +33,7 @@ from worldsample_policy.replay.replay import Batch, FrameStore, Replay
 from worldsample_policy.sac.sac import SAC
 from worldsample_worldmodel.reward.reward_model import RewardModel, RewardModelConfig, hysteresis
 
-pytestmark = pytest.mark.alone  # real processes, in real time
+pytestmark = pytest.mark.real_time
 
 TASKS = Path(__file__).parent.parent / "src" / "worldsample_bringup" / "config" / "tasks"
 

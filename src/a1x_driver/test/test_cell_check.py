@@ -32,7 +32,7 @@ from a1x_driver.standin_arm_node import StandInArmNode  # noqa: E402
 from a1x_driver.standin_camera_node import StandInCameraNode  # noqa: E402
 from a1x_driver.standin_person_node import StandInPersonNode  # noqa: E402
 
-pytestmark = pytest.mark.alone  # real time
+pytestmark = pytest.mark.real_time
 
 DOMAIN = 96
 DRIVER = DriverConfig(standin=True)

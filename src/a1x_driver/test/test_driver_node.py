@@ -36,7 +36,7 @@ from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS  # noqa: E402
 from worldsample_msgs.msg import EndEffectorCommand, GripperState, Intervention, RobotStatus  # noqa: E402
 from worldsample_msgs.srv import Reset  # noqa: E402
 
-pytestmark = pytest.mark.alone  # real time
+pytestmark = pytest.mark.real_time
 
 DOMAIN = 97
 # Generous: the tests run on busy machines.

@@ -34,7 +34,7 @@ from worldsample_msgs.msg import (  # noqa: E402
 )
 from worldsample_msgs.srv import Reset  # noqa: E402
 
-pytestmark = pytest.mark.alone  # real time
+pytestmark = pytest.mark.real_time
 
 PERIOD = 100_000_000
 

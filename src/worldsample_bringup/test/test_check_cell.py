@@ -11,7 +11,7 @@ import pytest
 from worldsample_bringup import cli
 from worldsample_bringup.run import check_cell
 
-pytestmark = pytest.mark.alone  # real processes, in real time
+pytestmark = pytest.mark.real_time
 
 pytest.importorskip("rclpy")
 

@@ -37,8 +37,6 @@ from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.msg import LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
 from worldsample_msgs.srv import Imagine
 
-pytestmark = pytest.mark.alone  # real processes, in real time
-
 RUN = "pushing-hil_serl-seed0"
 
 

@@ -10,8 +10,6 @@ import pytest
 from worldsample_bringup.graph.domain import DomainClaim, DomainTaken, claim_domain
 from worldsample_core.node.parent_death import die_with_parent
 
-pytestmark = pytest.mark.alone  # real processes, in real time
-
 DOMAIN = 97
 
 

@@ -18,8 +18,6 @@ from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.node.parent_death import die_with_parent
 
-pytestmark = pytest.mark.alone  # real processes, in real time
-
 TRAIN = Path(__file__).with_name("fake_train.py")
 
 

@@ -26,8 +26,6 @@ from worldsample_bringup.run.required_packages import PIP_LINE, require_packages
 from worldsample_core.config import ConfigError
 from worldsample_core.settings import load_settings
 
-pytestmark = pytest.mark.alone  # real processes, in real time
-
 LAUNCH_FILES = Path(__file__).parent.parent / "launch"
 HAS_LAUNCH = importlib.util.find_spec("launch_ros") is not None
 needs_launch = pytest.mark.skipif(not HAS_LAUNCH, reason="launch_ros is not installed")

@@ -21,8 +21,6 @@ from worldsample_bringup.graph.terminal import LIVE_MARK, Console
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.parent_death import die_with_parent
 
-pytestmark = pytest.mark.alone  # real processes, in real time
-
 SLEEP = "import time; print('up'); time.sleep(60)"
 DEAF = """
     import signal, time

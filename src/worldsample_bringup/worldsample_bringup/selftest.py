@@ -13,12 +13,44 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from worldsample_core.config import ConfigError
+from worldsample_core.node.parent_death import die_with_parent
 
-# What keeps processors busy shares them, graphs in lockstep too; what is in real time, which others would
-# disturb, runs alone. A file's tests stay together: they share what is costly to make. The slow files come
-# first (tests/conftest.py), so that both workers end at about the same time.
-SIDE_BY_SIDE = ("-m", "not alone", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-ALONE = ("-m", "alone")
+MOST_WORKERS = 8
+"""Worker processes of pytest at most: beyond it, starting them costs more than they save."""
+REAL_TIME, ALONE = "real_time", "alone"
+"""Marks of the tests that work in real time: with little else beside them, and with nothing."""
+INTERRUPTED = 2
+"""Exit code of pytest after Ctrl-C."""
+
+
+def phases(root: Path, processors: int) -> dict[str, list[str]]:
+    """Options of pytest for each part of the suite, one after the other.
+
+    side by side: what shares the processors, graphs in lockstep too. Such a test waits for about half of its
+        time: with one worker more than processors, none is idle.
+    real time: what needs its time and little of a processor, so that two beside each other do not notice.
+    alone: what others would disturb.
+
+    A file's tests stay together: they share what is costly to make. The slow files come first
+    (tests/conftest.py), so that all workers end at about the same time.
+    """
+    workers = min(processors + 1, MOST_WORKERS)
+    shared = ["--dist", "loadfile", "--no-loadscope-reorder"]
+    return {
+        "side by side": ["-m", f"not {REAL_TIME} and not {ALONE}", "-n", str(workers), *shared],
+        "real time": ["-m", REAL_TIME, "-n", "2", *shared, *files_with(REAL_TIME, root)],
+        "alone": ["-m", ALONE, *files_with(ALONE, root)],
+    }
+
+
+def files_with(mark: str, root: Path) -> list[str]:
+    """The test files that use a mark, so that pytest need not import all the others."""
+    tests = sorted([*root.glob("tests/test_*.py"), *root.glob("src/*/test/test_*.py")])
+    return [
+        str(path.relative_to(root))
+        for path in tests
+        if f"pytest.mark.{mark}" in path.read_text(encoding="utf-8")
+    ]
 
 
 def find_checkout() -> Path:
@@ -44,13 +76,17 @@ def run_all(pytest_arguments: Sequence[str]) -> int:
     if pytest_arguments:
         return _run("pytest", "-q", *pytest_arguments, root=root)
     began = time.monotonic()
-    codes = [_run("ruff", "check", ".", root=root), _run("mypy", root=root)]
-    reports = []
+    codes = [_run("ruff", "check", ".", root=root)]
     with tempfile.TemporaryDirectory(prefix="worldsample-test-") as folder:
-        for name, chosen in (("side-by-side", SIDE_BY_SIDE), ("alone", ALONE)):
+        reports = []
+        types: Beside | None = Beside("mypy", root, Path(folder) / "mypy.log")
+        for name, chosen in phases(root, os.cpu_count() or 2).items():
             reports.append(Path(folder) / f"{name}.xml")
             codes.append(_run("pytest", "-q", *chosen, f"--junitxml={reports[-1]}", root=root))
-            if codes[-1] == 2:  # interrupted
+            if types:
+                codes.insert(1, types.finish())
+                types = None
+            if codes[-1] == INTERRUPTED:
                 break
         if any(codes[:2]):
             print("ruff or mypy FAILED, see above", file=sys.stderr)
@@ -106,8 +142,35 @@ def _run(tool: str, *arguments: str, root: Path) -> int:
     command = [sys.executable, "-m", tool, *arguments]
     code = subprocess.run(command, cwd=root, env=environment, check=False).returncode
     if tool != "pytest":  # which says so itself
-        print(
-            f"== {tool}: {'passed' if code == 0 else 'FAILED'} in {time.monotonic() - began:.0f} s",
-            flush=True,
-        )
+        _say_outcome(tool, code, time.monotonic() - began)
     return code
+
+
+def _say_outcome(tool: str, code: int, seconds: float) -> None:
+    print(f"== {tool}: {'passed' if code == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
+
+
+class Beside:
+    """A Python tool that works beside the tests. What it says is shown once they have ended.
+
+    Args:
+        log: file for its output.
+    """
+
+    def __init__(self, tool: str, root: Path, log: Path) -> None:
+        self._tool, self._log, self._began = tool, log, time.monotonic()
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", tool],
+                cwd=root,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=die_with_parent(),
+            )
+
+    def finish(self) -> int:
+        """Wait for the tool and show what it said. Returns its exit code."""
+        code = self._process.wait()
+        print(f"== {self._tool}\n{self._log.read_text(errors='replace')}", end="")
+        _say_outcome(self._tool, code, time.monotonic() - self._began)
+        return code
