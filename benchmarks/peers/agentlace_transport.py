@@ -9,6 +9,7 @@ Argument: JSON (see `main`). Prints JSON as its last line.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -54,7 +55,6 @@ def learner(settings: dict[str, Any]) -> dict[str, Any]:
                 server.publish_network({"size": size, "sent": time.monotonic_ns(), "params": tensors})
                 time.sleep(settings["pause_s"])
         result = json.loads(actor.communicate(timeout=settings["timeout_s"])[0].splitlines()[-1])
-    server.stop()
     arrived = {seq: times for seq, times in store.arrived.items() if seq < settings["transitions"]}
     paced = [(there - sent) * 1e-6 for seq, (sent, there) in store.arrived.items() if seq not in arrived]
     began, end = result.pop("began"), max(there for _, there in arrived.values())
@@ -114,7 +114,6 @@ def actor(settings: dict[str, Any]) -> dict[str, Any]:
     for _ in range(settings["paced"]):
         time.sleep(1.0 / settings["paced_hz"])
         send()
-    client.stop()
     return {"began": began, "weights_ms": weights}
 
 
@@ -122,6 +121,7 @@ def main() -> None:
     """Run the role that the argument names; "learner" starts the other one."""
     settings = json.loads(sys.argv[1])
     print(json.dumps((actor if settings.get("role") == "actor" else learner)(settings)), flush=True)
+    os._exit(0)  # agentlace closes its sockets from another thread than their own, at which ZeroMQ may abort
 
 
 if __name__ == "__main__":
