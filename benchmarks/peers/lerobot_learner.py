@@ -126,7 +126,7 @@ def measure(settings: dict[str, Any], size: int, encoder: str, frozen: bool, thr
     update = Update(make_policy(size, encoder, frozen), buffers)
     kinds: dict[str, list[tuple[float, float]]] = {"critic_only": [], "full": []}
     cycles, deadline = 0, None
-    while deadline is None or len(kinds["full"]) < 2 or time.perf_counter() < deadline:
+    while deadline is None or not kinds["full"] or time.perf_counter() < deadline:
         for kind in kinds:
             wall, cpu = time.perf_counter(), time.process_time()
             update(kind == "full")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,7 @@ class WorldModelHarness:
         demos: int = DEMOS,
         lockstep: bool = True,
     ) -> None:
+        self.folder = folder
         self.segments: list[SyntheticSegment] = []
         self.warnings: list[str] = []
         self.states: list[str] = []
@@ -136,10 +138,18 @@ def same(first: Sequence[SyntheticSegment], second: Sequence[SyntheticSegment]) 
     )
 
 
-def test_each_episode_gets_the_work_that_it_asks_for(tmp_path: Path) -> None:
-    harness = WorldModelHarness(tmp_path)
-    loop = harness.loop
-    harness.feed(run_of(4)).work()
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> WorldModelHarness:
+    """A node that has done the work of four real episodes, for tests that only read it and its folder."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in every test: the last bit of a sum depends on it
+    harness = WorldModelHarness(tmp_path_factory.mktemp("finished")).feed(run_of(4)).work()
+    torch.set_num_threads(threads)
+    return harness
+
+
+def test_each_episode_gets_the_work_that_it_asks_for(finished: WorldModelHarness) -> None:
+    harness, loop = finished, finished.loop
     assert loop.adaptation.trainer.updates == 3 + 4 * STEPS // 4
     assert loop.adaptation.version == 1 + 4 * STEPS // 24
     assert loop.completed_steps == 4 * STEPS
@@ -156,15 +166,14 @@ def test_each_episode_gets_the_work_that_it_asks_for(tmp_path: Path) -> None:
     assert loop.published.transitions == sum(map(len, harness.segments))
 
 
-def test_a_seed_repeats_however_the_transitions_arrive(tmp_path: Path) -> None:
-    first, second = WorldModelHarness(tmp_path / "a"), WorldModelHarness(tmp_path / "b")
-    first.feed(run_of(3)).work()
-    for transition in run_of(3):
+def test_a_seed_repeats_however_the_transitions_arrive(tmp_path: Path, finished: WorldModelHarness) -> None:
+    second = WorldModelHarness(tmp_path / "b")
+    for transition in run_of(4):
         second.feed([transition]).work()
-    assert first.segments and same(first.segments, second.segments)
+    assert finished.segments and same(finished.segments, second.segments)
     other = WorldModelHarness(tmp_path / "c", replace(CONFIG, model=replace(MODEL, seed=1)))
-    other.feed(run_of(3)).work()
-    assert not same(first.segments, other.segments)
+    other.feed(run_of(4)).work()
+    assert not same(finished.segments, other.segments)
 
 
 def test_a_closed_gate_lets_nothing_out_and_holds_nothing_up(tmp_path: Path) -> None:
@@ -205,8 +214,10 @@ def test_a_killed_node_goes_on(tmp_path: Path, killed_after: int) -> None:
     assert len(list((tmp_path / "worldmodel").glob("step_*"))) <= 2
 
 
-def test_a_damaged_checkpoint_falls_back_then_starts_over(tmp_path: Path) -> None:
-    WorldModelHarness(tmp_path).feed(run_of(4)).work()
+def test_a_damaged_checkpoint_falls_back_then_starts_over(
+    tmp_path: Path, finished: WorldModelHarness
+) -> None:
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
     checkpoints = WorldModelCheckpoints(tmp_path, "worldmodel").steps()
     assert [step for step, _ in checkpoints] == [24, 48]
     checkpoints[-1][1].write_bytes(b"rotten")
@@ -299,13 +310,12 @@ def test_a_segment_with_a_nan_is_never_published(tmp_path: Path) -> None:
     assert len(harness.segments) == before and harness.loop.rejected >= STEPS // 2
 
 
-def test_nodes_share_the_episodes(tmp_path: Path) -> None:
-    alone = WorldModelHarness(tmp_path / "alone").feed(run_of(4)).work()
+def test_nodes_share_the_episodes(tmp_path: Path, finished: WorldModelHarness) -> None:
     shared = [
         WorldModelHarness(tmp_path / "shared", index=i, count=2).feed(run_of(4)).work() for i in range(2)
     ]
     tried = [len(h.segments) + h.loop.rejected for h in shared]
-    assert sum(tried) == len(alone.segments) + alone.loop.rejected and min(tried) > 0
+    assert sum(tried) == len(finished.segments) + finished.loop.rejected and min(tried) > 0
     dates = [{s.effective_step for s in h.segments} for h in shared]
     assert not dates[0] & dates[1]
     assert {s.publisher for h in shared for s in h.segments} == {"worldmodel_0", "worldmodel_1"}
