@@ -11,7 +11,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "numpy", "safetensors", "torch"],
+    install_requires=["setuptools", "numpy", "pillow", "safetensors", "torch"],
     extras_require={"test": ["hypothesis", "pytest"]},  # colcon test then calls pytest
     zip_safe=True,
     maintainer="WorldSample",

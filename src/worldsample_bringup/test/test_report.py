@@ -16,9 +16,11 @@ from PIL import Image
 from worldsample_bringup.dashboard.imagined import Figures, ImaginedQuality, store
 from worldsample_bringup.dashboard.metrics import MetricsLog
 from worldsample_bringup.dashboard.progress import Pace, duration, live_line
-from worldsample_bringup.report.curves import Series, chart, ticks
+from worldsample_bringup.report import report
+from worldsample_bringup.report.curves import NARROW, Series, chart, ticks
 from worldsample_bringup.report.filmstrip import filmstrip, png
-from worldsample_bringup.report.report import write_report
+from worldsample_bringup.report.open_page import open_page
+from worldsample_bringup.report.report import write_live_report, write_report
 from worldsample_bringup.run import prepare
 from worldsample_bringup.run.history import History, read_history
 from worldsample_bringup.run.options import Request
@@ -26,6 +28,7 @@ from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import encode_transition, write_bag
 from worldsample_core.observation import Observation
 from worldsample_core.transition import EpisodeSummary, Transition
+from worldsample_policy.acting.evaluation_pictures import EvaluationPictures
 
 CONTRACT = [
     "task",
@@ -415,3 +418,56 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not a run folder"):
         write_report(RunFolder(tmp_path))
     assert read_history(tmp_path / "metrics.jsonl").real_steps == 0
+
+
+def test_the_page_of_a_run_that_goes_on_is_read_again_and_leaves_no_summary(plan: prepare.Plan) -> None:
+    history = fabricate(plan, until=5, done=False).history
+    write_live_report(plan.folder, plan.settings, history)
+    page = plan.folder.report.read_text()
+    assert '<meta http-equiv="refresh" content="60">' in page and "This run goes on." in page
+    assert not plan.folder.summary.exists()
+    write_report(plan.folder, plan.settings, history)
+    assert "http-equiv" not in plan.folder.report.read_text()
+
+
+def test_a_wide_chart_has_a_drawing_for_a_phone() -> None:
+    points = [(float(x), 0.5) for x in range(0, 6000, 10)]
+    page = chart("Success", [Series("success", points, "red")], "real steps", (0.0, 1.0))
+    assert page.count("<svg") == 2 and f'class="narrow" viewBox="0 0 {NARROW} ' in page
+    assert chart("Small", [Series("a", points, "red")], "x", width=NARROW).count("<svg") == 1
+    style = (Path(report.__file__).parent / "report.css").read_text()
+    narrow = style[style.index("@media(max-width") :]
+    assert ".wide{display:none}" in narrow and ".narrow{display:block}" in narrow
+
+
+def test_an_evaluation_stands_at_the_steps_of_its_checkpoint_with_its_pictures(plan: prepare.Plan) -> None:
+    run = dataclasses.replace(
+        plan.settings.run, mode="eval", checkpoint="/x/checkpoints/step_500", final_eval_episodes=2
+    )
+    settings = dataclasses.replace(plan.settings, run=run)
+    log = MetricsLog(plan.folder)
+    log.start(False, "abc")
+    pictures = EvaluationPictures(plan.folder.path, 0.1)
+    for scene, success in enumerate((True, False)):
+        log.episode(episode("eval", scene, success=success, real_steps=0))
+        for _ in range(3):
+            pictures.add(np.full((2, 16, 16, 3), 90, np.uint8))
+        pictures.end(500, scene, success)
+    log.done()
+    log.close()
+    summary = write_report(plan.folder, settings, log.history)
+    assert summary["eval_history"] == [[500, 2, 0.5]] and summary["real_steps"] == 500
+    page = plan.folder.report.read_text()
+    assert "50% at 500</title>" in page and "<td>500</td>" in page
+    captions = re.findall(r"scene (\d): (no success|success)", page)
+    assert captions == [("1", "no success"), ("0", "success")], "the failures first"
+    assert page.count("data:image/webp;base64,") == 2
+
+
+def test_open_says_the_address_where_there_is_no_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    assert open_page(tmp_path / "report.html").endswith(f"open {(tmp_path / 'report.html').as_uri()}")
+    monkeypatch.setattr("webbrowser.open", lambda address: True)
+    assert open_page(tmp_path / "report.html") == ""

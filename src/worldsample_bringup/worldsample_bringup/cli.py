@@ -68,12 +68,14 @@ def make_parser() -> argparse.ArgumentParser:
     for mode in MODES:
         command = _add(commands, mode, _run, SETTINGS_HELP)
         _add_options(command, mode)
+        _add_open(command, "show report.html in a browser; the run writes it again every minute")
     add_benches(_add(commands, "bench"))
     add_dataset_commands(_add(commands, "dataset"))
     add_imagine_options(_add(commands, "imagine", imagine))
     _add_export(_add(commands, "export", _export))
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
+    _add_open(report, "show report.html in a browser")
     verify = _add(commands, "verify", _verify)
     verify.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_settings(_add(commands, "settings", _settings))
@@ -165,6 +167,10 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_open(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--open", action="store_true", help=text)
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON, as the last line")
 
@@ -210,7 +216,7 @@ def _run(options: argparse.Namespace) -> int:
         values["resume"] = NEWEST
     refuse_unknown(settings)
     prepared = plan(request_from(options.command, values, tuple(settings)), Path("runs"))
-    outcome = run_session(prepared)
+    outcome = run_session(prepared, open_report=options.open)
     if options.command == "label" and outcome.code == 0:
         from worldsample_bringup.run.labels import fit_classifier
 
@@ -243,6 +249,11 @@ def _report(options: argparse.Namespace) -> int:
     folder = existing_run(options.folder, Path("runs"))
     summary = write_report(folder)
     print(f"{folder.report}\n{folder.summary}")
+    if options.open:
+        from worldsample_bringup.report.open_page import open_page
+
+        if hint := open_page(folder.report):
+            print(hint)
     if options.json:
         print(json.dumps(summary))
     return 0

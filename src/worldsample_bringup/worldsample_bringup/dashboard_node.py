@@ -24,7 +24,7 @@ from worldsample_bringup.dashboard.progress import Pace, follow, live_line
 from worldsample_bringup.graph.announcement import closing
 from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.graph.terminal import LIVE_INTERVAL, LIVE_MARK
-from worldsample_bringup.report.report import write_report
+from worldsample_bringup.report.report import REFRESH, write_live_report, write_report
 from worldsample_bringup.run.history import Record, count_damaged
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import ConfigError
@@ -107,6 +107,7 @@ class DashboardNode(Node):
         self._pace = Pace()
         self._done_at: float | None = None
         self._live_printed = -LIVE_INTERVAL
+        self._reported_at = -float(REFRESH)
         self._in_place = "WORLDSAMPLE_LIVE_LINE" in os.environ  # whoever reads our output knows the mark
         self.create_subscription(EpisodeSummary, "episodes", self._on_episode, EPISODES)
         for kind, (topic, message_type, _) in STATUSES.items():
@@ -142,6 +143,7 @@ class DashboardNode(Node):
         self._imagination.look(self._world, last=done)
         self._pace_on()
         self._show()
+        self._report_on(done)
         if not done:
             return
         now = time.monotonic()
@@ -158,6 +160,17 @@ class DashboardNode(Node):
 
     def _pace_on(self) -> None:
         follow(self._pace, self.log.wall, self._latest.get("policy", {}), self._latest.get("learner", {}))
+
+    def _report_on(self, done: bool) -> None:
+        """Write the page again every minute while the run goes on."""
+        now = time.monotonic()
+        if done or now - self._reported_at < REFRESH:
+            return
+        self._reported_at = now
+        try:
+            write_live_report(self.folder, self.settings, self.log.history)
+        except OSError as problem:  # a full disk ends the run elsewhere
+            self.get_logger().warning(f"the report could not be written: {problem}")
 
     def _show(self) -> None:
         policy, learner = self._latest.get("policy", {}), self._latest.get("learner", {})

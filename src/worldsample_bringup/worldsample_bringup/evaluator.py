@@ -24,6 +24,7 @@ from worldsample_core.config import from_mapping
 from worldsample_core.observation import Observation
 from worldsample_core.settings import Settings, load_settings
 from worldsample_policy.acting.actor import Actor
+from worldsample_policy.acting.evaluation_pictures import EvaluationPictures
 from worldsample_policy.acting.rollout import executable
 from worldsample_policy.learner_config import LearnerConfig
 
@@ -39,9 +40,16 @@ class Evaluator:
         self._cell = Cell(self._task.name, run.image_size, run.seed, self._task, rendered_lines=lines)
         self._actor = Actor(from_mapping(LearnerConfig, settings.learner, "learner"), self._task)
         self._loaded = ""
+        self._pictures = EvaluationPictures(run.path, self._task.control_period)
 
-    def episode(self, weights: str, seed: int, max_steps: int) -> tuple[bool, int]:
+    def episode(self, weights: str, seed: int, max_steps: int, real_steps: int) -> tuple[bool, int]:
         """Run one evaluation episode. Returns success and control steps.
+
+        Args:
+            weights: file of the actor's weights.
+            seed: of the reset.
+            max_steps: control steps after which it is truncated.
+            real_steps: behind the weights; the name of its pictures.
 
         Raises:
             OSError, ValueError: the weights cannot be used.
@@ -51,12 +59,15 @@ class Evaluator:
             self._loaded = weights
         self._actor.seed(seed)
         observation, steps = self._cell.reset(seed), 0
+        self._pictures.add(observation.images)
         while steps < max_steps and not self._cell.success:
             action, _ = self._actor.act(self._seen(observation), deterministic=True)
             observation = self._cell.step(executable(action, self._task))
+            self._pictures.add(observation.images)
             steps += 1
             if not self._cell.success and self._cell.task.failed(self._cell.state()):
                 break
+        self._pictures.end(real_steps, seed, self._cell.success)
         return bool(self._cell.success), steps
 
     def _seen(self, observation: Observation) -> Observation:
@@ -69,7 +80,8 @@ def serve(evaluator: Evaluator, lines: Any, answers: Any) -> None:
     """Answer each line of ``lines`` with a line to ``answers``, until there are no more."""
     for line in lines:
         job = json.loads(line)
-        success, steps = evaluator.episode(job["weights"], int(job["seed"]), int(job["max_steps"]))
+        numbers = (int(job[name]) for name in ("seed", "max_steps", "real_steps"))
+        success, steps = evaluator.episode(job["weights"], *numbers)
         answers.write(json.dumps({"id": job["id"], "success": success, "steps": steps}) + "\n")
         answers.flush()
 

@@ -11,12 +11,21 @@ from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.node_command import process_for
 from worldsample_bringup.graph.runner import Outcome, Runner
 from worldsample_bringup.graph.terminal import Console
-from worldsample_bringup.report.report import write_report
+from worldsample_bringup.report.open_page import open_page
+from worldsample_bringup.report.report import write_live_report, write_report
+from worldsample_bringup.run.history import read_history
 from worldsample_bringup.run.prepare import Plan
 
 
-def run_session(plan: Plan, watch: Callable[[Runner], None] | None = None) -> Outcome:
+def run_session(
+    plan: Plan, watch: Callable[[Runner], None] | None = None, open_report: bool = False
+) -> Outcome:
     """Run a plan to its end. Leaves a summary and a report in its folder, however it ends.
+
+    Args:
+        plan: the run.
+        watch: called with the runner, again and again.
+        open_report: show the report in a browser from the beginning; the run goes on writing it.
 
     Raises:
         ConfigError: the folder cannot be used.
@@ -32,6 +41,10 @@ def run_session(plan: Plan, watch: Callable[[Runner], None] | None = None) -> Ou
             console = Console(names=tuple(spec.name for spec in specs))
             for line in opening(plan, claim.domain):
                 console.say(line)
+            if open_report:
+                write_live_report(plan.folder, plan.settings, read_history(plan.folder.metrics))
+                if hint := open_page(plan.folder.report):
+                    console.say(hint)
             began = plan.folder.summary.stat().st_mtime if plan.folder.summary.exists() else 0.0
             outcome = Runner(specs, console, plan.folder.logs, watch=watch).run()
             console.close_live()

@@ -10,6 +10,8 @@ from html import escape
 Points = Sequence[tuple[float, float]]
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 26, 12, 38  # pixels around the plot
+NARROW = 340
+"""Width of a drawing for a phone, pixels: its letters stay as large as they are."""
 _MOST_POINTS = 600  # per line: more than that is below a pixel
 
 
@@ -44,6 +46,8 @@ def chart(
 ) -> str:
     """A chart as a ``<figure>`` with title, legend and curves; "" where there is nothing to show.
 
+    A wide chart is drawn twice: where the page is narrow, as on a phone, its style shows the narrow drawing.
+
     Args:
         y_range: of the axis; from the data where None.
         percent: the values are fractions, shown as per cent.
@@ -52,6 +56,27 @@ def chart(
     series = [s for s in series if any(math.isfinite(y) for _, y in s.points)]
     if not series:
         return ""
+    drawings = [_drawing(title, series, x_label, y_range, percent, x_high, width, height)]
+    if width > NARROW:
+        drawings.append(_drawing(title, series, x_label, y_range, percent, x_high, NARROW, 220))
+    classes = ("wide", "narrow") if len(drawings) > 1 else ("",)
+    shown = "".join(f'<svg class="{name}" {drawing}' for name, drawing in zip(classes, drawings, strict=True))
+    legend = "".join(f'<span><i style="background:{_swatch(s)}"></i>{escape(s.name)}</span>' for s in series)
+    legend = legend if len(series) > 1 or series[0].name != title else ""
+    return f'<figure class="chart"><figcaption><b>{escape(title)}</b>{legend}</figcaption>{shown}</figure>'
+
+
+def _drawing(
+    title: str,
+    series: Sequence[Series],
+    x_label: str,
+    y_range: tuple[float, float] | None,
+    percent: bool,
+    x_high: float,
+    width: int,
+    height: int,
+) -> str:
+    """The attributes and the content of an ``<svg>`` element of this size, its end included."""
     xs = [x for s in series for x, _ in s.points]
     x_low, x_high = min(0.0, min(xs)), max(max(xs), x_high)
     y_low, y_high = y_range or _padded([y for s in series for _, y in s.points if math.isfinite(y)])
@@ -70,7 +95,7 @@ def chart(
     for y in ticks(y_low, y_high):
         parts.append(f'<path class="grid" d="M{_LEFT} {py(y):.1f}H{width - _RIGHT}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{py(y) + 4:.1f}" text-anchor="end">{y_text(y)}</text>')
-    for x in ticks(x_low, x_high):
+    for x in ticks(x_low, x_high, 5 if width > NARROW else 3):
         parts.append(f'<text x="{px(x):.1f}" y="{height - _BOTTOM + 18}" text-anchor="middle">{x:,g}</text>')
     middle = (_LEFT + width - _RIGHT) / 2
     parts.append(f'<text x="{middle:.0f}" y="{height - 4}" text-anchor="middle">{escape(x_label)}</text>')
@@ -87,13 +112,7 @@ def chart(
             parts.append(
                 f'<path d="{path}" fill="none" stroke="{s.colour}" {style} stroke-linejoin="round"/>'
             )
-    legend = "".join(f'<span><i style="background:{_swatch(s)}"></i>{escape(s.name)}</span>' for s in series)
-    legend = legend if len(series) > 1 or series[0].name != title else ""
-    return (
-        f'<figure class="chart"><figcaption><b>{escape(title)}</b>{legend}</figcaption>'
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg></figure>"
-    )
+    return f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
 
 
 def _swatch(series: Series) -> str:

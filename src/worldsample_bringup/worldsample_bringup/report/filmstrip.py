@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from worldsample_bringup.run.history import History, Record
 from worldsample_core.transition import Transition
+from worldsample_policy.acting.evaluation_pictures import FOLDER
 
 FRAMES, GAP = 10, 2
 
@@ -32,6 +34,38 @@ def data_url(image: NDArray[np.uint8]) -> str:
 def file_url(path: Path) -> str:
     """A PNG file as a ``data:`` address, as it is."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A moving picture of one evaluation episode, as the run folder has it.
+
+    Attributes:
+        path: of the WebP file.
+        real_steps: behind the weights that acted.
+        scene: seed of the reset.
+        success: result.
+    """
+
+    path: Path
+    real_steps: int
+    scene: int
+    success: bool
+
+    @property
+    def url(self) -> str:
+        """The file as a ``data:`` address."""
+        return "data:image/webp;base64," + base64.b64encode(self.path.read_bytes()).decode()
+
+
+def evaluation_clips(folder: Path) -> dict[int, list[Clip]]:
+    """The kept evaluation episodes by real steps, newest first; of each evaluation the failures first."""
+    clips: dict[int, list[Clip]] = {}
+    for path in sorted(folder.glob(f"{FOLDER}/step_*_scene_*_*.webp")):
+        _, step, _, scene, result = path.stem.split("_")
+        clip = Clip(path, int(step), int(scene), result == "success")
+        clips.setdefault(clip.real_steps, []).append(clip)
+    return {step: sorted(clips[step], key=lambda clip: clip.success) for step in sorted(clips, reverse=True)}
 
 
 def choose_episodes(history: History) -> list[tuple[str, Record]]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from worldsample_bringup.dashboard.progress import duration
 from worldsample_bringup.report.curves import Series, chart
-from worldsample_bringup.report.filmstrip import data_url, strips
+from worldsample_bringup.report.filmstrip import data_url, evaluation_clips, strips
 from worldsample_bringup.report.palette import BLUE, GREEN, GREY, INK, ORANGE
-from worldsample_bringup.report.summary import write_summary
+from worldsample_bringup.report.summary import evaluations_of, summarise, write_summary
 from worldsample_bringup.report.world_curves import world_sections
 from worldsample_bringup.run.history import (
     WINDOW,
@@ -41,6 +41,21 @@ LEARNER_CURVES = (
 _STYLE = (Path(__file__).parent / "report.css").read_text()
 
 
+REFRESH = 60
+"""Seconds after which the page of a run that goes on is written, and read, again."""
+
+
+@cpu_piece("report")
+def write_live_report(folder: RunFolder, settings: Settings, history: History) -> None:
+    """Write ``report.html`` of a run that goes on; ``summary.json`` is written at its end.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    summary = summarise(folder, settings, history)
+    _write_page(folder, render(folder, settings, history, summary, live=True))
+
+
 @cpu_piece("report")
 def write_report(
     folder: RunFolder, settings: Settings | None = None, history: History | None = None
@@ -58,30 +73,40 @@ def write_report(
     history = history or read_history(folder.metrics)
     drop_unrecorded(folder, history)
     summary = write_summary(folder, settings, history)
-    partial = folder.report.with_suffix(".partial")
-    partial.write_text(render(folder, settings, history, summary), encoding="utf-8")
-    partial.replace(folder.report)
+    _write_page(folder, render(folder, settings, history, summary))
     return summary
 
 
-def render(folder: RunFolder, settings: Settings, history: History, summary: dict[str, Any]) -> str:
-    """The page."""
+def _write_page(folder: RunFolder, page: str) -> None:
+    """A browser sees the old page or the new one, never a part."""
+    partial = folder.report.with_suffix(".partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(folder.report)
+
+
+def render(
+    folder: RunFolder, settings: Settings, history: History, summary: dict[str, Any], live: bool = False
+) -> str:
+    """The page; ``live``: the run goes on, and the browser reads the page again every minute."""
     title = f"{settings.task.name} · {settings.run.method} · seed {settings.run.seed}"
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(_subtitle(settings, history))}</p>',
-        _interrupted(settings, summary),
+        _unfinished(settings, summary, live),
         _cards(settings, summary, history),
         *_main_curves(settings, history),
         *_pictures(folder, history),
         *world_sections(folder, history),
         *_learning(history),
         *_evaluations(settings, history),
+        *_clips(folder),
         *_settings_tables(settings),
     ]
+    refresh = f'<meta http-equiv="refresh" content="{REFRESH}">' if live else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"{refresh}"
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>{''.join(body)}</main></body></html>\n"
     )
 
@@ -95,9 +120,11 @@ def _subtitle(settings: Settings, history: History) -> str:
     )
 
 
-def _interrupted(settings: Settings, summary: dict[str, Any]) -> str:
+def _unfinished(settings: Settings, summary: dict[str, Any], live: bool) -> str:
     if summary["finished"]:
         return ""
+    if live:
+        return '<p class="note">This run goes on. The page is written again every minute.</p>'
     again = f" Go on with: <code>{command_name()} train --resume {escape(settings.run.directory)}</code>"
     return f'<p class="note">This run is not finished.{again if settings.run.mode == "train" else ""}</p>'
 
@@ -149,7 +176,7 @@ def _rolling(episodes: Sequence[Record], rate: Any) -> list[tuple[float, float]]
 
 def _main_curves(settings: Settings, history: History) -> list[str]:
     """Success and intervention rate over real steps."""
-    evaluations = history.evaluations(settings.run.final_eval_episodes)
+    evaluations = evaluations_of(settings, history)
     budget = float(settings.task.max_real_steps)
     success = [
         Series(
@@ -199,7 +226,7 @@ def _learning(history: History) -> list[str]:
 
 
 def _evaluations(settings: Settings, history: History) -> list[str]:
-    evaluations = history.evaluations(settings.run.final_eval_episodes)
+    evaluations = evaluations_of(settings, history)
     if not evaluations:
         return []
     rows = "".join(
@@ -209,6 +236,23 @@ def _evaluations(settings: Settings, history: History) -> list[str]:
     )
     head = "<tr><th>real steps</th><th>successes</th><th>rate</th><th></th></tr>"
     return ["<h2>Evaluations</h2>", f"<table>{head}{rows}</table>"]
+
+
+WITH_CLIPS = 6
+"""Evaluations whose moving pictures are in the page: the newest ones."""
+
+
+def _clips(folder: RunFolder) -> list[str]:
+    """Moving pictures of the newest evaluations, the failures first."""
+    parts = []
+    for step, clips in list(evaluation_clips(folder.path).items())[:WITH_CLIPS]:
+        shown = "".join(
+            f"<figure><figcaption>scene {clip.scene}: {'success' if clip.success else 'no success'}"
+            f'</figcaption><img loading="lazy" alt="evaluation episode" src="{clip.url}"></figure>'
+            for clip in clips
+        )
+        parts.append(f'<p class="soft">After {step:,} real steps</p><div class="clips">{shown}</div>')
+    return parts
 
 
 def _settings_tables(settings: Settings) -> list[str]:

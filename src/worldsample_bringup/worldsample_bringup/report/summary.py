@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worldsample_bringup.run.history import History
+from worldsample_bringup.run.history import EvaluationRecord, History
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import to_mapping
 from worldsample_core.settings import Settings
@@ -23,7 +24,7 @@ def summarise(folder: RunFolder, settings: Settings, history: History) -> dict[s
     """
     run = settings.run
     expected = run.final_eval_episodes if run.mode == "eval" else run.eval_episodes
-    evaluations = history.evaluations(run.final_eval_episodes)
+    evaluations = evaluations_of(settings, history)
     whole = [e for e in evaluations if e.final or e.episodes >= expected]
     last = whole[-1] if whole else None
     steps = folder.checkpoint_steps()
@@ -55,6 +56,18 @@ def summarise(folder: RunFolder, settings: Settings, history: History) -> dict[s
         "versions": to_mapping(run.versions),
         "eval_history": [[e.real_steps, e.episodes, round(e.success_rate, 6)] for e in evaluations],
     }
+
+
+def evaluations_of(settings: Settings, history: History) -> list[EvaluationRecord]:
+    """The evaluations of a run, each at the real steps of the weights that acted.
+
+    The command ``eval`` takes no real step itself: its evaluation stands at those of its checkpoint.
+    """
+    run = settings.run
+    evaluations = history.evaluations(run.final_eval_episodes)
+    if run.mode != "eval":
+        return evaluations
+    return [replace(each, real_steps=_steps_of(run.checkpoint)) for each in evaluations]
 
 
 def write_summary(folder: RunFolder, settings: Settings, history: History) -> dict[str, Any]:

@@ -8,6 +8,7 @@ checkpoints/      step_N/
 metrics.jsonl     one line per episode, about one per second of each status
 tensorboard/      the same as TensorBoard events
 imagined/         with a world model: real segments above their imagined twins, PNG
+rollouts/         evaluation episodes as moving pictures, WebP
 logs/             what every node said
 report.html       curves
 summary.json      the result

@@ -6,7 +6,7 @@ Both stand on disk until the results are there, so that a killed run goes on wit
 
 The process reads lines from its standard input and writes lines to its standard output, JSON both::
 
-    {"id": 3, "weights": "/run/evaluations/120.safetensors", "seed": 17, "max_steps": 60}
+    {"id": 3, "weights": "/run/evaluations/120.safetensors", "seed": 17, "max_steps": 60, "real_steps": 500}
     {"id": 3, "success": true, "steps": 41}
 """
 
@@ -225,6 +225,7 @@ class EvaluationBeside:
                 plan = episode.plan
                 weights = str(self._file(episode.version).absolute())
                 job = {"id": plan.index, "weights": weights, "seed": plan.seed, "max_steps": plan.max_steps}
+                job["real_steps"] = episode.real_steps
                 self._process.stdin.write(json.dumps(job) + "\n")
             self._process.stdin.flush()
         except OSError:

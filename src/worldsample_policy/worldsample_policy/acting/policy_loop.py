@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from worldsample_core.success_detector import SuccessDetector
 from worldsample_core.transition import EpisodeKind, EpisodeSummary
 from worldsample_policy.acting.disturbance import Disturbance
 from worldsample_policy.acting.evaluation_beside import EvaluationBeside
+from worldsample_policy.acting.evaluation_pictures import EvaluationPictures
 from worldsample_policy.acting.observation_assembly import Tick
 from worldsample_policy.acting.rollout import RECORDINGS, Act, Action, EpisodeRollout
 from worldsample_policy.acting.run_plan import EvaluationLog, NextEpisode, RunPlan
@@ -133,6 +135,7 @@ class PolicyLoop:
         self._empty = 0
         self._invalid = 0
         self._random = np.random.default_rng(settings.run.seed)
+        self._pictures = EvaluationPictures(settings.run.path, settings.task.control_period)
 
     # --- between episodes ---
 
@@ -330,6 +333,8 @@ class PolicyLoop:
         action = rollout.tick(self._judged(rollout, tick), self.store.next_seq)
         if rollout.kind == "label":
             self.detail = rollout.labelled.in_words(rollout.labels_wanted)
+        if not counted:
+            self._pictures.add(tick.observation.images)
         if rollout.finished is not None and counted:
             record = encode_transition(rollout.finished)
             self.store.append(record)
@@ -402,12 +407,18 @@ class PolicyLoop:
             if counts.steps:
                 self.evaluations.append(summary, plan.final)
                 self.outputs.publish_summary(summary)
+            self._pictures.end(self._evaluated_steps(), plan.seed, counts.success)
             return
         summary = self.store.finish(summary)
         if counts.steps:
             self._episodes.append(summary)
         if rollout.kind == "train" and counts.steps:
             self._recent.append(summary)
+
+    def _evaluated_steps(self) -> int:
+        """Real steps behind the weights that act: the checkpoint's where there is no training."""
+        checkpoint = Path(self.settings.run.checkpoint).name.removeprefix("step_")
+        return int(checkpoint) if checkpoint.isdigit() else self.store.real_steps
 
     def interrupt(self) -> None:
         """Stop here: the running episode is closed as aborted; what it did stays."""
