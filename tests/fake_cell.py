@@ -142,6 +142,8 @@ class FakeCell(Node):
         place = ((self.position - GOAL)[[0, axis]] / 0.2 + 0.5) * self.size
         row, column = np.clip(place, 1, self.size - 3).astype(int)
         picture[row - 1 : row + 2, column - 1 : column + 2] = (250, 80, 30)
+        if not self.lockstep:
+            picture[0, 0] = self.rng.integers(0, 256, 3)  # a live camera never repeats a picture
         return picture
 
     def send(self, publisher: Any, message: Any) -> None:

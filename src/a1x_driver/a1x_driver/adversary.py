@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from a1x_driver.driver_config import DriverConfig
+from a1x_driver.reset_path import NoSafePath
 from a1x_driver.rig import Rig
 from a1x_driver.standin_arm import Judgement
+from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW
 from worldsample_core.config import TaskConfig
 
 COMMANDS = 5
@@ -91,6 +94,41 @@ def _on_and_off(rig: Rig, rng: np.random.Generator, scale: np.ndarray) -> None:
         rig.driver.enable()
 
 
+def _go_on(rig: Rig, direction: np.ndarray) -> None:
+    """The policy goes on for a while; then the arm is reset, as after every such accident."""
+    for _ in range(8):
+        rig.send(direction[:3], direction[3:])
+        rig.run(0.1)
+    rules, rig.arm.rules = rig.arm.rules, None  # the way to the reset pose leads outside the box
+    rig.driver.clear_errors()
+    with contextlib.suppress(NoSafePath):
+        rig.reset()
+    rig.arm.rules = rules
+
+
+def _power_cut(repeats: bool) -> Attack:
+    """Cut the power now and then, for a time in which the policy goes on, and give it back."""
+
+    def attack(rig: Rig, rng: np.random.Generator, scale: np.ndarray) -> None:
+        _bang_bang(rig, rng, scale)
+        if rng.random() < 0.3:
+            direction = rng.choice([-1.0, 1.0], 6) * scale
+            rig.cut_power(
+                float(rng.uniform(0.1, 2.0)), repeats, lambda: rig.send(direction[:3], direction[3:])
+            )
+            _go_on(rig, direction)
+
+    return attack
+
+
+def _nudges(rig: Rig, rng: np.random.Generator, scale: np.ndarray) -> None:
+    """The arm is pushed aside: its feedback jumps."""
+    _bang_bang(rig, rng, scale)
+    if rng.random() < 0.2:
+        pushed = rig.arm.joints + rng.choice([-1.0, 1.0], 6) * 10.0 ** rng.uniform(-2.5, -0.7)
+        rig.arm.push(np.clip(pushed, JOINT_LOW + 0.05, JOINT_HIGH - 0.05))
+
+
 ATTACKS: dict[str, Attack] = {
     "random": _random,
     "bang-bang": _bang_bang,
@@ -104,6 +142,9 @@ ATTACKS: dict[str, Attack] = {
     "pauses": _pauses,
     "feedback gaps": _feedback_gaps,
     "on and off": _on_and_off,
+    "emergency stop, frozen feedback": _power_cut(repeats=True),
+    "power cut, sag": _power_cut(repeats=False),
+    "nudges": _nudges,
 }
 
 

@@ -13,8 +13,10 @@ import numpy as np
 
 from a1x_driver.command_gate import CommandGate
 from a1x_driver.driver_config import DriverConfig, check_task
+from a1x_driver.executed_command import NOTHING, Executed, executed, refused
 from a1x_driver.feedback import Feedback
 from a1x_driver.reset_path import Leg, NoSafePath, plan_reset
+from a1x_driver.slip_watch import Reading, SlipWatch
 from a1x_driver.target_stream import TargetStream
 from a1x_driver.workspace import Workspace
 from worldsample_core.arm.a1x_kinematics import Array, forward_kinematics
@@ -31,12 +33,14 @@ SAME_PLACE = 0.02
 """rad; after a pause with the arm this near its target, the target is where the arm is."""
 STILL = 0.05
 """rad/s; an arm that is slower stands."""
+UNHEARD = 2.0
+"""s; an arm that says for longer that no command reaches it, while targets are sent, does not hear them."""
 UNLIMITED = np.full(3, np.inf)
 
 
 @dataclass(frozen=True)
 class Target:
-    """Message to the arm: joint angles (6,) rad, speeds (6,) rad/s, gripper opening 0 .. 1."""
+    """Message to the arm: joint angles (6,) rad, largest speeds (6,) rad/s, gripper opening 0 .. 1."""
 
     joints: Array
     speeds: Array
@@ -62,6 +66,7 @@ class ArmDriver:
         feedback: the newest reading. counters: of commands.
         at_box_limit, at_joint_limit: of the last command.
         complaint: why the last command was refused; "" if it was not.
+        executed: what was made of the last command.
         enabled: targets may be sent.
     """
 
@@ -78,17 +83,22 @@ class ArmDriver:
             task, config.watchdog.command_age, limits.max_translation, limits.max_rotation
         )
         self._keeps_rotation = not any(task.active[3:6])
-        self.feedback = Feedback(config.watchdog.feedback)
+        self.feedback = Feedback(config.watchdog.feedback, config.watchdog.frozen, config.gripper)
+        self.slips = SlipWatch(limits)
         self._stream = TargetStream(limits, self.feedback.joints)
         self.counters = Counters()
         self.enabled, self.disabled_by_person = False, False
         self.at_box_limit = self.at_joint_limit = False
         self.complaint = ""
+        self.executed = NOTHING
         self._streaming = False
         self._fresh_anchor = False
         self._stepped = -np.inf
         self._commanded = -np.inf
-        self._vendor_error, self._rival = "", ""
+        self._vendor_error, self._rival, self._link = "", "", ""
+        self._unheard_since = np.inf
+        self._has_streamed = False
+        self._target_position = self._stream.position
         self._stopping = ""
         self._followed, self._blocked = 0.0, False
         self._opening = self._gripper_goal = 0.0
@@ -100,12 +110,39 @@ class ArmDriver:
 
     # --- what comes in ---
 
-    def take_feedback(self, positions: Sequence[float], velocities: Sequence[float], now: float) -> bool:
-        """A reading of the arm. Returns whether it is believed."""
-        return self.feedback.take(positions, velocities, now)
+    def take_feedback(
+        self, positions: Sequence[float], velocities: Sequence[float], now: float, stamp: int = 0
+    ) -> bool:
+        """A reading of the arm. Returns whether it is believed. stamp: ns, of the arm's clock; 0: unknown.
+
+        After a jump of the readings, or where the arm has slid away from its target, the target is the
+        measured pose from here on.
+        """
+        feedback = self.feedback
+        before, gap = Reading(feedback.joints, feedback.position), now - feedback.arrived
+        if not feedback.take(positions, velocities, now, stamp):
+            return False
+        if np.isfinite(gap) and not self._rival:
+            after, target = Reading(feedback.joints, feedback.position), before
+            if self._has_streamed:
+                target = Reading(self._stream.joints, self._target_position)
+            if self.slips.take(before, after, target, gap, now):
+                self._anchor_anew()
+        return True
+
+    def _anchor_anew(self) -> None:
+        """Set the target to the measured pose, where one has been sent: the arm must not snap back to it."""
+        if not self.enabled or not self._has_streamed:
+            return
+        self._stream.anchor(self.feedback.joints)
+        self._workspace.widen(self._stream.position, self._stream.rotation)
+        self._target_position = self._stream.position
+        self._fresh_anchor, self._streaming, self._stopping = True, True, ""
+        self._followed = np.inf
+        self._end_reset(self.slips.words)
 
     def take_gripper(self, position: float, now: float) -> None:
-        """A reading of the gripper, 0 .. 100."""
+        """A reading of the gripper, in the vendor's numbers."""
         if self.feedback.take_gripper(position, now) and not self._gripper_known:
             self._gripper_known = True
             self._opening = self._gripper_goal = self.feedback.opening
@@ -116,6 +153,19 @@ class ArmDriver:
         An error stays until :meth:`clear_errors`.
         """
         self._vendor_error = error or self._vendor_error
+
+    def take_unheard(self, unheard: bool, now: float) -> None:
+        """Take whether the arm says that no command reaches it, as it does at rest."""
+        since = min(self._unheard_since, now)
+        self._unheard_since = since if unheard and self.streaming else np.inf
+
+    def clock_was_set(self) -> None:
+        """The clock by which commands are stamped has been set: earlier stamps say nothing any more."""
+        self._gate.newest = 0
+
+    def take_link(self, problem: str) -> None:
+        """Take what is wrong with the links to the arm, in words; "" for nothing."""
+        self._link = problem
 
     def take_rival(self, rival: str) -> None:
         """Take the name of another program that sends targets to the arm; "" for none."""
@@ -128,7 +178,7 @@ class ArmDriver:
     def disable(self, by_person: bool = True) -> None:
         """Send nothing any more."""
         self.enabled, self.disabled_by_person = False, by_person
-        self._streaming = False
+        self._streaming = self._has_streamed = False
         self._end_reset("the arm was disabled")
 
     def clear_errors(self) -> None:
@@ -137,19 +187,21 @@ class ArmDriver:
         An error that is still there comes back with the next status.
         """
         self._vendor_error, self._blocked = "", False
+        self.feedback.trust_again()
 
     def command(self, command: Command, now: float, clock: int) -> str:
         """Take a command. Returns why it does not count; "" if it does."""
         try:
-            self._accept(command, now, clock)
+            self.executed = self._accept(command, now, clock)
         except RejectedCommand as problem:
             self.counters.rejected += 1
             self.complaint = str(problem)
+            self.executed = refused(self.complaint)
             return self.complaint
         self.complaint = ""
         return ""
 
-    def _accept(self, command: Command, now: float, clock: int) -> None:
+    def _accept(self, command: Command, now: float, clock: int) -> Executed:
         if self._legs or self._leg is not None:
             raise RejectedCommand("the arm is being reset")
         if not self.enabled:
@@ -173,15 +225,25 @@ class ArmDriver:
             turned = rotvec_to_matrix(motion.rotation) @ stream.goal_rotation
         else:
             turned = stream.goal_rotation
+        before = stream.goal_position, stream.goal_rotation
         position, rotation, self.at_box_limit = self._workspace.clip(wanted, turned)
         self.at_joint_limit = stream.unreachable
+        if self.at_joint_limit:
+            position = stream.within_reach(position, rotation)
         stream.go_to_pose(position, rotation)
         if motion.gripper:
             self._gripper_goal = 0.0 if motion.gripper < 0 else 1.0
         self._commanded = now
         self.counters.applied += 1
-        if motion.clipped or self.at_box_limit or self.at_joint_limit or distance > allowed:
-            self.counters.clipped += 1
+        limits = {
+            "an inactive dimension of the task": motion.clipped,
+            "the workspace box": self.at_box_limit,
+            "a joint limit": self.at_joint_limit,
+            "the lead over the measured pose": distance > allowed,
+        }
+        reason = ", ".join(name for name, met in limits.items() if met)
+        self.counters.clipped += bool(reason)
+        return executed(motion, before, (position, rotation), reason)
 
     def start_reset(self, now: float) -> None:
         """Begin the way to the reset pose; :meth:`reset_answer` tells its end.
@@ -191,13 +253,11 @@ class ArmDriver:
         """
         if self._leg is not None or self._legs:
             raise NoSafePath("a reset is under way already")
-        if not self.enabled and self._config.enable_on_reset and not self.disabled_by_person:
+        self.require_no_fault(now)
+        if not self.enabled and self.may_enable:
             self.enable()
         if not self.enabled:
             raise NoSafePath(self._why_disabled())
-        problem = self.fault(now)
-        if problem:
-            raise NoSafePath(problem)
         reset, task = self._config.reset, self._task
         floor = task.box_low[2] - reset.clearance
         legs = plan_reset(self.feedback.joints, self.home, reset.lift, floor, reset.table)
@@ -205,6 +265,17 @@ class ArmDriver:
         self._legs, self._leg = list(legs), None
         self._gripper_goal = task.reset_gripper
         self._reset_began, self._settled, self._reset_answer = now, np.inf, None
+
+    @property
+    def may_enable(self) -> bool:
+        """True if a reset may enable the arm."""
+        return self._config.enable_on_reset and not self.disabled_by_person
+
+    def require_no_fault(self, now: float) -> None:
+        """Raises :class:`NoSafePath` where something forbids motion."""
+        problem = self.fault(now)
+        if problem:
+            raise NoSafePath(problem)
 
     def reset_answer(self) -> tuple[bool, str] | None:
         """Success and message of the reset that has ended; told once."""
@@ -223,8 +294,10 @@ class ArmDriver:
         self._stepped = now
         if STALL < pause < np.inf:
             self.feedback.excuse(pause)
+            self.feedback.content.excuse(pause)
         if not self.enabled or not self._streaming:
             return None
+        self._has_streamed = True
         problem = self.fault(now)
         if problem and not self._stopping:
             self._stopping = problem
@@ -232,6 +305,7 @@ class ArmDriver:
             self._end_reset(problem)
         if self._fresh_anchor or dt <= 0.0:
             self._fresh_anchor = False
+            self._target_position = forward_kinematics(self._stream.joints)[0]
             return self._target()
         if not self._stopping:
             self._choose_goal(now)
@@ -246,6 +320,11 @@ class ArmDriver:
                 self._config.gripper_speed * dt,
             )
         )
+        position = forward_kinematics(self._stream.joints)[0]
+        way, self._target_position = position - self._target_position, position
+        self.slips.pace(self._stream.velocity, float(np.sqrt(way @ way)) / dt, dt)
+        self.feedback.content.moved(self._stream.joints, now)
+        self.feedback.opening_content.moved(np.array([self._opening]), now)
         self._watch_following(now)
         if self._stopping and not np.any(self._stream.velocity):
             self._streaming, self._stopping = False, ""  # at rest: nothing is sent from here on
@@ -311,6 +390,7 @@ class ArmDriver:
         still = not np.any(self._stream.velocity) and float(np.abs(feedback.velocities).max()) < STILL
         if always or (still and float(np.abs(feedback.joints - self._stream.joints).max()) > SAME_PLACE):
             self._stream.anchor(feedback.joints)
+            self._target_position = self._stream.position
             self._fresh_anchor = True
         else:
             self._stream.stop()
@@ -327,9 +407,9 @@ class ArmDriver:
             self._blocked = True
 
     def _target(self) -> Target:
-        return Target(
-            self._stream.joints.copy(), np.asarray(self._config.limits.joint_velocity), self._opening
-        )
+        limits = self._config.limits
+        speeds = np.minimum(limits.joint_velocity, self.slips.speeds + limits.catch_up)
+        return Target(self._stream.joints.copy(), speeds, self._opening)
 
     # --- what can be known ---
 
@@ -340,6 +420,8 @@ class ArmDriver:
             return f"the arm reports an error: {self._vendor_error}; end its cause, then call ~/clear_errors"
         if self._rival:
             return f"{self._rival} also sends targets to the arm: stop it, exactly one may"
+        if self._link:
+            return self._link
         age = feedback.age(now)
         if age > watchdog.feedback:
             if not np.isfinite(age):
@@ -348,6 +430,15 @@ class ArmDriver:
             return f"no feedback from the arm for {age:.2f} s{why}: the arm is stopped"
         if feedback.unbroken(now) < watchdog.recovery:
             return f"feedback is back only for {feedback.unbroken(now):.2f} s"
+        frozen = feedback.content.frozen(now)
+        if frozen:
+            return (
+                f"the arm repeats one reading for {frozen:.2f} s although its target moves: emergency stop, "
+                "or no power? Release it, then ~/clear_errors"
+            )
+        slid = self.slips.fault(now, watchdog.recovery)
+        if slid:
+            return slid
         outside = feedback.outside(self._config.limits.rest_tolerance)
         if outside:
             return f"{outside}: calibrate the arm, or move it inside its limits"
@@ -372,6 +463,8 @@ class ArmDriver:
         silence = now - self._commanded
         if silence > self._config.watchdog.command:
             return "holding", self.complaint or "no command: the arm holds its pose"
+        if now - self._unheard_since > UNHEARD:
+            return "ok", "the arm says that no command reaches it: does it listen to driver.topics?"
         return "ok", self.complaint
 
     @property

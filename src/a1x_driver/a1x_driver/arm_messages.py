@@ -13,6 +13,7 @@ from sensor_msgs.msg import JointState
 
 from a1x_driver import vendor_messages as vendor
 from a1x_driver.arm_driver import ArmDriver
+from a1x_driver.executed_command import Executed
 from a1x_driver.feedback import Feedback
 from worldsample_core.arm.a1x_kinematics import (
     ARM_JOINT_NAMES,
@@ -21,7 +22,7 @@ from worldsample_core.arm.a1x_kinematics import (
     FINGER_STROKE,
 )
 from worldsample_core.arm.rotation import matrix_to_quaternion
-from worldsample_msgs.msg import GripperState, RobotStatus
+from worldsample_msgs.msg import CommandResult, GripperState, RobotStatus
 
 STATES = {
     "ok": RobotStatus.OK,
@@ -73,6 +74,38 @@ def status_message(arm: ArmDriver, state: str, detail: str, stamp: Time) -> Robo
     return message
 
 
+OUTCOMES = {
+    "executed": CommandResult.EXECUTED,
+    "limited": CommandResult.LIMITED,
+    "refused": CommandResult.REFUSED,
+}
+
+
+def result_message(result: Executed, answers: Time, stamp: Time) -> CommandResult:
+    """The answer to the command that is stamped ``answers``."""
+    message = CommandResult(
+        outcome=OUTCOMES[result.outcome], answers=answers, gripper=result.gripper, reason=result.reason
+    )
+    message.header.stamp, message.header.frame_id = stamp, BASE_FRAME
+    move, turn = message.translation, message.rotation
+    move.x, move.y, move.z = map(float, result.translation)
+    turn.x, turn.y, turn.z = map(float, result.rotation)
+    return message
+
+
+class SaidOnce:
+    """Tells whether a fault is news: it is said when it begins and when it ends."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def news(self, problem: str) -> bool:
+        """True if ``problem`` ("" for none) differs from the last one, apart from its durations."""
+        kind = problem.split(" for ")[0]  # "… for 0.12 s" is not news at 0.22 s
+        changed, self._said = kind != self._said, kind
+        return changed
+
+
 class Health:
     """Freshness of the feedback, and time from commands to targets, over the last second or so."""
 
@@ -98,6 +131,7 @@ class Health:
             "feedback_age_ms": 1e3 * min(feedback.age(now), 1e6),
             "feedback_refused": feedback.bad,
             "command_to_target_p99_ms": 1e3 * delays[int(0.99 * (len(delays) - 1))] if delays else 0.0,
+            "re_anchored": arm.slips.count,
             "commands_applied": counters.applied,
             "commands_clipped": counters.clipped,
             "commands_rejected": counters.rejected,

@@ -31,6 +31,8 @@ FAULTS = {
     "joint_outside_limits": "a joint reads outside its limits",
     "arm_outside_box": "the end effector is outside the task's box (a reset brings it inside)",
     "gripper_silent": "nothing comes from the gripper",
+    "gripper_range": "the gripper's readings are outside its range",
+    "nobody_listens": "nobody hears what our side sends to the arm",
     "second_writer": "somebody else sends targets to the arm",
     "second_policy": "somebody already commands the driver",
     "camera_missing": "nobody publishes a camera's images",
@@ -45,6 +47,8 @@ FAULTS = {
     "cameras_swapped": "the side camera's picture is on the wrist topic, and the other way round",
     "clock_skew": "stamps differ from this machine's clock",
     "operator_missing": "the operator's device is silent: nobody could intervene",
+    "operator_unproven": "the operator's device has shown nothing but zeros",
+    "operator_buttons": "the operator's device has fewer buttons than are used",
     "operator_button_stuck": "a button of the operator's device is down all the time",
     "vendor_messages_missing": "hdas_msg is not installed",
     "disk_full": "there is little room for episodes",
@@ -80,6 +84,7 @@ def find_faults(
     findings = [
         *_arm(facts, driver, task),
         *_cameras(facts, task, size, reference),
+        *_clocks(facts, driver),
         *_operator(facts),
         *_machine(facts, driver, machine),
     ]
@@ -153,7 +158,6 @@ def _arm(facts: CellFacts, driver: DriverConfig, task: TaskConfig) -> Iterator[F
             )
         if not facts.gripper.count:
             yield _warning("gripper_silent", f"nothing comes on {facts.gripper.topic}")
-        yield from _skew(arm)
     if facts.error:
         yield _error("arm_error", f"{facts.error}: end its cause, then call /a1x/clear_errors")
     if facts.joints is not None:
@@ -172,6 +176,10 @@ def _arm(facts: CellFacts, driver: DriverConfig, task: TaskConfig) -> Iterator[F
                 "arm_outside_box",
                 f"gripper_link is at ({place}) m, outside the task's box: keep clear, a reset moves it in",
             )
+    for link in facts.links:
+        if link.problem:
+            yield _error("nobody_listens", link.problem)
+    yield from _gripper_range(facts, driver)
     if facts.writers:
         yield _error(
             "second_writer", f"{', '.join(facts.writers)} sends targets to the arm: stop it, exactly one may"
@@ -180,9 +188,31 @@ def _arm(facts: CellFacts, driver: DriverConfig, task: TaskConfig) -> Iterator[F
         yield _error("second_policy", f"{', '.join(facts.commanders)} already commands the arm: stop it")
 
 
-def _skew(heard: Heard) -> Iterator[Finding]:
+def _gripper_range(facts: CellFacts, driver: DriverConfig) -> Iterator[Finding]:
+    if facts.gripper_range is None:
+        return
+    numbers, (seen_low, seen_high) = driver.gripper, facts.gripper_range
+    low, high = sorted((numbers.closed, numbers.open))
+    slack = 0.05 * (high - low)
+    if seen_low < low - slack or seen_high > high + slack:
+        yield _error(
+            "gripper_range",
+            f"{facts.gripper.topic} reads {seen_low:.3g} .. {seen_high:.3g}, driver.gripper says {low:g} .. "
+            f"{high:g}: open and close the gripper with the vendor's tool, note its readings, and set "
+            "driver.gripper.closed and open",
+        )
+
+
+def _clocks(facts: CellFacts, driver: DriverConfig) -> Iterator[Finding]:
+    for heard in (facts.arm, *facts.cameras.values()):
+        yield from _skew(heard, driver.watchdog.command_age)
+
+
+def _skew(heard: Heard, bound: float) -> Iterator[Finding]:
+    """A clock that differs from this machine's. bound: s, from which on nothing may move."""
     if np.isfinite(heard.skew) and abs(heard.skew) > SKEW:
-        yield _warning(
+        tell = _error if abs(heard.skew) >= bound else _warning
+        yield tell(
             "clock_skew",
             f"stamps on {heard.topic} are {heard.skew:+.2f} s from this machine's clock: synchronise the "
             "machines (chrony)",
@@ -245,7 +275,6 @@ def _camera(view: str, camera: CameraFacts, task: TaskConfig, size: tuple[int, i
             "camera_wrong_encoding",
             f"{camera.topic} is {', '.join(sorted(bad))}: set rgb_camera.color_format to RGB8",
         )
-    yield from _skew(camera)
 
 
 def _swapped(
@@ -286,6 +315,13 @@ def _operator(facts: CellFacts) -> Iterator[Finding]:
             "the arm does not move",
         )
         return
+    if facts.few_buttons:
+        yield _error("operator_buttons", f"{facts.few_buttons}: set teleop.device and teleop.buttons")
+    if facts.unproven:
+        yield _warning(
+            "operator_unproven",
+            f"{joy.topic} shows only zeros, as without any device: move a stick while this check listens",
+        )
     if facts.held or facts.pressed:
         names = [*facts.pressed, *(["hold"] if facts.held else [])]
         yield _error(

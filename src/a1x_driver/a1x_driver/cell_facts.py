@@ -18,14 +18,26 @@ class Endpoint:
     latched: bool
 
 
+@dataclass(frozen=True)
+class SendingLink:
+    """A topic or service that our side sends on. setting: where it is configured.
+
+    Attributes:
+        problem: why nobody hears it, in words; "" where somebody does.
+    """
+
+    setting: str
+    problem: str
+
+
 @dataclass
 class Heard:
     """Facts about one topic, heard while listening.
 
     Attributes:
         topic, type: what we expect. reliable, latched: what our subscription asks for.
-        publishers: of the topic. count: messages. rate: per s. longest_gap: s. skew: s, newest stamp minus
-            this machine's clock (nan: unknown).
+        publishers: of the topic. count: messages. rate: per s. longest_gap: s.
+        skew: s, largest difference of a stamp from this machine's clock (nan: unknown).
     """
 
     topic: str
@@ -66,6 +78,8 @@ class CellFacts:
         error: what the vendor's status says. writers: nodes that send targets, ours left out.
         commanders: nodes that send commands to our driver.
         held, pressed: operator's buttons that are down throughout.
+        links: what our side sends on. few_buttons: words for a device with too few; unproven: nothing but
+            zeros has come from the operator's device. gripper_range: smallest and largest reading.
         have_vendor: hdas_msg is installed. free_bytes: on the disk of the run. gpu: there is one.
         seconds: for how long was listened.
     """
@@ -82,6 +96,10 @@ class CellFacts:
     commanders: list[str] = field(default_factory=list)
     held: bool = False
     pressed: list[str] = field(default_factory=list)
+    links: list[SendingLink] = field(default_factory=list)
+    few_buttons: str = ""
+    unproven: bool = False
+    gripper_range: tuple[float, float] | None = None
     have_vendor: bool = True
     free_bytes: int = 1 << 40
     gpu: bool = False

@@ -9,21 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
 from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState, Joy
+from std_msgs.msg import Float32
 
 from a1x_driver import vendor_messages as vendor
-from a1x_driver.cell_facts import CameraFacts, CellFacts, Endpoint, Heard
-from a1x_driver.driver_config import DriverConfig, Topic
+from a1x_driver.cell_facts import CameraFacts, CellFacts, Endpoint, Heard, SendingLink
+from a1x_driver.driver_config import DriverConfig
+from a1x_driver.link_check import full_name, nobody_reads
 from a1x_driver.teleop_config import TeleopConfig
 from a1x_driver.topic_qos import qos_of
+from a1x_driver.vendor_config import Topic
 from worldsample_core.messages.qos import SENSOR
 from worldsample_core.observation import VIEWS
 
 OURS = ("a1x", "cell_probe")
 """Nodes that may send targets."""
+DISCOVERY_PATIENCE = 2.0
+"""s for the other ends of our links to be discovered, beyond the time of listening."""
 
 
 class CellProbe:
@@ -35,7 +41,7 @@ class CellProbe:
         self._at: dict[str, float] = {}
         topics = driver.topics
         self._arm = self._listen(topics.feedback_arm, JointState, self._on_arm)
-        self._gripper = self._listen(topics.feedback_gripper, JointState, None)
+        self._gripper = self._listen(topics.feedback_gripper, JointState, self._on_gripper)
         self._joy = self._listen(Topic(teleop.joy_topic), Joy, self._on_joy)
         self._cameras = {view: self._camera(view) for view in VIEWS}
         node.create_subscription(
@@ -44,6 +50,8 @@ class CellProbe:
         self._joints: np.ndarray | None = None
         self._malformed, self._error = 0, ""
         self._down: np.ndarray | None = None
+        self._openings: list[float] = []
+        self._buttons, self._shown = -1, False
         self._last_picture: dict[str, bytes] = {}
 
     def _listen(self, topic: Topic, kind: Any, then: Callable[[Any], None] | None) -> Heard:
@@ -72,7 +80,8 @@ class CellProbe:
             heard.count += 1
             stamp = message.header.stamp
             if stamp.sec or stamp.nanosec:
-                heard.skew = stamp.sec + 1e-9 * stamp.nanosec - time.time()
+                # The message that was under way for the shortest time tells most.
+                heard.skew = float(np.fmax(heard.skew, stamp.sec + 1e-9 * stamp.nanosec - time.time()))
             if then is not None:
                 then(message)
 
@@ -86,9 +95,17 @@ class CellProbe:
             self._joints = joints
 
     def _on_status(self, message: Any) -> None:
-        self._error = vendor.errors_in(message) or self._error
+        self._error = vendor.errors_in(message, self._driver.errors) or self._error
+
+    def _on_gripper(self, message: JointState) -> None:
+        if message.position and np.isfinite(message.position[0]):
+            reading = float(message.position[0])
+            low, high = self._openings or (reading, reading)
+            self._openings = [min(low, reading), max(high, reading)]
 
     def _on_joy(self, message: Joy) -> None:
+        self._buttons = len(message.buttons)
+        self._shown |= any(message.axes) or any(message.buttons)
         down = np.asarray(message.buttons, bool)
         self._down = down if self._down is None or len(self._down) != len(down) else self._down & down
 
@@ -117,7 +134,7 @@ class CellProbe:
             heard.rate = heard.count / seconds
             heard.publishers = [
                 Endpoint(
-                    _name(info),
+                    full_name(info),
                     str(info.topic_type),
                     info.qos_profile.reliability == ReliabilityPolicy.RELIABLE,
                     info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
@@ -144,14 +161,59 @@ class CellProbe:
             commanders=self._writers("a1x/command"),
             held=bool(0 <= buttons.hold < len(down) and down[buttons.hold]),
             pressed=pressed,
+            links=self._links(),
+            few_buttons=self._few_buttons(),
+            unproven=not self._shown,
+            gripper_range=(self._openings[0], self._openings[1]) if self._openings else None,
             have_vendor=vendor.HAVE_VENDOR,
             free_bytes=shutil.disk_usage(folder).free,
             gpu=gpu,
         )
 
+    def _few_buttons(self) -> str:
+        last = self._teleop.last_button
+        if self._buttons < 0 or last < self._buttons:
+            return ""
+        return f"{self._joy.topic} has {self._buttons} buttons, teleop.buttons names button {last}"
+
+    def _links(self) -> list[SendingLink]:
+        """The links on which our side sends; a late discovery of their other ends is waited for."""
+        end = time.monotonic() + DISCOVERY_PATIENCE
+        links = self._look_at_links()
+        while any(link.problem for link in links) and time.monotonic() < end:
+            time.sleep(0.2)
+            links = self._look_at_links()
+        return links
+
+    def _look_at_links(self) -> list[SendingLink]:
+        driver, topics = self._driver, self._driver.topics
+        joints, pose, number = (_type_name(kind) for kind in (JointState, PoseStamped, Float32))
+        sent = [
+            ("target_joints", topics.target_joints, joints),
+            (
+                "target_gripper",
+                topics.target_gripper,
+                number if driver.gripper_interface == "float32" else joints,
+            ),
+        ]
+        if driver.ik == "vendor":
+            sent.append(("target_pose", topics.target_pose, pose))
+        if driver.functions == "topic":
+            sent.append(("function_frame", topics.function_frame, _type_name(vendor.FunctionMessage)))
+        links = []
+        for name, topic, kind in sent:
+            setting = f"driver.topics.{name}"
+            links.append(SendingLink(setting, nobody_reads(self._node, topic, setting, kind)))
+        if driver.functions == "service":
+            name = self._node.resolve_service_name(topics.function_frame.name)
+            offered = name in dict(self._node.get_service_names_and_types())
+            problem = f"nobody offers the service {name}: start the vendor's driver, or set driver.functions"
+            links.append(SendingLink("driver.topics.function_frame", "" if offered else problem))
+        return links
+
     def _writers(self, *topics: str) -> list[str]:
         found = {
-            _name(info)
+            full_name(info)
             for topic in topics
             for info in self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(topic))
         }
@@ -163,10 +225,6 @@ def listen(executor: Executor, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         executor.spin_once(timeout_sec=0.02)
-
-
-def _name(info: Any) -> str:
-    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 
 def _type_name(kind: Any) -> str:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from a1x_driver.vendor_config import (
+    ErrorBits,
+    FunctionCodes,
+    GripperRange,
+    Sdk,
+    VendorTopics,
+    resolved_codes,
+)
 from worldsample_core.arm.command_law import DRIVER_MAX_LEAD
 from worldsample_core.config import ConfigError, TaskConfig
 from worldsample_core.units import (
@@ -23,53 +31,6 @@ Rate = RadiansPerSecond
 Acceleration = RadiansPerSecond2
 SixRates = tuple[Rate, Rate, Rate, Rate, Rate, Rate]
 SixAccelerations = tuple[Acceleration, Acceleration, Acceleration, Acceleration, Acceleration, Acceleration]
-
-
-@dataclass(frozen=True)
-class Topic:
-    """A vendor topic and its QoS; notes of users differ, so every part is a setting."""
-
-    name: str
-    """Name of the topic."""
-    reliability: Literal["reliable", "best_effort"] = "best_effort"
-    """Reliability of our publisher or subscription."""
-    durability: Literal["volatile", "transient_local"] = "volatile"
-    """Durability of our publisher or subscription."""
-    depth: int = 5
-    """Messages that our side keeps."""
-
-
-@dataclass(frozen=True)
-class VendorTopics:
-    """The vendor's interface.
-
-    A best-effort subscription hears both reliable and best-effort publishers; a reliable publisher is heard
-    by both kinds of subscription.
-    """
-
-    feedback_arm: Topic = field(default_factory=lambda: Topic("/hdas/feedback_arm"))
-    """Measured joints: JointState, 6 joints (rad) or more."""
-    feedback_gripper: Topic = field(default_factory=lambda: Topic("/hdas/feedback_gripper"))
-    """Measured gripper: JointState, 0 closed .. 100 open."""
-    feedback_status: Topic = field(default_factory=lambda: Topic("/hdas/feedback_status_arm"))
-    """Errors of the arm: hdas_msg."""
-    target_joints: Topic = field(
-        default_factory=lambda: Topic("/motion_target/target_joint_state_arm", "reliable", depth=1)
-    )
-    """Joint targets, for ``ik: own``: JointState."""
-    target_pose: Topic = field(
-        default_factory=lambda: Topic("/motion_target/pose_ee_arm", "reliable", depth=1)
-    )
-    """Pose targets, for ``ik: vendor``: PoseStamped."""
-    target_gripper: Topic = field(
-        default_factory=lambda: Topic("/motion_target/target_position_gripper", "reliable", depth=1)
-    )
-    """Gripper targets: JointState or Float32, 0 .. 100."""
-    function_frame: Topic = field(
-        default_factory=lambda: Topic("/arm_node/function_frame_arm", "reliable", depth=5)
-    )
-    """Functions of the arm: hdas_msg, 1 enable, 2 disable, 3 calibrate, 4 clear errors: a topic or a
-    service."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +61,19 @@ class Limits:
     """Largest angle from the reset orientation."""
     max_lead: Metres = DRIVER_MAX_LEAD
     """Largest lead of the commanded position over the measured one; it bounds contact forces."""
+    catch_up: RadiansPerSecond = 0.1
+    """Speed of each joint, beyond its target's own, at which the arm may catch up with its target. The
+    vendor's controller gets the sum as the joint's largest speed."""
     tracking_error: Radians = 0.3
     """Difference between target and feedback beyond which the arm counts as blocked."""
+    slip: Radians = 0.03
+    """Motion of a joint away from its target (pushed, sagging, without power) after which the target is set
+    anew at the measured pose."""
+    slip_distance: Metres = 0.005
+    """Such motion of the end effector. An arm that follows with a lag of 0.05 s comes back from it at 0.1
+    m/s."""
+    slip_fault: Radians = 0.1
+    """Such motion within a short time after which the arm is stopped and the driver says so."""
 
     def __post_init__(self) -> None:
         caps = (3.0, 3.0, 3.0, 5.0, 5.0, 5.0)
@@ -118,6 +90,10 @@ class Limits:
             self.max_tilt,
             self.max_lead,
             self.tracking_error,
+            self.catch_up,
+            self.slip,
+            self.slip_distance,
+            self.slip_fault,
         )
         if min(positive) <= 0 or self.joint_margin < 0 or self.rest_tolerance < 0:
             raise ValueError("velocities, accelerations and sizes must be positive")
@@ -140,9 +116,15 @@ class Watchdog:
     """Time for which feedback must be back before the arm may move again."""
     blocked: Seconds = 0.5
     """Time for which the arm may fail to follow."""
+    frozen: Seconds = 0.1
+    """Time for which the arm's reading may stay the same, to the bit, while its target moves. After an
+    emergency stop the vendor's driver repeats one reading at the usual rate."""
+    answer: Seconds = 3.0
+    """Time for the arm's answer to a function call."""
 
     def __post_init__(self) -> None:
-        if min(self.command, self.command_age, self.feedback, self.recovery, self.blocked) <= 0:
+        times = (self.command, self.command_age, self.feedback, self.recovery, self.blocked)
+        if min(*times, self.frozen, self.answer) <= 0:
             raise ValueError("the watchdog's times must be positive")
 
 
@@ -213,8 +195,17 @@ class DriverConfig:
     """Start stand-ins of arm, cameras and person in place of hardware."""
     topics: VendorTopics = field(default_factory=VendorTopics)
     """The vendor's topics."""
-    functions: Literal["topic", "service", "none"] = "topic"
-    """Channel of enable, disable and clear: by topic or by service (SDKs differ), or not at all."""
+    sdk: Sdk = "a1x_2"
+    """Version of the vendor's SDK, for the codes of its functions."""
+    functions: Literal["topic", "service", "none"] = "service"
+    """Channel of enable and clear: a service, whose answer is awaited; a topic, which gives no answer; or
+    none: they are done with the vendor's own tool."""
+    codes: FunctionCodes = field(default_factory=FunctionCodes)
+    """Codes of the arm's functions."""
+    errors: ErrorBits = field(default_factory=ErrorBits)
+    """Meaning of the arm's error codes."""
+    gripper: GripperRange = field(default_factory=GripperRange)
+    """Numbers of the gripper's topics."""
     ik: Literal["own", "vendor"] = "own"
     """own: joint targets by our inverse kinematics; vendor: poses for the vendor's. Limits hold in both."""
     gripper_interface: Literal["joint_state", "float32"] = "joint_state"
@@ -241,6 +232,7 @@ class DriverConfig:
     def __post_init__(self) -> None:
         if not 20.0 <= self.stream_rate <= 500.0 or self.state_rate <= 0 or self.gripper_speed <= 0:
             raise ValueError("stream_rate is 20 .. 500 Hz; state_rate and gripper_speed are positive")
+        resolved_codes(self.sdk, self.codes)
 
 
 def check_task(config: DriverConfig, task: TaskConfig) -> None:

@@ -1,7 +1,9 @@
 """Turns the input of an operator's device into the operator's wish. No ROS here.
 
 The operator drives only while the hold button is held. A device that has gone away wants nothing, and says
-so; one that sends nothing but zeros while it is held is reported (hil-serl#40).
+so. So does one that has never shown anything but zeros, which some drivers send without any device, and one
+whose deflected axes do not change at all: a hand is never that still (joystick_drivers#92). A device that
+sends nothing but zeros while it is held is reported (hil-serl#40).
 """
 
 from __future__ import annotations
@@ -57,6 +59,9 @@ class OperatorDevice:
         self._joy_at = self._twist_at = -np.inf
         self._held_since: float | None = None
         self._moved_at = -np.inf
+        self._content: dict[str, tuple[float, ...]] = {}
+        self._changed_at = -np.inf
+        self._alive = config.device == "keyboard"  # its terminal is there
 
     def take_joy(self, axes: Sequence[float], buttons: Sequence[int], now: float) -> None:
         """A Joy message. Its axes drive only where the device is a gamepad."""
@@ -68,6 +73,7 @@ class OperatorDevice:
             if self._down(index) and not was_down and before:
                 self._pressed[name] = True
         self._joy_at = now
+        self._note("joy", (*axes, *self._buttons), now)
         if config.device != "spacemouse":
             values = [
                 sign * (axes[axis] if 0 <= axis < len(axes) else 0.0)
@@ -80,7 +86,16 @@ class OperatorDevice:
         line, turn = self._config.twist_scale
         values = [*(value / line for value in linear), *(value / turn for value in angular)]
         self._twist_at = now
+        self._note("twist", tuple(values), now)
         self._take_motion([sign * v for sign, v in zip(self._config.signs, values, strict=True)], now)
+
+    def _note(self, source: str, content: tuple[float, ...], now: float) -> None:
+        """Note when the content of a device's messages has changed."""
+        before = self._content.get(source)
+        if content != before:
+            self._changed_at = now
+            self._alive |= before is not None or any(content)
+        self._content[source] = content
 
     def _take_motion(self, values: Sequence[float], now: float) -> None:
         self._motion = np.array([shape(float(value), self._config.deadband) for value in values])
@@ -103,7 +118,30 @@ class OperatorDevice:
                 return f"nothing on {topic} yet: is the device plugged in, and its node running?"
             if now - at > self._config.timeout:
                 return f"nothing on {topic} for {now - at:.1f} s: the device is gone"
+        return self._absent() or self._still(now)
+
+    def _absent(self) -> str:
+        """Words for messages that no operator's device sends; "" otherwise."""
+        topic, config = self._config.joy_topic, self._config
+        if len(self._buttons) <= config.buttons.hold:
+            return (
+                f"{topic} has {len(self._buttons)} buttons, and teleop.buttons.hold is "
+                f"{config.buttons.hold}: set teleop.device and teleop.buttons for this device"
+            )
+        if not self._alive:
+            return f"{topic} has shown only zeros yet: move a stick once, to show that a device is there"
         return ""
+
+    def _still(self, now: float) -> str:
+        """Words for a device that is held with its axes deflected, and does not change at all."""
+        still = now - self._changed_at
+        drives = self._held() and bool(np.any(self._motion))
+        if self._config.device == "keyboard" or not drives or still <= self._config.still_after:
+            return ""
+        return (
+            f"the device repeats one deflection for {still:.1f} s: a hand is never that still; is the pad "
+            "out of reach, or its battery empty? Move the stick to go on"
+        )
 
     def dead(self, now: float) -> str:
         """Words for a device that has been held for a while and sends only zeros; "" otherwise."""
@@ -124,7 +162,9 @@ class OperatorDevice:
         pressed = dict(self._pressed)
         self._pressed = dict.fromkeys(self.BUTTONS, False)
         if self._labels:
-            pressed["success"] |= self._down(self._config.buttons.success) and not self.gone(now)
+            recent = now - self._changed_at <= self._config.label_after
+            shown = self._down(self._config.buttons.success) and recent and not self.gone(now)
+            pressed["success"] |= shown
             pressed["failure"] |= pressed["reset"]
             pressed["reset"] = False
         action = np.zeros(7, np.float32)

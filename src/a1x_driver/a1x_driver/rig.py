@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from a1x_driver.arm_driver import ArmDriver, Target
 from a1x_driver.driver_config import DriverConfig
-from a1x_driver.standin_arm import REST, Rules, StandInArm
+from a1x_driver.standin_arm import IDLE, REST, Rules, StandInArm
 from worldsample_core.arm.a1x_kinematics import Array
 from worldsample_core.arm.motion_command import Command
 from worldsample_core.config import TaskConfig
@@ -32,6 +34,7 @@ class Rig:
         every: int = 2,
     ) -> None:
         self.now, self.tick, self._every, self._ticks = 0.0, tick, every, 0
+        self.task = task
         self.driver = ArmDriver(config, task)
         self.arm = StandInArm(REST if joints is None else joints)
         limits = config.limits
@@ -53,7 +56,7 @@ class Rig:
         """Send the driver's target of this moment to the arm."""
         self.target = self.driver.step(self.now)
         if self.target is not None:
-            self.arm.take_target(self.target.joints, self.now)
+            self.arm.take_target(self.target.joints, self.now, self.target.speeds)
             self.arm.opening_target = 100.0 * self.target.opening
 
     def run(self, seconds: float) -> None:
@@ -63,10 +66,23 @@ class Rig:
             self._ticks += 1
             self.arm.step(self.tick)
             if self.feedback:
-                self.driver.take_feedback(self.arm.reading().tolist(), self.arm.velocities.tolist(), self.now)
+                self.driver.take_feedback(self.arm.reading().tolist(), self.arm.speeds().tolist(), self.now)
                 self.driver.take_gripper(self.arm.opening, self.now)
+                self.driver.take_unheard(bool(self.arm.error_code & IDLE), self.now)
             if self._ticks % self._every == 0:
                 self.stream()
+
+    def cut_power(self, seconds: float, repeats: bool, command: Callable[[], object]) -> None:
+        """Cut the arm's power for a while, under commands; meanwhile it falls, and nothing counts as a rule.
+
+        Args:
+            repeats: the feedback repeats one reading. command: sends one; called ten times a second.
+        """
+        self.arm.cut_power(repeats)
+        for _ in range(round(seconds / 0.1)):
+            command()
+            self.run(0.1)
+        self.arm.return_power()
 
     def reset(self, seconds: float = 30.0) -> tuple[bool, str]:
         """Reset, and wait for the answer. Raises :class:`a1x_driver.reset_path.NoSafePath`."""

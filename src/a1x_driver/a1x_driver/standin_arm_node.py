@@ -27,15 +27,17 @@ from std_msgs.msg import Bool, Float32
 
 from a1x_driver import vendor_messages as vendor
 from a1x_driver.arm_driver import MAX_DT
-from a1x_driver.driver_config import DriverConfig, Topic
+from a1x_driver.driver_config import DriverConfig
 from a1x_driver.standin_arm import REST, Rules, StandInArm
 from a1x_driver.topic_qos import qos_of
+from a1x_driver.vendor_config import SDK_CODES, Topic
 from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES
 from worldsample_core.config import from_mapping
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.precedence import ARM, come_first
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
+from worldsample_core.node.steady_time import steady_timer
 
 RATE = 200.0
 
@@ -43,7 +45,8 @@ RATE = 200.0
 class StandInArmNode(Node):
     """Publishes feedback, gripper and status of a stand-in arm; hears targets and functions.
 
-    Subscription ``~/mute`` (Bool) stops and starts the feedback.
+    Subscription ``~/mute`` (Bool) stops and starts the feedback; ``~/emergency_stop`` (Bool) cuts the motors'
+    power, under which the arm sags while its feedback repeats one reading, and gives it back.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -80,6 +83,7 @@ class StandInArmNode(Node):
                 longest=0.5,  # targets may be lost where this process does not get to run
                 slack=MAX_DT,
             ),
+            SDK_CODES[config.sdk],
         )
         self.arm.enabled = start == "ready"
         topics = config.topics
@@ -109,17 +113,19 @@ class StandInArmNode(Node):
         self.create_subscription(
             vendor.FunctionMessage,
             topics.function_frame.name,
-            self._on_function,
+            self._on_function_message,
             qos_of(topics.function_frame),
         )
+        self.create_service(vendor.FunctionCall, topics.function_frame.name, self._on_function)
         self.create_subscription(Bool, "~/mute", self._on_mute, 1)
+        self.create_subscription(Bool, "~/emergency_stop", self._on_emergency_stop, 1)
         self._rng = np.random.default_rng(0)
         self._wall = Clock(clock_type=ClockType.SYSTEM_TIME)
         self._began = self._stepped = time.monotonic()
         self._waiting: deque[tuple[float, JointState]] = deque()
         self._muted, self._ticks = False, 0
         come_first(ARM)  # a real arm has a computer of its own
-        self.create_timer(1.0 / RATE, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(self, 1.0 / RATE, self._tick)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -135,7 +141,7 @@ class StandInArmNode(Node):
         joints = JointState(
             name=[*ARM_JOINT_NAMES, "gripper"],
             position=[*self.arm.reading().tolist(), 0.37],  # the seventh is in no useful unit
-            velocity=[*self.arm.velocities.tolist(), 0.0],
+            velocity=[*self.arm.speeds().tolist(), 0.0],
         )
         joints.header.stamp = stamp
         fate = self._rng.random()
@@ -150,14 +156,14 @@ class StandInArmNode(Node):
             grip.header.stamp = stamp
             self._gripper.publish(grip)
         if self._ticks % 20 == 0 and not vendor.HAVE_VENDOR:
-            self._status.publish(
-                vendor.StatusMessage(data=f"code {self.arm.error}" if self.arm.error else "")
-            )
+            code = self.arm.error_code
+            self._status.publish(vendor.StatusMessage(data=f"code {code}" if code else ""))
 
     def _on_target(self, message: JointState) -> None:
         seen = self.arm.judgement.jump
         stamp = message.header.stamp
-        self.arm.take_target(np.array(message.position[:6]), stamp.sec + 1e-9 * stamp.nanosec)
+        sent, speeds = stamp.sec + 1e-9 * stamp.nanosec, np.array(message.velocity[:6])
+        self.arm.take_target(np.array(message.position[:6]), sent, speeds if len(speeds) == 6 else None)
         if self.arm.judgement.jump > seen:
             self.get_logger().error(f"the target jumped: {self.arm.judgement.last_jump}")
 
@@ -167,13 +173,21 @@ class StandInArmNode(Node):
     def _on_float(self, message: Float32) -> None:
         self.arm.opening_target = float(np.clip(message.data, 0.0, 100.0))
 
-    def _on_function(self, message: object) -> None:
-        code = vendor.function_code(message)
-        if code == vendor.CLEAR:
-            self.arm.error = 0
-        elif code in (vendor.ENABLE, vendor.DISABLE):
-            self.arm.enabled = code == vendor.ENABLE
-            self.arm.forget_targets()
+    def _on_function_message(self, message: Any) -> None:
+        self.arm.function(vendor.function_code(message))
+
+    def _on_function(self, request: Any, response: Any) -> Any:
+        success, words = self.arm.function(vendor.function_code(request))
+        response.success = success
+        if hasattr(response, "message"):
+            response.message = words
+        return response
+
+    def _on_emergency_stop(self, message: Bool) -> None:
+        if message.data:
+            self.arm.cut_power(repeats=True)
+        else:
+            self.arm.return_power()
 
     def _on_mute(self, message: Bool) -> None:
         self._muted = bool(message.data)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -31,6 +30,7 @@ from worldsample_core.messages.qos import SENSOR
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
+from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.observation import VIEWS
 
 FAULTS = ("", "stall", "frozen", "wrong_size", "swapped", "black", "slow", "wrong_encoding", "wrong_type")
@@ -77,7 +77,7 @@ class StandInCameraNode(Node):
         self._noise = {view: self._rng.integers(0, 24, (self._height, self._width, 1)) for view in VIEWS}
         self._frozen: dict[str, np.ndarray] = {}
         self._ticks, self._began = 0, time.monotonic()
-        self.create_timer(1.0 / standins.rate, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(self, 1.0 / standins.rate, self._tick)
 
     def _on_fault(self, message: String) -> None:
         self.fault, _, view = str(message.data).partition(":")

@@ -15,7 +15,6 @@ import time
 from typing import Any
 
 import numpy as np
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import Joy
 
@@ -25,9 +24,12 @@ from worldsample_core.messages.qos import SENSOR, STATUS
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
+from worldsample_core.node.steady_time import steady_timer
 from worldsample_msgs.msg import PolicyStatus
 
 RATE = 50.0
+TREMBLE = 0.02
+"""Deflection, 0 .. 1, by which a hand on a stick is never still."""
 
 
 class StandInPersonNode(Node):
@@ -58,7 +60,7 @@ class StandInPersonNode(Node):
         self._rng = np.random.default_rng(settings.run.seed)
         self._direction = np.zeros(6)
         self._turned = self._began = self._episode_began = time.monotonic()
-        self.create_timer(1.0 / RATE, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(self, 1.0 / RATE, self._tick)
 
     def _on_policy(self, message: PolicyStatus) -> None:
         self._phase = message.phase
@@ -77,12 +79,14 @@ class StandInPersonNode(Node):
             self._phase == PolicyStatus.TRAIN and 2.0 < running % 4.0 < 3.0
         )
         config = self._config
-        joy = Joy(axes=[0.0] * (max(*config.axes, 5) + 1), buttons=[0] * 12)
+        size = max(*config.axes, 5) + 1
+        trembles = self._rng.uniform(-TREMBLE, TREMBLE, size) if not self._zeros else np.zeros(size)
+        joy = Joy(axes=trembles.tolist(), buttons=[0] * 12)
         if drives:
             joy.buttons[config.buttons.hold] = 1
             for axis, value in zip(config.axes, self._direction, strict=True):
                 if axis >= 0 and not self._zeros:
-                    joy.axes[axis] = float(value)
+                    joy.axes[axis] += float(value)
         if self._phase in (PolicyStatus.DEMO, PolicyStatus.TRAIN) and running % 4.0 > 3.8:
             joy.buttons[config.buttons.success] = 1
         if self._phase == PolicyStatus.LABEL:

@@ -96,6 +96,15 @@ class TargetStream:
             and float(np.abs(self.velocity).max()) < 1e-2
         )
 
+    def within_reach(self, position: Array, rotation: Array) -> Array:
+        """The part of a goal position that can be had: all of it, without its height, or only its height."""
+        x, y, z = self.goal_position
+        for place in (position, np.array([*position[:2], z]), np.array([x, y, position[2]])):
+            _, error = solve_pose(place, rotation, self._reached, self._low, self._high, tolerance=1e-6)
+            if error <= REACH:
+                return place
+        return self.goal_position
+
     def step(self, dt: float, low: Array, high: Array) -> Array:
         """The next target: joint angles (6,). dt: s. low, high: (3,) m, the position's bounds."""
         self._low = np.minimum(JOINT_LOW + self._margin, np.maximum(self._low, self.joints))

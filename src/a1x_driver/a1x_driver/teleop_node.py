@@ -18,7 +18,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Joy
@@ -30,6 +29,7 @@ from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.messages.qos import SENSOR, STATUS
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
+from worldsample_core.node.steady_time import steady_timer
 from worldsample_msgs.msg import Intervention
 
 
@@ -66,9 +66,8 @@ class TeleopNode(Node):
                     "python -m a1x_driver.teleop_node --ros-args -p config:=…/config.yaml"
                 )
             self._keyboard = Keyboard(config)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / config.rate, self._publish, clock=steady)
-        self.create_timer(1.0, self._diagnose, clock=steady)
+        steady_timer(self, 1.0 / config.rate, self._publish)
+        steady_timer(self, 1.0, self._diagnose)
 
     def _on_pose(self, message: PoseStamped) -> None:
         self._stamp = message.header.stamp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from a1x_driver.driver_config import Topic
+from a1x_driver.vendor_config import Topic
 
 
 def qos_of(topic: Topic) -> QoSProfile:

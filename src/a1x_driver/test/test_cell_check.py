@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from a1x_driver.cell_check import FAULTS, find_faults
-from a1x_driver.cell_facts import CameraFacts, CellFacts, Endpoint, Heard
-from a1x_driver.driver_config import DriverConfig, Topic, VendorTopics
+from a1x_driver.cell_facts import CameraFacts, CellFacts, Endpoint, Heard, SendingLink
+from a1x_driver.driver_config import DriverConfig
 from a1x_driver.teleop_config import TeleopConfig
+from a1x_driver.vendor_config import Topic, VendorTopics
 from worldsample_core.config import TaskConfig, to_mapping
 from worldsample_core.settings import CamerasConfig, RunConfig, Settings
 
@@ -25,6 +26,7 @@ from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import JointState, Joy  # noqa: E402
 
 from a1x_driver.cell_probe import CellProbe, listen  # noqa: E402
@@ -293,6 +295,52 @@ def test_what_stand_ins_cannot_seed(task: TaskConfig) -> None:
     other = healthy(task)
     other.gripper.count = 0
     assert names(other, task) == {"gripper_silent"}
+
+
+def test_field_report_05_08_10_targets_unheard_and_an_operator_s_device_that_is_none(
+    task: TaskConfig,
+) -> None:
+    facts = healthy(task)
+    facts.links = [SendingLink("driver.topics.target_joints", "nobody listens to /x")]
+    facts.few_buttons, facts.unproven = "/joy has 2 buttons, teleop.buttons names button 6", True
+    assert names(facts, task) == {"nobody_listens", "operator_buttons", "operator_unproven"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "wrong"), [((0.0, 98.0), False), ((-3.0, 103.0), False), ((3.0, 250.0), True)]
+)
+def test_field_report_gripper_range_is_seen(seen: tuple[float, float], wrong: bool, task: TaskConfig) -> None:
+    facts = healthy(task)
+    facts.gripper_range = seen
+    assert names(facts, task) == ({"gripper_range"} if wrong else set())
+
+
+@pytest.mark.parametrize(
+    ("skew", "level"), [(0.05, None), (-0.3, "warning"), (0.6, "error"), (-30.0, "error")]
+)
+def test_attack_03_clocks_of_two_computers_are_bounded(
+    skew: float, level: str | None, task: TaskConfig
+) -> None:
+    facts = healthy(task)
+    facts.cameras["side"].skew = skew
+    found = find_faults(facts, DriverConfig(), task, SIZE, "cpu")
+    assert [(fault.name, fault.level) for fault in found] == ([("clock_skew", level)] if level else [])
+
+
+@pytest.mark.slow
+def test_field_report_05_a_listener_that_asks_for_more_is_named(cell: StandInCell) -> None:
+    """Both ends: a transient-local subscription never hears a volatile publisher."""
+    cell.whole()
+    node, standin = other_node(cell), cell.nodes[0]
+    for subscription in list(standin.subscriptions):
+        if subscription.topic_name == DRIVER.topics.target_joints.name:
+            standin.destroy_subscription(subscription)
+    assert "nobody listens to /motion_target/target_joint_state_arm" in cell.look()["nobody_listens"]
+    qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(JointState, DRIVER.topics.target_joints.name, lambda message: None, qos)
+    text = cell.look()["nobody_listens"]
+    assert "nobody can hear" in text, text
+    assert "/stranger asks for transient-local" in text and "durability=transient_local" in text
 
 
 def test_every_fault_that_is_looked_for_is_tested() -> None:

@@ -25,16 +25,24 @@ from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import JointState, Joy  # noqa: E402
+from std_msgs.msg import Bool  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 import a1x_driver.driver_node as driver_node  # noqa: E402
 import a1x_driver.teleop_node as teleop_node  # noqa: E402
 from a1x_driver.standin_arm_node import StandInArmNode  # noqa: E402
 from worldsample_core.messages.conversions import to_time  # noqa: E402
-from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS  # noqa: E402
-from worldsample_msgs.msg import EndEffectorCommand, GripperState, Intervention, RobotStatus  # noqa: E402
-from worldsample_msgs.srv import Reset  # noqa: E402
+from worldsample_core.messages.qos import COMMAND, RESULTS, SENSOR, STATUS  # noqa: E402
+from worldsample_msgs.msg import (  # noqa: E402
+    CommandResult,
+    EndEffectorCommand,
+    GripperState,
+    Intervention,
+    RobotStatus,
+)
+from worldsample_msgs.srv import ArmFunction, Reset  # noqa: E402
 
 pytestmark = pytest.mark.real_time
 
@@ -50,7 +58,14 @@ CONFIG = DriverConfig(
 class DriverBench:
     """Driver, stand-in arm and a client in one thread; the client hears the graph's topics."""
 
-    def __init__(self, folder: Path, task: TaskConfig, config: DriverConfig = CONFIG, **arm: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        task: TaskConfig,
+        config: DriverConfig = CONFIG,
+        vendor: Callable[[Context], Node] | None = None,
+        **arm: Any,
+    ) -> None:
         self.config = folder / "config.yaml"
         run = RunConfig(name="real", directory=str(folder), lockstep=False, sim=False)
         settings = Settings(run=run, task=task, driver=to_mapping(config))
@@ -59,7 +74,11 @@ class DriverBench:
         rclpy.init(context=self.context, domain_id=DOMAIN)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.nodes: list[Any] = []
-        self.arm = self.add(StandInArmNode, **{"start": "ready", **arm})
+        if vendor is None:
+            self.arm = self.add(StandInArmNode, **{"start": "ready", **arm})
+        else:
+            self.nodes.append(vendor(self.context))
+            self.executor.add_node(self.nodes[0])
         self.driver = self.add(driver_node.DriverNode)
         self.client = Node("client", context=self.context)
         self.nodes.append(self.client)
@@ -70,6 +89,7 @@ class DriverBench:
             ("gripper", GripperState, "a1x/gripper", SENSOR),
             ("joints", JointState, "joint_states", SENSOR),
             ("status", RobotStatus, "a1x/status", STATUS),
+            ("executed", CommandResult, "a1x/executed", RESULTS),
             ("diagnostics", DiagnosticArray, "/diagnostics", 10),
             ("intervention", Intervention, "operator/intervention", STATUS),
             ("target_pose", PoseStamped, config.topics.target_pose.name, 10),
@@ -78,7 +98,7 @@ class DriverBench:
             self.client.create_subscription(kind, topic, self.heard[name].append, qos)
         self.commands = self.client.create_publisher(EndEffectorCommand, "a1x/command", COMMAND)
         assert self.until(lambda: self.heard["pose"] and self.heard["status"])
-        assert self.until(lambda: self.state() != RobotStatus.FAULT)
+        assert vendor is not None or self.until(lambda: self.state() != RobotStatus.FAULT)
 
     def add(self, kind: Any, **parameters: Any) -> Any:
         values = {"config": str(self.config), **parameters}
@@ -191,6 +211,146 @@ def test_lost_feedback_and_an_error_are_faults_with_a_remedy(make: Callable[...,
     bench.call(Trigger, "a1x/clear_errors", Trigger.Request())
     assert bench.until(lambda: bench.state() != RobotStatus.FAULT)
     assert bench.arm.arm.error == 0, "the arm was asked to clear it"
+
+
+class Vendor(Node):  # type: ignore[misc]
+    """The vendor's driver without a listener for targets, whose function service notes what it is told."""
+
+    def __init__(self, context: Context, answer: bool | None) -> None:
+        super().__init__("vendor", context=context)
+        self.codes: list[int] = []
+        self.answer = answer
+        self.publisher = self.create_publisher(JointState, CONFIG.topics.feedback_arm.name, 5)
+        self.pose = [0.0, 1.7326, -1.4204, 1.2586, 0.0, 0.0]
+        self.create_timer(0.01, lambda: self.publisher.publish(JointState(position=self.pose)))
+        if answer is not None:
+            self.create_service(ArmFunction, CONFIG.topics.function_frame.name, self._on_function)
+
+    def hear(self, qos: Any) -> None:
+        self.create_subscription(JointState, CONFIG.topics.target_joints.name, lambda message: None, qos)
+        self.create_subscription(JointState, CONFIG.topics.target_gripper.name, lambda message: None, 1)
+
+    def _on_function(self, request: Any, response: Any) -> Any:
+        self.codes.append(int(request.command))
+        response.success, response.message = bool(self.answer), "" if self.answer else "not while it is hot"
+        return response
+
+
+def ready(bench: DriverBench) -> bool:
+    """The vendor's driver is heard, and hears."""
+    unbroken = bench.driver.arm.feedback.unbroken(time.monotonic())
+    return bench.driver._vendor.unheard() == "" and bool(unbroken > 0.2)
+
+
+@pytest.mark.slow
+def test_field_report_02_an_answer_no_is_told(make: Callable[..., DriverBench]) -> None:
+    bench = make(vendor=lambda context: Vendor(context, answer=False))
+    bench.nodes[0].hear(1)
+    assert bench.until(lambda: ready(bench))
+    answer = bench.call(Trigger, "a1x/enable", Trigger.Request())
+    assert not answer.success and "not while it is hot" in answer.message
+    assert not bench.driver.arm.enabled and bench.nodes[0].codes == [1]
+    answer = bench.call(Reset, "a1x/reset", Reset.Request(mode="train"))
+    assert not answer.success and "was not enabled" in answer.message and "hot" in answer.message
+    answer = bench.call(Trigger, "a1x/clear_errors", Trigger.Request())
+    assert not answer.success
+    assert set(bench.nodes[0].codes) == {1, 5}, "never a code that releases the motors"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("functions", ["service", "topic"])
+def test_field_report_02_nobody_at_the_other_end_is_no_success(
+    make: Callable[..., DriverBench], functions: Any
+) -> None:
+    bench = make(
+        vendor=lambda context: Vendor(context, answer=None),
+        config=dataclasses.replace(CONFIG, functions=functions),
+    )
+    bench.nodes[0].hear(1)
+    assert bench.until(lambda: ready(bench))
+    for name in ("a1x/enable", "a1x/clear_errors"):
+        answer = bench.call(Trigger, name, Trigger.Request())
+        assert not answer.success and "nobody" in answer.message and "function_frame" in answer.message
+
+
+@pytest.mark.slow
+def test_field_report_05_both_ends_of_the_target_topic_are_checked(make: Callable[..., DriverBench]) -> None:
+    bench = make(vendor=lambda context: Vendor(context, answer=True))
+    answer = bench.call(Reset, "a1x/reset", Reset.Request(mode="train"))
+    assert not answer.success and "nobody listens to /motion_target/target_joint_state_arm" in answer.message
+    assert bench.until(lambda: bench.state() == RobotStatus.FAULT)
+    bench.nodes[0].hear(QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    bench.until(lambda: False, 1.5)
+    answer = bench.call(Reset, "a1x/reset", Reset.Request(mode="train"))
+    assert not answer.success and "/vendor asks for transient-local" in answer.message
+    assert "driver.topics.target_joints.durability=transient_local" in answer.message
+
+
+@pytest.mark.slow
+def test_field_report_03_an_emergency_stop_at_the_nodes(make: Callable[..., DriverBench]) -> None:
+    bench = make()
+    assert bench.call(Trigger, "a1x/enable", Trigger.Request()).success
+    stop = bench.client.create_publisher(Bool, "standin_arm/emergency_stop", 1)
+    bench.send(0.01)
+    assert bench.until(lambda: bench.state() == RobotStatus.OK)
+    assert bench.until(lambda: stop.get_subscription_count() > 0)
+    stop.publish(Bool(data=True))
+
+    def push() -> bool:
+        bench.send(0.01)
+        bench.until(lambda: False, 0.1)
+        return "repeats one reading" in bench.heard["status"][-1].detail
+
+    assert bench.until(push)
+    assert bench.until(lambda: push() and bench.heard["executed"][-1].outcome == CommandResult.REFUSED)
+    stop.publish(Bool(data=False))
+    assert bench.until(lambda: bench.state() != RobotStatus.FAULT)
+    assert np.abs(bench.driver.arm._stream.joints - bench.arm.arm.joints).max() < 0.02
+    assert bench.arm.arm.judgement.worst_after_jump < 0.2
+
+
+@pytest.mark.slow
+def test_attack_03_every_command_is_acknowledged(make: Callable[..., DriverBench]) -> None:
+    bench = make()
+    assert bench.call(Trigger, "a1x/enable", Trigger.Request()).success
+    bench.send(0.005)
+    assert bench.until(lambda: bench.heard["executed"])
+    result = bench.heard["executed"][-1]
+    assert result.outcome == CommandResult.EXECUTED and result.translation.x == pytest.approx(0.005)
+    bench.send(0.005, age=30.0)
+    assert bench.until(lambda: len(bench.heard["executed"]) == 2)
+    result = bench.heard["executed"][-1]
+    assert result.outcome == CommandResult.REFUSED and "old" in result.reason
+    assert abs(time.time() - result.answers.sec - 30.0) < 5.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jump", [-30.0, 30.0])
+def test_field_report_07_commands_count_again_at_once_after_the_clock_was_set(
+    make: Callable[..., DriverBench], jump: float
+) -> None:
+    """The driver's clock is injected; commands answer observations that it has stamped."""
+    bench = make()
+    assert bench.call(Trigger, "a1x/enable", Trigger.Request()).success
+
+    def answered() -> bool:
+        command = EndEffectorCommand()
+        command.header.frame_id = "base_link"
+        command.header.stamp = bench.heard["pose"][-1].header.stamp
+        command.translation.x = 0.001
+        bench.commands.publish(command)
+        bench.until(lambda: False, 0.1)
+        return bool(bench.heard["executed"] and bench.heard["executed"][-1].outcome != CommandResult.REFUSED)
+
+    assert bench.until(answered)
+    bench.driver._stamps._wall = lambda: time.time_ns() + round(jump * 1e9)
+    results = len(bench.heard["executed"])
+    end = time.monotonic() + 4.0
+    while time.monotonic() < end:
+        answered()
+    refused = [r for r in bench.heard["executed"][results:] if r.outcome == CommandResult.REFUSED]
+    assert len(refused) <= 2, "the one or two that were under way"
+    assert abs(bench.heard["pose"][-1].header.stamp.sec - time.time() - jump) < 2.0, "stamps follow"
 
 
 @pytest.mark.slow

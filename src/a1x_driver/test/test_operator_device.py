@@ -62,7 +62,7 @@ def test_reset_keeps_the_labels_of_an_episode_and_discards_any_other() -> None:
 def test_hil_serl_40_a_device_that_sends_only_zeros_is_noticed() -> None:
     device = OperatorDevice(TeleopConfig(device="spacemouse"))
     for at in np.arange(0.0, 3.0, 0.1):
-        device.take_joy([], buttons(hold=1), at)
+        device.take_joy([], [1, 0], at)
         device.take_twist((0, 0, 0), (0, 0, 0), at)
         problem = device.dead(at)
         assert bool(problem) == (at > 2.05) or abs(at - 2.0) < 0.11
@@ -81,11 +81,11 @@ def test_a_device_that_goes_away_drives_no_more() -> None:
 
 def test_a_space_mouse_s_axes_and_buttons_are_two_topics() -> None:
     device = OperatorDevice(TeleopConfig(device="spacemouse"))
-    device.take_joy([1.0] * 6, buttons(hold=1), 1.0)
+    device.take_joy([1.0] * 6, [1, 0], 1.0)
     device.take_twist((0.35, -0.7, 0.0), (0.0, 0.0, 0.175), 1.0)
     action = device.wish(1.0).action
     assert action[0] == 1.0 and action[1] == -1.0 and 0.4 < action[5] < 0.5
-    device.take_joy([], buttons(hold=1), 1.5)
+    device.take_joy([], [1, 0], 1.5)
     assert "spacenav/twist" in device.gone(1.5)
 
 
@@ -107,3 +107,86 @@ def test_the_keyboard_holds_while_keys_repeat() -> None:
     assert pressed[config.buttons.close] == 1
     axes, pressed = keyboard.joy(2.0)
     assert not any(axes) and not any(pressed)
+
+
+def held(device: OperatorDevice, until: float, axis: float, begin: float = 0.0) -> float:
+    """The device repeats one message at 20 Hz. Returns for how long it drove, s."""
+    last = begin
+    for now in np.arange(begin, until, 0.05):
+        device.take_joy([axis, 0, 0, 0, 0, 0], buttons(hold=1), now)
+        wish = device.wish(now)
+        if wish.active and np.any(wish.action) and not device.gone(now):
+            last = now
+    return last - begin
+
+
+def test_field_report_08_a_pad_out_of_reach_stops_and_says_so() -> None:
+    device = OperatorDevice(CONFIG)
+    assert held(device, 200.0, 1.0) < 2.0, "one message, repeated for 200 s"
+    assert "never that still" in device.gone(200.0) and not device.wish(200.0).active
+    device.take_joy([0.9, 0, 0, 0, 0, 0], buttons(hold=1), 200.05)
+    assert device.gone(200.05) == "" and device.wish(200.05).active, "it is back"
+
+
+def test_field_report_08_a_space_mouse_s_twist_that_repeats_itself_stops_too() -> None:
+    device = OperatorDevice(TeleopConfig(device="spacemouse"))
+    for now in np.arange(0.0, 5.0, 0.02):
+        device.take_joy([0.0] * 6, [1, 0], now)
+        device.take_twist((0.2, 0.0, 0.0), (0.0, 0.0, 0.0), now)
+    assert "never that still" in device.gone(5.0) and not device.wish(5.0).active
+
+
+def test_field_report_08_a_hand_that_keeps_the_arm_still_is_no_fault() -> None:
+    device = OperatorDevice(CONFIG)
+    for now in np.arange(0.0, 60.0, 0.05):
+        device.take_joy([0.0] * 6, buttons(hold=1), now)
+    assert device.gone(60.0) == "" and device.wish(60.0).active
+
+
+def test_field_report_08_a_label_ends_though_its_button_seems_held() -> None:
+    device = OperatorDevice(CONFIG, labels=True)
+    device.take_joy([0.0] * 6, buttons(), 0.0)
+    shown = []
+    for now in np.arange(0.05, 60.0, 0.05):
+        device.take_joy([0.0] * 6, buttons(success=1), now)
+        shown.append(device.wish(now).success)
+    assert shown[0] and 9.0 < 0.05 * sum(shown) < 11.0
+
+
+def test_field_report_10_the_space_mouse_works_as_shipped() -> None:
+    """Spacenav publishes spacenav/twist, and spacenav/joy with as many buttons as the device has: two."""
+    config = TeleopConfig(device="spacemouse")
+    assert config.joy_topic == "spacenav/joy" and config.twist_topic == "spacenav/twist"
+    device = OperatorDevice(config)
+    device.take_joy([0.0] * 6, [0, 0], 0.9)
+    device.take_joy([0.1] * 6, [1, 0], 1.0)
+    device.take_twist((0.35, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
+    wish = device.wish(1.0)
+    assert device.gone(1.0) == "" and wish.active and wish.action[0] == 1.0 and not wish.success
+    device.take_joy([0.1] * 6, [0, 1], 1.1)
+    assert device.wish(1.1).success
+    assert TeleopConfig(device="spacemouse", joy_topic="pad").joy_topic == "pad"
+
+
+@pytest.mark.parametrize("changed", [{"hold": 0}, {"success": 5}, {"close": 4}, {"hold": 3, "reset": 3}])
+def test_field_report_10_one_button_for_two_things_is_refused(changed: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="are all button"):
+        TeleopConfig(buttons=Buttons(**changed))
+    TeleopConfig(buttons=Buttons(success=-1, failure=-1, hold=0))
+
+
+def test_field_report_10_a_device_with_too_few_buttons_is_named() -> None:
+    device = OperatorDevice(CONFIG)
+    device.take_joy([1.0] * 6, [1, 0], 1.0)
+    assert "has 2 buttons, and teleop.buttons.hold is 5" in device.gone(1.0)
+
+
+def test_field_report_10_no_device_is_no_operator() -> None:
+    """Some drivers publish zeros although nothing is plugged in."""
+    device = OperatorDevice(CONFIG)
+    for now in np.arange(0.0, 30.0, 0.05):
+        device.take_joy([0.0] * 6, [0] * 12, now)
+        assert "only zeros" in device.gone(now)
+    device.take_joy([0.0, 0.3, 0, 0, 0, 0], [0] * 12, 30.0)
+    device.take_joy([0.0] * 6, [0] * 12, 30.05)
+    assert device.gone(30.05) == "" and device.gone(30.2) == ""

@@ -65,6 +65,10 @@ def test_adversarial_sequences_break_no_rule(task: TaskConfig) -> None:
     verdict = attack(DriverConfig(), task, sequences=8 * len(ATTACKS), seed=1)
     judgement = verdict.judgement
     assert judgement.limit_violations == judgement.jump == 0, judgement.examples
+    assert judgement.worst_after_jump <= DriverConfig().limits.linear_velocity, (
+        "after any jump of the feedback"
+    )
+    assert judgement.power_cuts > 3 and judgement.released == 0
     assert judgement.targets > 1000 and verdict.accepted > 100 and verdict.rejected > 20
 
 

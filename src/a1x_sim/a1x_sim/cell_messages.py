@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, JointState
 
 from a1x_sim.ticking_cell import MODES, TickingCell
 from worldsample_core.arm.rotation import matrix_to_quaternion
-from worldsample_msgs.msg import GripperState, RobotStatus, SimState
+from worldsample_msgs.msg import CommandResult, EndEffectorCommand, GripperState, RobotStatus, SimState
 
 if TYPE_CHECKING:
     from a1x_sim.cell import Cell
@@ -76,6 +76,18 @@ def robot_status(ticks: TickingCell, now: float, stamp: Time) -> RobotStatus:
     status.commands_clipped = ticks.clipped
     status.commands_rejected = ticks.rejected
     return status
+
+
+def command_result(problem: str, command: EndEffectorCommand, stamp: Time) -> CommandResult:
+    """The answer to a command: it is executed in the next control period, or why it is not."""
+    message = CommandResult(answers=command.header.stamp, reason=problem)
+    message.header.stamp, message.header.frame_id = stamp, BASE_FRAME
+    if problem:
+        message.outcome = CommandResult.REFUSED
+    else:
+        message.translation, message.rotation = command.translation, command.rotation
+        message.gripper = command.gripper
+    return message
 
 
 def sim_state(ticks: TickingCell, stamp: Time) -> SimState:

@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from a1x_sim.cell_messages import (
     camera_info,
+    command_result,
     ee_pose,
     gripper_state,
     joint_state,
@@ -33,13 +34,15 @@ from a1x_sim.sim_config import SimConfig
 from a1x_sim.ticking_cell import RefusedReset, TickingCell
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.messages.conversions import command_from_message, image_to_message, time_of_ns
-from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS
+from worldsample_core.messages.qos import COMMAND, RESULTS, SENSOR, STATUS
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
+from worldsample_core.node.steady_time import EvenStamps, steady_timer
 from worldsample_core.observation import VIEWS
 from worldsample_msgs.msg import (
+    CommandResult,
     EndEffectorCommand,
     GripperState,
     LearnerStatus,
@@ -71,14 +74,14 @@ class SimNode(Node):
         self._config = from_mapping(SimConfig, settings.sim, "sim")
         size = settings.run.image_size
         shape = (settings.cameras.height or size, settings.cameras.width or size)
-        self._awake = AwakeClock()
+        self._awake, self._stamps = AwakeClock(), EvenStamps()
         self._pacing = LearnerPacing(lag, self._config.learner_patience) if lockstep else None
         self._ticks = TickingCell(
             _make_cell(settings.task, shape, settings.run.seed, self._config.rendered_lines),
             self._config,
             self._pacing,
             settings.run.seed,
-            FIRST_STAMP if lockstep else self._clock_ns(),
+            FIRST_STAMP if lockstep else self._stamps(),
             time.monotonic(),
         )
 
@@ -99,26 +102,26 @@ class SimNode(Node):
             self._clock_publisher = self.create_publisher(Clock, "/clock", 1)
             self.create_subscription(LearnerStatus, "learner/status", self._on_learner, STATUS)
             self.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
-            self._timer = self.create_timer(LOOK_AT_HELD, self._on_timer)
+            self._timer = steady_timer(self, LOOK_AT_HELD, self._on_timer)
         else:
-            self.create_timer(settings.task.control_period, self._on_control_period)
+            self._results = self.create_publisher(CommandResult, "~/executed", RESULTS)
+            steady_timer(self, settings.task.control_period, self._on_control_period)
         self.get_logger().info(
             f"{settings.task.name}, images {shape[1]}x{shape[0]}, "
             + (f"lockstep, learner at most {lag} steps behind" if lockstep else "real time")
         )
-
-    def _clock_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
 
     # --- what comes in ---
 
     def _on_command(self, message: EndEffectorCommand) -> None:
         if problem := self._ticks.command(command_from_message(message), time.monotonic()):
             self.get_logger().warning(problem, throttle_duration_sec=2.0)
+        if self._pacing is None:
+            self._results.publish(command_result(problem, message, time_of_ns(self._stamps())))
         self._publish_held()
 
     def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
-        ticks, now, clock = self._ticks, time.monotonic(), self._clock_ns()
+        ticks, now, clock = self._ticks, time.monotonic(), self._stamps()
         try:
             ticks.reset(request.run, int(request.seed), request.mode, int(request.episode), now, clock)
         except RefusedReset as refusal:
@@ -150,7 +153,7 @@ class SimNode(Node):
             self._publish()
 
     def _on_control_period(self) -> None:
-        self._ticks.control_period(self._clock_ns())
+        self._ticks.control_period(self._stamps())
         self._publish()
 
     # --- what goes out ---

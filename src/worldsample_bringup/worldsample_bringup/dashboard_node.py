@@ -38,6 +38,7 @@ from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.quiet_imports import imports_are_done
 from worldsample_core.node.run_settings import run_settings
+from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import EpisodeSummary as EpisodeSummaryOfRun
 from worldsample_msgs.msg import EpisodeSummary, LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
@@ -112,7 +113,7 @@ class DashboardNode(Node):
         self.create_subscription(EpisodeSummary, "episodes", self._on_episode, EPISODES)
         for kind, (topic, message_type, _) in STATUSES.items():
             self.create_subscription(message_type, topic, partial(self._on_status, kind), STATUS)
-        self.create_timer(1.0, self._every_second)
+        steady_timer(self, 1.0, self._every_second)
 
     def _on_episode(self, message: EpisodeSummary) -> None:
         if message.run != self.settings.run.name:

@@ -30,6 +30,7 @@ from worldsample_core.messages.weights import PackedWeights
 from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.run_settings import require_image_size
+from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.node.worker_node import Stopped, WorkerNode
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.world_model_use import world_model_use
@@ -91,7 +92,7 @@ class LearnerNode(WorkerNode):
             self.create_subscription(SyntheticBatch, "synthetic", self._on_segment, SYNTHETIC)
             self.create_subscription(WorldModelStatus, "worldmodel/status", self.hear, STATUS)
         self.create_service(Checkpoint, "learner/checkpoint", self._on_checkpoint)
-        self.create_timer(1.0, self._on_second)
+        steady_timer(self, 1.0, self._on_second)
 
     # --- ROS thread ---
 

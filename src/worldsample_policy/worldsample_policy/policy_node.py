@@ -24,16 +24,17 @@ import torch
 
 from worldsample_core.episodes.journal import StorageError
 from worldsample_core.messages.conversions import stamp_ns, summary_to_message
-from worldsample_core.messages.qos import COMMAND, EPISODES, STATUS, TRANSITIONS
+from worldsample_core.messages.qos import COMMAND, EPISODES, RESULTS, STATUS, TRANSITIONS
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.callback_node import CallbackNode, fails_the_run
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.precedence import POLICY, come_first
 from worldsample_core.node.run_settings import run_settings
+from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.node.stopping import failure_of
 from worldsample_core.transition import EpisodeSummary
-from worldsample_msgs.msg import EndEffectorCommand, PolicyStatus, RobotStatus, Transition
+from worldsample_msgs.msg import CommandResult, EndEffectorCommand, PolicyStatus, RobotStatus, Transition
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.srv import Checkpoint, Reset
 from worldsample_policy.acting.cell_calls import CellCalls
@@ -122,11 +123,14 @@ class PolicyNode(CallbackNode):
             self._awake,
             self._cell_watch.observed,
             self._on_stepped,
+            lambda: self.count_publishers("a1x/executed") > 0,
         )
         self.create_subscription(RobotStatus, "a1x/status", self._steps.on_robot, STATUS)
-        self.create_timer(0.1, self._on_housekeeping)
         if not run.lockstep:
-            self.create_timer(task.control_period, self._on_control_period)
+            self.create_subscription(CommandResult, "a1x/executed", self._on_result, RESULTS)
+        steady_timer(self, 0.1, self._on_housekeeping)
+        if not run.lockstep:
+            steady_timer(self, task.control_period, self._on_control_period)
             come_first(POLICY)
         self.get_logger().info(
             f"run {run.name}: {self.store.real_steps} real steps, {len(self.store.summaries)} episodes, "
@@ -199,6 +203,10 @@ class PolicyNode(CallbackNode):
     def _on_weights(self) -> None:
         self.acting.collect()
         self._steps.go_on()
+
+    @fails_the_run
+    def _on_result(self, message: CommandResult) -> None:
+        self._steps.on_result(message)
 
     @fails_the_run
     def _on_control_period(self) -> None:

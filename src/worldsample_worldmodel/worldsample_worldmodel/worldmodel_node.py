@@ -38,6 +38,7 @@ from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.run_settings import require_image_size
+from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.node.worker_node import Stopped, WorkerNode
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.synthetic import SyntheticSegment
@@ -120,7 +121,7 @@ class WorldModelNode(WorkerNode):
         if count > 1:  # the learner's count is of all of them
             self.create_subscription(WorldModelStatus, "worldmodel/status", self._on_other, STATUS)
         self.create_service(Imagine, "~/imagine", self._on_imagine)
-        self.create_timer(1.0, self.publish_status)
+        steady_timer(self, 1.0, self.publish_status)
 
     # --- ROS thread ---
 

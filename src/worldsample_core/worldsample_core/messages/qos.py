@@ -10,6 +10,9 @@ SENSOR = QoSProfile(depth=5, history=HistoryPolicy.KEEP_LAST, reliability=Reliab
 COMMAND = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """Arm commands: only the newest, never queued."""
 
+RESULTS = QoSProfile(depth=20, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+"""Answers to commands: each of the last ones."""
+
 TRANSITIONS = QoSProfile(depth=1000, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """Real transitions: reliable; what is lost all the same is seen by its seq and fetched again."""
 

@@ -23,6 +23,7 @@ from worldsample_core.node.stopping import RunFailed
 from worldsample_core.observation import VIEWS, InvalidObservation
 from worldsample_core.settings import Settings
 from worldsample_msgs.msg import GripperState, Intervention
+from worldsample_policy.acting.camera_liveness import CameraLiveness
 from worldsample_policy.acting.observation_assembly import (
     GRIPPER,
     OPERATOR,
@@ -56,6 +57,7 @@ class CellInput:
         proprioception = Proprioception(settings.task.control_period)
         self.lockstep = LockstepAssembly(proprioception, self._decode) if settings.run.lockstep else None
         self.latest = LatestAssembly(proprioception, self._decode, Freshness(image=settings.cameras.max_age))
+        self._liveness = CameraLiveness()
         self.topics: dict[str, tuple[str, str]] = {}
         """Part of an observation -> (topic, type)."""
         for view in VIEWS:
@@ -75,7 +77,12 @@ class CellInput:
                 self.on_message()
 
         def in_real_time(message: Any) -> None:
-            latest.put(part, stamp_ns(message.header.stamp), convert(message), time.monotonic())
+            now, value = time.monotonic(), convert(message)
+            latest.put(part, stamp_ns(message.header.stamp), value, now)
+            if part in VIEWS:
+                self._liveness.picture(part, message.data, now)
+            elif part == POSE:
+                self._liveness.pose(value.position, now)
 
         self.node.create_subscription(kind, topic, in_real_time if lockstep is None else in_lockstep, qos)
         module = kind.__module__.partition(".msg.")[0]
@@ -104,7 +111,10 @@ class CellInput:
 
     def take(self) -> Tick | None:
         """The control step's input, where it is complete (and in real time fresh)."""
-        return self.lockstep.take() if self.lockstep is not None else self.latest.take(time.monotonic())
+        if self.lockstep is not None:
+            return self.lockstep.take()
+        now = time.monotonic()
+        return None if self._liveness.frozen(now) else self.latest.take(now)
 
     def missing(self) -> list[str]:
         """Parts of an observation that are absent or stale."""
@@ -112,7 +122,10 @@ class CellInput:
 
     def explain_missing(self) -> str:
         """For people: which topics are silent, and why, as far as it can be told from here."""
-        reasons = []
+        reasons = [
+            f"{self.topics[view][0]} repeats one picture although the arm moves: plug that camera in again"
+            for view in self._liveness.frozen(time.monotonic())
+        ]
         for part in self.missing():
             topic = self.topics[part][0]
             silent = self.node.count_publishers(topic) > 0

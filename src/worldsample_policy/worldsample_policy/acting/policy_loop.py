@@ -317,6 +317,15 @@ class PolicyLoop:
         """Real steps once the next tick has finished the step that is under way."""
         return self.store.real_steps + (rollout.kind == "train" and rollout.in_step)
 
+    def take_executed(self, action: Action) -> None:
+        """The arm has executed this action (7,) in place of the last one that was sent."""
+        if self.state == "running" and self.rollout is not None:
+            self.rollout.take_executed(action)
+
+    def drop_step(self) -> bool:
+        """The arm has not executed the last command: its step is not recorded. True if there was one."""
+        return self.state == "running" and self.rollout is not None and self.rollout.drop_step()
+
     def on_tick(self, tick: Tick) -> Action | None:
         """One control step: the action (7,) to execute now, or None where the episode ended.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,23 @@ class EpisodeRollout:
         self._observation: Observation | None = None
         self._action: Action = np.zeros(ACTION_DIM, np.float32)
         self._intended: Action | None = None
-        self._intervened = False
+        self._intervened = self._dropped = False
+        self._unlabelled = OperatorInput()
+
+    def take_executed(self, action: Action) -> None:
+        """Record this action (7,), which the arm has executed in place of the last one."""
+        if self._observation is not None:
+            self._action = executable(action, self.task)
+
+    def drop_step(self) -> bool:
+        """Forget the step that is under way: nothing was executed. Returns whether there was one.
+
+        The arm has kept still, so the episode goes on from the next observation. Buttons that are pressed
+        meanwhile label the next step.
+        """
+        dropped = self._observation is not None
+        self._observation, self._dropped = None, self._dropped or dropped
+        return dropped
 
     @property
     def in_step(self) -> bool:
@@ -96,7 +112,8 @@ class EpisodeRollout:
     @property
     def waiting(self) -> bool:
         """True for a recording that the operator has not begun."""
-        return self.kind in RECORDINGS and self._observation is None and not self.ended
+        begun = self._observation is not None or self._dropped
+        return self.kind in RECORDINGS and not begun and not self.ended
 
     @property
     def labelled(self) -> LabelCount:
@@ -116,6 +133,7 @@ class EpisodeRollout:
         if self.ended:
             raise RuntimeError("the episode has ended")
         self.finished = None
+        tick = self._with_waiting_buttons(tick)
         operator, counts = tick.operator, self.counts
         labels = self.kind == "label"
         if self._observation is not None:
@@ -129,6 +147,26 @@ class EpisodeRollout:
         self._action, self._intervened = self._choose(tick.observation, operator)
         self._observation = tick.observation
         return self._action
+
+    def _with_waiting_buttons(self, tick: Tick) -> Tick:
+        """The tick, with the buttons that were pressed while no step was under way that they could label."""
+        pressed, operator = self._unlabelled, tick.operator
+        if self._dropped and self._observation is None:
+            self._unlabelled = OperatorInput(
+                success=pressed.success or operator.success, failure=pressed.failure or operator.failure
+            )
+            return replace(tick, operator=replace(operator, success=False, failure=False))
+        if not (pressed.success or pressed.failure):
+            return tick
+        self._unlabelled = OperatorInput()
+        return replace(
+            tick,
+            operator=replace(
+                operator,
+                success=operator.success or pressed.success,
+                failure=operator.failure or pressed.failure,
+            ),
+        )
 
     def _finish_step(self, tick: Tick, seq: int) -> None:
         assert self._observation is not None
