@@ -20,6 +20,8 @@ from agentlace.data.data_store import QueuedDataStore
 from agentlace.trainer import TrainerClient, TrainerConfig, TrainerServer
 
 NAME = "actor"
+QUIET = 3.0
+"""s after the fast transitions, so that none of them holds up the paced ones."""
 
 
 def config(settings: dict[str, Any]) -> TrainerConfig:
@@ -111,6 +113,7 @@ def actor(settings: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic_ns()
     for _ in range(settings["transitions"]):
         send()
+    time.sleep(QUIET)
     for _ in range(settings["paced"]):
         time.sleep(1.0 / settings["paced_hz"])
         send()

@@ -34,8 +34,10 @@ from lerobot.transport.utils import (
 )
 from torch.multiprocessing import Event, Queue
 
-QUIET = 3.0
+QUIET = 6.0
 """s without a transition after which none is expected any more."""
+BACKLOG = 3.0
+"""s after the fast transitions, so that none of them holds up the paced ones."""
 
 
 def learner(settings: dict[str, Any]) -> dict[str, Any]:
@@ -153,6 +155,7 @@ def actor(settings: dict[str, Any]) -> dict[str, Any]:
         send(seq)
     while not queue.empty():
         time.sleep(0.01)
+    time.sleep(BACKLOG)
     for k in range(settings["paced"]):
         time.sleep(1.0 / settings["paced_hz"])
         send(settings["transitions"] + k)

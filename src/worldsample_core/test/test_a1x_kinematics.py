@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worldsample_core.arm import a1x_kinematics
 from worldsample_core.arm.a1x_inverse_kinematics import solve_pose
 from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, forward_kinematics, pose_and_jacobian
 from worldsample_core.arm.rotation import matrix_to_rotvec, rotvec_to_matrix
@@ -46,3 +47,8 @@ def test_poses_near_the_working_pose_are_solved(move: tuple[float, ...], turn: t
 def test_out_of_reach_the_error_says_so() -> None:
     q, error = solve_pose(np.array([1.5, 0.0, 0.3]), np.eye(3), np.array([0.0, 1.5, -1.0, 0.0, 0.0, 0.0]))
     assert error > 0.5 and np.isfinite(q).all()
+
+
+def test_the_cross_product_has_the_bits_of_numpys() -> None:
+    a, b = np.random.default_rng(0).standard_normal((2, 40, 6, 3))
+    assert np.array_equal(a1x_kinematics._cross(a, b), np.cross(a, b))

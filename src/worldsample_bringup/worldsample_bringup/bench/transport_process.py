@@ -40,8 +40,10 @@ from worldsample_msgs.msg import Transition as TransitionMsg
 from worldsample_msgs.msg import Weights as WeightsMsg
 
 ARCHITECTURE = {"measured": True}
-QUIET = 3.0
+QUIET = 6.0
 """s without a message after which none is expected any more."""
+BACKLOG = 1.5
+"""s after the fast transitions, so that none of them holds up the paced ones."""
 FIRST = 60.0
 """s in which the first message must come."""
 TENSORS = 16
@@ -161,6 +163,7 @@ def policy(settings: TransportSettings) -> dict[str, Any]:
     for seq in range(settings.transitions):
         send(seq)
     publisher.wait_for_all_acked(Duration(seconds=QUIET))
+    time.sleep(BACKLOG)
     for k in range(settings.paced):
         time.sleep(1.0 / settings.paced_hz)
         send(settings.transitions + k)

@@ -82,11 +82,7 @@ def pose_and_jacobian(q: Array) -> tuple[Array, Array, Array]:
     positions, axes, position, rotation = _chain(np.asarray(q, np.float64))
     angular = np.array(axes)  # (6, 3)
     lever = position - np.array(positions)
-    linear = np.empty((6, 3))
-    linear[:, 0] = angular[:, 1] * lever[:, 2] - angular[:, 2] * lever[:, 1]
-    linear[:, 1] = angular[:, 2] * lever[:, 0] - angular[:, 0] * lever[:, 2]
-    linear[:, 2] = angular[:, 0] * lever[:, 1] - angular[:, 1] * lever[:, 0]
-    return position, rotation, np.concatenate([linear, angular], axis=1).T
+    return position, rotation, np.concatenate([_cross(angular, lever), angular], axis=1).T
 
 
 def poses_and_jacobians(q: Array) -> tuple[Array, Array, Array]:
@@ -105,5 +101,13 @@ def poses_and_jacobians(q: Array) -> tuple[Array, Array, Array]:
         turned[:, :, (axis + 2) % 3] = cosine * second - sine * first
         frame = turned
     position = at + frame @ _TIP
-    linear = np.cross(axes, position[:, None] - positions)
+    linear = _cross(axes, position[:, None] - positions)
     return position, frame, np.concatenate([linear, axes], 2).swapaxes(1, 2)
+
+
+def _cross(a: Array, b: Array) -> Array:
+    """Cross product over the last axis; for few vectors a tenth of the time of ``np.cross``, with its bits."""
+    result = np.empty(a.shape)
+    for k, first, second in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        result[..., k] = a[..., first] * b[..., second] - a[..., second] * b[..., first]
+    return result
