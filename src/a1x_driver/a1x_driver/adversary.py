@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -103,6 +103,8 @@ def _go_on(rig: Rig, direction: np.ndarray) -> None:
     rig.driver.clear_errors()
     with contextlib.suppress(NoSafePath):
         rig.reset()
+    rig.run(0.5)
+    rig.arm.forget_targets()  # those of the way back were not judged
     rig.arm.rules = rules
 
 
@@ -170,6 +172,8 @@ def attack(config: DriverConfig, task: TaskConfig, sequences: int, seed: int) ->
     """
     rng = np.random.default_rng(seed)
     scale = np.asarray(task.action_scale[:6])
+    # The way back after a power cut is not judged: it may be quick.
+    config = replace(config, reset=replace(config.reset, speed=1.0))
     verdict = Verdict()
     rig = Rig(config, task, np.asarray(task.reset_joints), tick=0.01, every=1)
     rig.run(0.5)

@@ -257,7 +257,7 @@ class StandInArm:
             self._note(f"box: {at.round(4).tolist()}")
         speed = np.zeros(6)
         if self._before is None:
-            if float(np.abs(joints - self.joints).max()) > rules.jump:
+            if self.powered and float(np.abs(joints - self.joints).max()) > rules.jump:
                 verdict.jump += 1
                 verdict.last_jump = f"first target {np.abs(joints - self.joints).max():.4f} rad from the arm"
                 self._note(verdict.last_jump)
@@ -265,10 +265,11 @@ class StandInArm:
             last, last_speed, at_time = self._before
             dt = now - at_time
             step = np.abs(joints - last)
-            if dt < 1e-6:  # sent twice
+            from_arm = np.abs(joints - self.joints)
+            if dt < 1e-6 and np.any(from_arm > 1e-6):  # sent twice
                 verdict.jump += bool(np.any(step > 1e-9))
                 return
-            from_arm = np.abs(joints - self.joints)
+            dt = max(dt, 1e-6)
             speed = (joints - last) / dt
             if np.any(
                 np.minimum(step, from_arm)
