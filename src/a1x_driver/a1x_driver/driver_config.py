@@ -61,7 +61,7 @@ class Limits:
     """Largest angle from the reset orientation."""
     max_lead: Metres = DRIVER_MAX_LEAD
     """Largest lead of the commanded position over the measured one; it bounds contact forces."""
-    catch_up: RadiansPerSecond = 0.1
+    catch_up: RadiansPerSecond = 0.05
     """Speed of each joint, beyond its target's own, at which the arm may catch up with its target. The
     vendor's controller gets the sum as the joint's largest speed."""
     tracking_error: Radians = 0.3
@@ -69,8 +69,8 @@ class Limits:
     slip: Radians = 0.03
     """Motion of a joint away from its target (pushed, sagging, without power) after which the target is set
     anew at the measured pose."""
-    slip_distance: Metres = 0.005
-    """Such motion of the end effector. An arm that follows with a lag of 0.05 s comes back from it at 0.1
+    slip_distance: Metres = 0.004
+    """Such motion of the end effector. An arm that follows with a lag of 0.05 s comes back from it at 0.08
     m/s."""
     slip_fault: Radians = 0.1
     """Such motion within a short time after which the arm is stopped and the driver says so."""
