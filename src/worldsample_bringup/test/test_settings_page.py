@@ -72,7 +72,7 @@ def test_the_document_is_that_of_the_code() -> None:
 def test_a_section_with_the_values_of_its_layers(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["settings", "learner", "--method", "worldsample"]) == 0
     said = capsys.readouterr().out
-    assert "learner.utd = 4   (methods/worldsample.yaml; default 2)" in said
+    assert "learner.dropout = 0.3   (methods/worldsample.yaml; default 0.0)" in said
     assert "learner.lr = 0.0003   [HiL-SERL]" in said and "worldmodel" not in said.split("learner.")[0]
     assert cli.main(["settings", "task.horizon", "--task", "pushing", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)

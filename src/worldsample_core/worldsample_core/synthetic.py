@@ -29,6 +29,8 @@ class SyntheticSegment:
         world_model_version: of the model that made it.
         on_policy: the policy chose the actions on what was imagined; otherwise they are the real ones,
             perturbed. policy_version: of the policy that chose them, or that acted in the real segment.
+        intended: ``(T, 7) float32``, of an imagined correction: what a person would do at each frame, to be
+            imitated; None: the segment is none.
         seq: of its publisher, without a gap. effective_step: in lockstep, the number of completed real steps
             from which the learner uses it (0: at once).
     """
@@ -46,6 +48,7 @@ class SyntheticSegment:
     world_model_version: int
     policy_version: int = 0
     on_policy: bool = False
+    intended: NDArray[np.float32] | None = None
     seq: int = 0
     effective_step: int = 0
     publisher: str = ""
@@ -76,14 +79,17 @@ class SyntheticSegment:
             "uncertainty": (steps,),
             "success_probability": (steps,),
         }
+        if self.intended is not None:
+            expected["intended"] = (steps, ACTION_DIM)
         for name, shape in expected.items():
             value = getattr(self, name)
             if value.shape != shape:
                 raise InvalidObservation(f"segment {name} is {value.shape}, {shape} expected")
             if not np.isfinite(value).all():
                 raise InvalidObservation(f"segment {name} has values that are not finite")
-        if np.abs(self.actions).max() > 1.0 + 1e-6:
-            raise InvalidObservation("a segment's actions leave [-1, 1]")
+        for actions in (self.actions,) if self.intended is None else (self.actions, self.intended):
+            if np.abs(actions).max() > 1.0 + 1e-6:
+                raise InvalidObservation("a segment's actions leave [-1, 1]")
         if bool(self.terminated[:-1].any()) or bool(self.terminated[-1]) != self.success:
             raise InvalidObservation("a segment ends with its success, and only there")
         return self

@@ -11,7 +11,9 @@ import torch
 
 from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.observation import InvalidObservation
+from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
+from worldsample_policy.acting.actor import Actor
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.replay.data_mixer import Mixture, RealData
@@ -304,3 +306,159 @@ def test_the_value_may_leave_the_heads_alone() -> None:
     through_the_action = gradients[False]
     assert through_the_action.abs().sum() > 0.0
     assert not torch.allclose(through_the_action, gradients[True])
+
+
+def parameters_of(learner: Learner) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in learner.sac.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], learner: Learner) -> set[str]:
+    """Parts of SAC, by the first word of their names, of which a parameter has changed."""
+    after = learner.sac.state_dict()
+    return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+
+OWN = {"policy_head": True, "gripper_policy": True, "bc_weight": 1.0}
+
+
+def test_a_policy_with_heads_of_its_own_leaves_those_of_the_critics_alone() -> None:
+    learner = make_learner(config=tiny_config(**OWN, critic_actor_ratio=2))
+    before = parameters_of(learner)
+    learner.update()
+    assert learner.updates == 1 and changed(before, learner) == {"projection", "critic", "gripper", "target"}
+    loss, _ = learner.sac.actor_loss(
+        batch := learner.replay.sample(16),
+        learner.sac.policy_features(batch.latent, batch.proprio),
+        torch.zeros(16, learner.sac.actions),
+        1.0,
+        learner.sac.features(batch).detach(),
+    )
+    loss.backward()
+    assert learner.sac.policy_projection is not None and learner.sac.gripper_policy is not None
+    for part in (learner.sac.policy_projection, learner.sac.actor, learner.sac.gripper_policy):
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+    assert all(p.grad is None for p in learner.sac.projection.parameters())
+    learner.update()
+    assert changed(before, learner) >= {"policy_projection", "actor", "gripper_policy", "log_temperature"}
+
+
+def test_pretraining_of_such_a_policy_clones_and_nothing_else() -> None:
+    learner = make_learner(config=tiny_config(**OWN))
+    before = parameters_of(learner)
+    first = learner.pretrain(1)["bc_loss"]
+    assert learner.pretrain(60)["bc_loss"] < first - 0.5
+    assert changed(before, learner) == {"policy_projection", "actor", "gripper_policy"}
+
+
+def test_the_gripper_policy_leans_to_what_is_worth_more_and_to_what_was_shown() -> None:
+    learner = make_learner(config=tiny_config(**OWN))
+    sac, batch = learner.sac, learner.replay.sample(64)
+    assert sac.gripper is not None and sac.gripper_policy is not None
+    states = sac.policy_features(batch.latent, batch.proprio).detach()
+    with torch.no_grad():
+        for p in (*sac.critic.parameters(), *sac.gripper.parameters(), *sac.gripper_policy.parameters()):
+            p.zero_()
+        sac.gripper.network[-1].bias.copy_(torch.tensor([0.0, 0.3, 0.9]))
+    noise = torch.zeros(64, sac.actions)
+    loss, _ = sac.actor_loss(batch, states, noise, 0.0, states)
+    _, log_prob = sac.actor.sample(states, noise)
+    expected = (sac.temperature * log_prob).mean() - 0.4  # equal chances of 0, 0.3 and 0.9
+    torch.testing.assert_close(loss, expected)
+    gradient = torch.autograd.grad(loss, sac.gripper_policy.network[-1].bias)[0]
+    assert gradient[2] < 0.0 < gradient[0], "the command of the highest value gains"
+    cloned, _ = sac.actor_loss(batch, states, noise, 1.0, states)
+    with torch.no_grad():
+        sac.gripper_policy.network[-1].bias.fill_(0.0)
+    alone = -(batch.demonstration * sac.actor.log_prob(states, sac.continuous(batch.label))).sum()
+    alone = alone / batch.demonstration.sum() + np.log(3.0)
+    torch.testing.assert_close(cloned - loss, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_policy_with_heads_of_its_own_acts_as_it_was_trained(tmp_path: Path) -> None:
+    learner = make_learner(config=tiny_config(**OWN))
+    learner.pretrain(5)
+    actor = Actor(learner.config, make_task())
+    actor.load(learner.actor_state())
+    step = episodes()[0]
+    action, info = actor.act(step.observation, deterministic=True)
+    sac = learner.sac
+    latent, state = learner.intake.encode(step.observation.images[None], step.observation.proprio[None])
+    features = sac.policy_features(latent.float(), state)
+    assert sac.gripper_policy is not None
+    mean = torch.tanh(sac.actor(features)[0])[0]
+    np.testing.assert_allclose(action[sac.active.numpy()], mean.detach().numpy(), atol=2e-3)
+    logits = sac.gripper_policy(features)[0]
+    np.testing.assert_allclose(info.gripper_values, logits.detach().numpy(), atol=2e-3)
+    learner.save(tmp_path / "saved", replay=True)
+    again = Learner(tiny_config(**OWN), make_task())
+    again.load(tmp_path / "saved")
+    assert changed(parameters_of(learner), again) == set()
+    with pytest.raises(CheckpointError):
+        Learner(tiny_config(), make_task()).load(tmp_path / "saved")
+
+
+def test_another_algorithm_refuses_heads_of_the_policy_alone() -> None:
+    with pytest.raises(ValueError, match="one network"):
+        tiny_config(algorithm="vlaw", policy_head=True)
+
+
+def corrections(count: int) -> list[SyntheticSegment]:
+    """Segments whose intended action is 0.75 everywhere, and whose executed one is not."""
+    rng = np.random.default_rng(5)
+    made = []
+    for number in range(count):
+        steps = make_episode(rng, 4, episode=number, first_seq=0, source="policy")
+        frames = [steps[0].observation, *(step.next_observation for step in steps)]
+        flat = np.zeros(4, np.float32)
+        proprio = np.stack([frame.proprio for frame in frames])
+        proprio[:, :3] = np.add(make_task().box_low, make_task().box_high) / 2.0
+        made.append(
+            SyntheticSegment(
+                np.stack([frame.images for frame in frames]),
+                proprio,
+                np.stack([step.action for step in steps]) * make_task().active_mask,
+                flat, flat > 1.0, flat, flat, False, number, 0, 1,
+                intended=np.where(make_task().active_mask, 0.75, 0.0)[None].repeat(4, 0).astype(np.float32),
+            )
+        )  # fmt: skip
+    return made
+
+
+IMAGINES = {**OWN, "pacing": True, "imagined_cloning": 1.0, "correction_batch": 8, "pacing_warmup": 10**6}
+
+
+def test_imagined_corrections_are_cloned_and_reach_nothing_else() -> None:
+    learner = make_learner(config=tiny_config(**IMAGINES))
+    others = make_learner(config=tiny_config(**{**IMAGINES, "imagined_cloning": 0.0}))
+    for segment in corrections(6):
+        assert learner.add_synthetic(segment) and not others.add_synthetic(segment)
+    assert len(learner.synthetic.corrections) == 24 and len(learner.synthetic) == 0
+    assert len(learner.replay.demonstrations) == len(others.replay.demonstrations)
+    batch = learner.synthetic.sample_corrections(16)
+    assert (batch.label[:, make_task().active_mask] == 0.75).all() and batch.demonstration.all()
+    left = {}
+    for name, each in (("with", learner), ("without", others)):
+        for _ in range(100):
+            logs = each.update() | each.update()
+        assert ("synthetic/bc_loss" in logs) == (name == "with")
+        states = each.sac.policy_features(batch.latent, batch.proprio)
+        left[name] = float(each.sac.cloning_loss(batch, states))
+    assert left["with"] < left["without"] - 0.3
+
+
+def test_corrections_count_only_while_their_world_model_passes_its_test() -> None:
+    learner = make_learner(config=tiny_config(**IMAGINES))
+    for segment in corrections(6):
+        learner.add_synthetic(segment)
+    learner.algorithm.gate(False)
+    assert all("synthetic/bc_loss" not in learner.update() for _ in range(4))
+    learner.algorithm.gate(True)
+    assert any("synthetic/bc_loss" in learner.update() for _ in range(4))
+
+
+def test_corrections_of_old_world_models_go() -> None:
+    learner = make_learner(config=tiny_config(**IMAGINES, synthetic_versions=2))
+    first, second = corrections(2)
+    learner.add_synthetic(first)
+    learner.add_synthetic(dataclasses.replace(second, world_model_version=3))
+    assert len(learner.synthetic.corrections) == 4 and learner.synthetic.evicted == 4

@@ -154,7 +154,8 @@ class CloningConfig:
     bc_decay_updates: Updates = 0
     """Updates over which `bc_weight` falls linearly to 0 (0: it stays) [ours]."""
     pretrain_updates: Updates = 0
-    """Full updates on the demonstrations alone before the loop starts [ours]."""
+    """Updates on the demonstrations before the loop starts: of cloning alone with `policy_head`, else full
+    ones [ours]."""
     pretrain_bc_weight: float = 1.0
     """`bc_weight` during pretraining [ours]."""
 
@@ -188,6 +189,11 @@ class PacingConfig:
     """p_max: largest share of imagined successes in a synthetic batch [ours]."""
     synthetic_batch: Transitions = 128
     """Imagined transitions per update [ours]."""
+    imagined_cloning: float = 0.0
+    """Weight of cloning imagined corrections, as a multiple of `bc_weight`; only while the world model passes
+    its held-out test [ours]."""
+    correction_batch: Transitions = 128
+    """Imagined corrections per update of the actor [ours]."""
     synthetic_returns: str = "multi_step"
     """`multi_step`: where the policy itself acted in the imagination, targets bootstrap at the segment's end
     (model-based value expansion, Feinberg et al. 2018: without bias only on policy); `one_step`: never

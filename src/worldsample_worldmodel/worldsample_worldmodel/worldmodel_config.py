@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from worldsample_core.units import ControlSteps, Episodes, RealSteps, Segments, Updates
 from worldsample_core.world_model_use import WorldModelUse
+from worldsample_worldmodel.imagination.correction_config import CorrectionConfig
 from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig
 from worldsample_worldmodel.imagination.imagination_config import ImaginationConfig
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
@@ -28,6 +29,11 @@ class WorldModelNodeConfig(WorldModelUse):
     """Time between two releases: new version, held-out evaluation, reward model."""
     segments_per_step: float = 0.5
     """Segments generated per real step while the gate is open, over all nodes."""
+    first_corrections: Segments = 0
+    """Imagined corrections of the demonstrations, right after the adaptation."""
+    corrections_per_step: float = 0.0
+    """Imagined corrections generated per real step while the gate is open, over all nodes, from anything that
+    a person has shown."""
     generation_batch: Segments = 8
     """Segments generated at once, at most; a whole group of them in any case."""
     recent_share: float = 0.5
@@ -57,13 +63,19 @@ class WorldModelNodeConfig(WorldModelUse):
     """Quality below which nothing imagined may be trained on."""
     imagination: ImaginationConfig = field(default_factory=ImaginationConfig)
     """Which segments are generated, and which are thrown away."""
+    correction: CorrectionConfig = field(default_factory=CorrectionConfig)
+    """Pushes of imagined corrections, and their length."""
     counterfactual: CounterfactualConfig = field(default_factory=CounterfactualConfig)
     """Distance of counterfactual actions from the real ones."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.updates_per_step, self.segments_per_step) < 0.0 or self.adapt_updates < 0:
-            raise ValueError("adapt_updates, updates_per_step and segments_per_step must not be negative")
+        rates = (self.updates_per_step, self.segments_per_step, self.corrections_per_step)
+        if min(*rates, self.adapt_updates, self.first_corrections) < 0:
+            raise ValueError(
+                "adapt_updates, first_corrections, updates_per_step, segments_per_step and "
+                "corrections_per_step must not be negative"
+            )
         if min(self.release_every, self.generation_batch, self.recent_episodes, self.memory_steps) < 1:
             raise ValueError(
                 "release_every, generation_batch, recent_episodes and memory_steps must be at least 1"

@@ -289,6 +289,8 @@ def synthetic_to_message(segment: SyntheticSegment, stamp: Time) -> SyntheticBat
     message.height, message.width = segment.images.shape[2:4]
     message.side, message.wrist = byte_array(segment.images[:, 0]), byte_array(segment.images[:, 1])
     message.proprio, message.action = float_array(segment.proprio), float_array(segment.actions)
+    if segment.intended is not None:
+        message.intended = float_array(segment.intended)
     message.reward = float_array(segment.rewards)
     message.terminated = segment.terminated.tolist()
     message.uncertainty = float_array(segment.uncertainty)
@@ -322,6 +324,8 @@ def synthetic_from_message(message: SyntheticBatch, image_size: int | None = Non
         "uncertainty": length,
         "success_probability": length,
     }
+    if len(message.intended):
+        expected["intended"] = length * ACTION_DIM
     if expected["side"] > MAX_SEGMENT_BYTES:
         raise InvalidObservation(
             f"a synthetic segment of {expected['side']} bytes a view: {MAX_SEGMENT_BYTES} is the limit"
@@ -342,6 +346,7 @@ def synthetic_from_message(message: SyntheticBatch, image_size: int | None = Non
         images=images,
         proprio=np.array(message.proprio, dtype=np.float32).reshape(frames, PROPRIO_DIM),
         actions=floats("action", ACTION_DIM),
+        intended=floats("intended", ACTION_DIM) if len(message.intended) else None,
         rewards=floats("reward"),
         terminated=np.array(message.terminated, dtype=np.bool_),
         uncertainty=floats("uncertainty"),

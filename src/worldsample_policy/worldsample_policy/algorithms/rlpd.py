@@ -5,6 +5,7 @@ HiL-SERL is this without imagined data, WorldSample is this with them. One updat
     critics      L = E_real[l] + rho E_syn[w_Q l],   l = sum_e (Q_e(s, a) - y)^2
     targets      theta' <- (1 - tau) theta' + tau theta
     actor        L = E_real[alpha log pi(a|s) - mean_e Q_e(s, a)] + w_bc E_demo[-log pi(a_demo|s)]
+                   + w_im w_bc E_correction[-log pi(a_intended|s)]
     temperature  L = alpha (H - H_target)
 
 Critics and targets learn at every update, actor and temperature at every `critic_actor_ratio`-th. Half of the
@@ -64,8 +65,16 @@ class RLPD(Algorithm):
     # --- updates --------------------------------------------------------------------------------------------
 
     def pretrain(self, step: OptimiserStep) -> Logs:
-        """Do a full update, with the behaviour cloning of pretraining."""
-        return self._update(step, full=True, bc_weight=self.config.pretrain_bc_weight)
+        """Clone the demonstrations; where the heads are the critics', with a full update around it."""
+        if not self.config.policy_head:
+            return self._update(step, full=True, bc_weight=self.config.pretrain_bc_weight)
+        sac = self.sac
+        batch = self.intake.augment(self.mixer.sample(self.config.batch_size).real)
+        states = sac.actor_states(batch, None, self.generator)
+        loss = self.config.pretrain_bc_weight * sac.cloning_loss(batch, states)
+        logs = {"bc_loss": loss.detach()}
+        step.apply("actor", loss, logs)
+        return logs
 
     def update(self, step: OptimiserStep, number: int, real_steps: int) -> Logs:
         """Do the update `number`; every `critic_actor_ratio`-th is a full one."""
@@ -75,7 +84,7 @@ class RLPD(Algorithm):
             return self._update(step, full, self.bc_weight(number))
 
     def _update(self, step: OptimiserStep, full: bool, bc_weight: float) -> Logs:
-        sac = self.sac
+        sac, config = self.sac, self.config
         mixture = self.mixer.sample(self.config.batch_size)
         real = self.intake.augment(mixture.real)
 
@@ -105,6 +114,11 @@ class RLPD(Algorithm):
         values_of = features.detach() if self.config.policy_head else None
         loss, actor_logs = self.actor_loss(real, states, self._noise(real), bc_weight, values_of)
         logs.update(actor_logs)
+        if self.clones_corrections:
+            shown = self.intake.augment(self.intake.synthetic.sample_corrections(config.correction_batch))
+            cloning = sac.cloning_loss(shown, sac.actor_states(shown, None, self.generator))
+            loss = loss + config.imagined_cloning * bc_weight * cloning
+            logs["synthetic/bc_loss"] = cloning.detach()
         step.apply("actor", loss, logs)
 
         # Temperature: L = alpha (H - H_target)
@@ -113,6 +127,13 @@ class RLPD(Algorithm):
         step.apply("temperature", loss, logs)
         self.mixer.observe_entropy(float(actor_logs["entropy"]))
         return logs
+
+    @property
+    def clones_corrections(self) -> bool:
+        """True if corrections are cloned: enough are there, of a world model that passes its test."""
+        if self.pacing is None or not self.config.imagined_cloning or not self.pacing.world_model_ready:
+            return False
+        return len(self.intake.synthetic.corrections) >= self.config.correction_batch
 
     def bc_weight(self, number: int) -> float:
         """Weight of behaviour cloning at the update `number`: falls to 0 over `bc_decay_updates`, if set."""
@@ -133,7 +154,7 @@ class RLPD(Algorithm):
 
     def admit(self, segment: SyntheticSegment) -> bool:
         """Queue an imagined segment where the guards let it in; count every refusal by its reason."""
-        if self.pacing is None:
+        if self.pacing is None or (segment.intended is not None and not self.config.imagined_cloning):
             return False
         reason = self.pacing.reason_to_reject(segment)
         if reason:

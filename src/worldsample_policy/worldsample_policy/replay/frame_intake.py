@@ -122,13 +122,14 @@ class FrameIntake:
         self.synthetic.add(
             latents,
             proprio,
-            segment.actions,
+            segment.actions if segment.intended is None else segment.intended,
             segment.rewards,
             segment.terminated,
             segment.proprio[:-1, GRIPPER_OPENING],
             segment.success,
             Provenance(segment.source_episode, segment.source_step, segment.world_model_version),
             self.agent.sac.gamma if multi_step else None,
+            segment.intended is not None,
         )
 
     @torch.no_grad()

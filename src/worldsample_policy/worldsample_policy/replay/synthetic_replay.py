@@ -1,4 +1,4 @@
-"""Imagined transitions, encoded, in two queues: of segments labelled a success, and of the others.
+"""Imagined transitions, encoded, in queues: segments labelled a success, the others, and corrections.
 
 Nothing here ever enters the demonstration or the online buffer. Every transition keeps its provenance (real
 episode, step, world-model version); transitions of old versions are dropped as newer ones arrive.
@@ -83,6 +83,7 @@ class SyntheticReplay:
     def __init__(self, capacity: int, frames: FrameStore, versions: int, seed: int) -> None:
         self.frames, self.versions = frames, versions
         self.success, self.failure = SyntheticQueue(capacity, frames), SyntheticQueue(capacity, frames)
+        self.corrections = SyntheticQueue(capacity, frames)
         self.rng = np.random.default_rng([seed, 11])
         self.newest = 0
         self.evicted = 0
@@ -101,6 +102,7 @@ class SyntheticReplay:
         success: bool,
         provenance: Provenance,
         gamma: float | None = None,
+        correction: bool = False,
     ) -> None:
         """Queue a segment of T transitions.
 
@@ -108,12 +110,14 @@ class SyntheticReplay:
             latents: ``(T + 1, K, *latent_shape)``; proprio: ``(T + 1, P)``, standardised.
             actions ``(T, 7)``; rewards, terminated, gripper_opening ``(T,)``.
             success: the segment's label. provenance: of its first transition.
+            correction: actions are what is to be imitated; the segment joins the corrections.
         """
         if provenance.version > self.newest:
             self.newest = provenance.version
             oldest = self.newest - self.versions + 1
-            self.evicted += self.success.drop_before(oldest) + self.failure.drop_before(oldest)
-        queue = self.success if success else self.failure
+            queues = (self.success, self.failure, self.corrections)
+            self.evicted += sum(queue.drop_before(oldest) for queue in queues)
+        queue = self.corrections if correction else self.success if success else self.failure
         index = [self.frames.put(latent, state) for latent, state in zip(latents, proprio, strict=True)]
         length = len(actions)
         for t in range(length):
@@ -140,6 +144,19 @@ class SyntheticReplay:
                 if not len(queue):
                     raise LookupError("the synthetic queue is empty")
                 rows += queue.sample(count, self.rng)
+        return self._batch(rows)
+
+    def sample_corrections(self, count: int) -> Batch:
+        """A batch of corrections, whose actions are to be imitated.
+
+        Raises LookupError where there are none.
+        """
+        if not len(self.corrections):
+            raise LookupError("there are no imagined corrections")
+        batch = self._batch(self.corrections.sample(count, self.rng))
+        return batch._replace(demonstration=torch.ones_like(batch.demonstration))
+
+    def _batch(self, rows: list[_Row]) -> Batch:
         frames, device = self.frames, self.frames.latents.device
         count = len(rows)
         index = torch.tensor(

@@ -119,12 +119,12 @@ class SAC(nn.Module):
         """Features (B, F) that the actor and the gripper's policy see."""
         return (self.policy_projection or self.projection)(latent, proprio)
 
-    def actor_states(self, batch: Batch, features: Tensor, generator: torch.Generator) -> Tensor:
+    def actor_states(self, batch: Batch, features: Tensor | None, generator: torch.Generator) -> Tensor:
         """Features (B, F) for the actor's loss, with gradient into the heads that it trains.
 
-        features (B, F): those of the critics.
+        features (B, F): those of the critics, which are used where the actor trains no heads.
         """
-        if self.policy_projection is None and not self.config.actor_trains_head:
+        if features is not None and self.policy_projection is None and not self.config.actor_trains_head:
             return features.detach()
         return self._dropped(self.policy_features(batch.latent, batch.proprio), generator)
 
@@ -255,20 +255,26 @@ class SAC(nn.Module):
             "entropy": -log_prob.detach().mean(),
             "q_policy": value.detach().mean(),
         }
-        commands: Tensor | None = None
         if self.gripper_policy is not None and self.gripper is not None:
-            commands = self.gripper_policy(features).log_softmax(1)
-            worth = self.gripper(critic_features).detach()
-            loss = loss - (commands.exp() * worth).sum(1).mean()
+            chances = self.gripper_policy(features).softmax(1)
+            loss = loss - (chances * self.gripper(critic_features).detach()).sum(1).mean()
         if bc_weight > 0.0:
-            log_likelihood = self.actor.log_prob(features, self.continuous(batch.label))
-            if commands is not None:
-                shown = gripper_index(batch.label[:, GRIPPER]).unsqueeze(1)
-                log_likelihood = log_likelihood + commands.gather(1, shown).squeeze(1)
-            bc = -(batch.demonstration * log_likelihood).sum() / batch.demonstration.sum().clamp_min(1.0)
+            bc = self.cloning_loss(batch, features)
             loss = loss + bc_weight * bc
             logs["bc_loss"] = bc.detach()
         return loss, logs
+
+    def cloning_loss(self, batch: Batch, features: Tensor) -> Tensor:
+        """Cloning loss E_demo[-log pi(a_demo|s)], nats: with the gripper's command where it is a class.
+
+        features (B, F) of the observations, as the policy sees them.
+        """
+        log_likelihood = self.actor.log_prob(features, self.continuous(batch.label))
+        if self.gripper_policy is not None:
+            commands = self.gripper_policy(features).log_softmax(1)
+            shown = gripper_index(batch.label[:, GRIPPER]).unsqueeze(1)
+            log_likelihood = log_likelihood + commands.gather(1, shown).squeeze(1)
+        return -(batch.demonstration * log_likelihood).sum() / batch.demonstration.sum().clamp_min(1.0)
 
     def temperature_loss(self, entropy: Tensor) -> tuple[Tensor, Logs]:
         """Temperature loss alpha (H - target entropy); entropy H in nats, a scalar.

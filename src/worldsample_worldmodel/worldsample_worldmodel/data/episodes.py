@@ -26,6 +26,7 @@ class Episode:
         seed: of the reset, where a simulator can repeat it.
         policy_versions: ``(T,) int64``, of the weights that acted at each step; empty where nobody knows.
         interventions: ``(T,) bool``, a person acted at each step; empty where nobody knows.
+        disturbed: ``(T,) bool``, a push was added to what the person intended; empty where nobody knows.
         commanded: the T + 1 poses that were commanded before each step and after the last one; None where
             nobody has worked them out (:meth:`traced`).
     """
@@ -39,6 +40,7 @@ class Episode:
     seed: int = -1
     policy_versions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     interventions: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    disturbed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     commanded: Commanded | None = None
 
     def __len__(self) -> int:
@@ -101,6 +103,7 @@ def episode_from_transitions(transitions: Sequence[Transition]) -> Episode:
         demo=first.source == "demo",
         policy_versions=np.array([transition.policy_version for transition in transitions], np.int64),
         interventions=np.array([transition.intervention for transition in transitions], np.bool_),
+        disturbed=np.array([transition.intended is not None for transition in transitions], np.bool_),
     ).validate()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,9 @@ from worldsample_core.imagined_policy import ImaginedPolicy
 from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.synthetic import SyntheticSegment
-from worldsample_worldmodel.data.episodes import Episode, segments
+from worldsample_worldmodel.data.episodes import Episode, SegmentBatch, segments
+from worldsample_worldmodel.imagination.correction_config import CorrectionConfig
+from worldsample_worldmodel.imagination.corrections import plan_correction, starts_of_corrections
 from worldsample_worldmodel.imagination.counterfactual import CounterfactualConfig, counterfactual_actions
 from worldsample_worldmodel.imagination.imagination_config import ImaginationConfig
 from worldsample_worldmodel.model.frame_bank import ALL, own_frames
@@ -118,12 +120,59 @@ class Imagination:
         actions = batch.actions
         if perturb and acting is None:
             actions = counterfactual_actions(actions, self.task.active_mask, rng, self.counterfactual)
+        lengths = [horizon] * len(where) if acting else batch.valid.sum(1).tolist()
+        return self._imagine(episodes, batch, act if acting is not None else actions, lengths, rng, acting)
+
+    @cpu_piece("imagination")
+    def corrections(
+        self, episodes: Sequence[Episode], count: int, rng: np.random.Generator, config: CorrectionConfig
+    ) -> list[SyntheticSegment]:
+        """Imagine ``count`` corrections in one batch; returns those that pass the guards.
+
+        Raises:
+            ValueError: no person has shown a path in these episodes that one could be pushed off.
+        """
+        known = [
+            (i, step) for i, episode in enumerate(episodes) for step in starts_of_corrections(episode, config)
+        ]
+        if not known:
+            raise ValueError("no person's path is long enough to be corrected to")
+        where = [known[i] for i in rng.integers(len(known), size=count)]
+        batch = segments(episodes, where, config.horizon)
+        scale = np.asarray(self.task.action_scale[:3], np.float64) * self.task.active_mask[:3]
+        planned = [
+            plan_correction(episodes[i], step, scale, self.task.active_mask, rng, config) for i, step in where
+        ]
+        actions = np.zeros_like(batch.actions)
+        for row, correction in zip(actions, planned, strict=True):
+            row[: len(correction.executed)] = correction.executed
+        lengths = [len(correction.executed) for correction in planned]
+        intended = [correction.intended for correction in planned]
+        return self._imagine(episodes, batch, actions, lengths, rng, None, intended)
+
+    def _imagine(
+        self,
+        episodes: Sequence[Episode],
+        batch: SegmentBatch,
+        act: NDArray[np.float32] | Callable[..., NDArray[np.float32]],
+        lengths: Sequence[int],
+        rng: np.random.Generator,
+        acting: ActingPolicy | None,
+        intended: Sequence[NDArray[np.float32]] | None = None,
+    ) -> list[SyntheticSegment]:
+        """Imagine the batch's starts, label them, and keep what passes the guards.
+
+        Args:
+            act: actions ``(B, H, 7)``, or what chooses them. lengths: steps of each segment that count.
+            intended: of corrections, what is to be imitated, ``(T, 7)`` each.
+        """
+        horizon = batch.actions.shape[1]
         imagined = self.world_model.imagine(
             batch.first,
             batch.current,
             batch.first_proprio,
             batch.proprio[:, 0],
-            act if acting is not None else actions,
+            act,
             rng,
             own=own_frames(episodes, batch.episode, ALL),
             commanded=batch.commanded,
@@ -136,11 +185,11 @@ class Imagination:
         probability = self.reward_model.probability(
             images.reshape(-1, *images.shape[2:]), proprio.reshape(-1, 10)
         )
-        probability = probability.reshape(len(where), horizon + 1)
+        probability = probability.reshape(len(batch), horizon + 1)
         succeeded = self.reward_model.detect(probability)[:, 1:]
         result = []
-        for i, (index, step) in enumerate(where):
-            length = horizon if acting else int(batch.valid[i].sum())
+        for i, (index, step) in enumerate(zip(batch.episode.tolist(), batch.step.tolist(), strict=True)):
+            length = int(lengths[i])
             success = bool(succeeded[i, :length].any())
             if success:
                 length = int(succeeded[i].argmax()) + 1
@@ -161,6 +210,7 @@ class Imagination:
                 self.world_model_version,
                 acting.version if acting else episodes[index].policy_version(step),
                 acting is not None,
+                None if intended is None else intended[i][steps],
             )
             reason = self.reason_to_reject(segment)
             if reason:

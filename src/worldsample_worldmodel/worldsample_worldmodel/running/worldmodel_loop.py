@@ -39,6 +39,8 @@ Pieces = Iterator[None]
 
 GENERATION = 17
 """Stream of random numbers, by seed and real step, from which segments are drawn."""
+CORRECTIONS = 23
+"""Stream of random numbers, by seed and real step, from which corrections are drawn."""
 MAX_DIVERGED = 3
 """Times in a row that training may diverge, without a release in between, before it ends."""
 RATE_WINDOW = 40
@@ -245,6 +247,7 @@ class WorldModelLoop:
         self._adapted = True
         if not self.failed:
             self.checkpoint()
+            yield from self._correct(self._first_corrections(), 0)
             self.state, self.detail = "waiting", "for real episodes"
 
     def _train(self) -> None:
@@ -377,6 +380,34 @@ class WorldModelLoop:
                     for segment in segments:
                         self._publish(segment, end)
                     yield
+
+        corrections = sum(self._owed(self.config.corrections_per_step, f.before, f.end) for f in mine)
+        yield from self._correct(corrections, end)
+
+    def _first_corrections(self) -> int:
+        """This world model's part of the corrections that are imagined before the first real step."""
+        done = self.published.generated_steps > 0 or not self.gate_open
+        return 0 if done else len(range(self.index, self.config.first_corrections, self.count))
+
+    def _correct(self, count: int, end: int) -> Pieces:
+        """Imagine corrections of what a person has shown so far, for real step ``end``."""
+        rng = np.random.default_rng((self.run.seed, CORRECTIONS, end, self.index))
+        made = 0
+        while made < count:
+            if not self.run.lockstep and self.backpressure.holds:
+                return
+            batch = min(count - made, self.config.generation_batch)
+            made += batch
+            self.detail = f"imagining corrections, {made} of {count}"
+            try:
+                segments = self.adaptation.imagination.corrections(
+                    self.adaptation.memory.training, batch, rng, self.config.correction
+                )
+            except ValueError:  # nobody has shown enough
+                return
+            for segment in segments:
+                self._publish(segment, end)
+            yield
 
     def _acting(self, finished: Sequence[FinishedEpisode]) -> ActingPolicy | None:
         """The policy with the weights that acted last in these episodes; None before there are any."""
