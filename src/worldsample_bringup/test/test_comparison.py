@@ -127,14 +127,17 @@ def test_a_method_may_be_compared_with_another_setting() -> None:
 
 
 @pytest.mark.parametrize("what", BENCHES)
-def test_help_of_a_measurement_needs_the_standard_library_only(what: str) -> None:
-    """As on a machine where nothing is installed yet."""
+@pytest.mark.parametrize(
+    ("root", "program"), [(".", "./worldsample"), ("", "ros2 run worldsample_bringup worldsample_cli")]
+)
+def test_help_of_a_measurement_needs_the_standard_library_only(what: str, root: str, program: str) -> None:
+    """As on a machine where nothing is installed yet; it names the command that was given."""
     source = Path(bench_method.__file__).parent.parent.parent
     arguments = [sys.executable, "-S", "-m", "worldsample_bringup.cli", "bench", what, "--help"]
-    environment = {"PYTHONPATH": str(source), "PATH": os.environ["PATH"]}
+    environment = {"PYTHONPATH": str(source), "PATH": os.environ["PATH"], "WORLDSAMPLE_ROOT": root}
     result = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert f"usage: worldsample bench {what}" in result.stdout and "--json" in result.stdout
+    assert f"usage: {program} bench {what}" in result.stdout and "--json" in result.stdout
 
 
 PLAIN = Variant("plain", BASELINE)
