@@ -41,6 +41,7 @@ def tiny_run(root: Path) -> RunFolder:
     adaptation.release()
     adaptation.save(folder.path / "worldmodel" / "step_50.safetensors")
     evaluation = {"kind": "episode", "episode_kind": "eval", "steps": 9, "real_steps": 50, "t": 1.0}
-    records = [{**evaluation, "episode": i, "success": i == 0} for i in range(4)]
+    evaluation |= {"intervention_steps": 0, "aborted": False}
+    records = [{**evaluation, "episode": i, "success": i == 0, "return": float(i == 0)} for i in range(4)]
     folder.metrics.write_text("".join(json.dumps(record) + "\n" for record in records))
     return folder

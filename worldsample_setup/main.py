@@ -53,6 +53,7 @@ CLI_COMMANDS = (
     "imagine",
     "bench",
     "report",
+    "verify",
     "settings",
     "test",
     "check",
@@ -73,6 +74,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   imagine  draw what a run's world model imagines, below the real frames
   bench    measure the loop and the learner
   report   build a run's report again
+  verify   say what of a run folder is whole, mended or lost
   settings print every setting with its meaning
   test     check and test everything
   check    say what this machine and its set-up can do

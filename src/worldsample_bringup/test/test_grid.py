@@ -165,7 +165,8 @@ def test_the_line_says_how_far_everything_is_and_how_long_it_takes(tmp_path: Pat
 def test_progress_is_read_from_a_file_that_is_being_written(tmp_path: Path) -> None:
     each = cell(tmp_path, "c")
     each.folder.path.mkdir()
-    evaluation = {"kind": "episode", "episode_kind": "eval", "episode": 0, "real_steps": 50, "success": True}
+    counts = {"episode": 0, "real_steps": 50, "steps": 9, "intervention_steps": 0, "return": 1.0}
+    evaluation = {"kind": "episode", "episode_kind": "eval", **counts, "success": True, "aborted": False}
     lines = [json.dumps({"kind": "policy", "t": float(i), "real_steps": i}) for i in range(9000)]
     each.folder.metrics.write_text("\n".join([*lines, json.dumps(evaluation), '{"kind": "poli']))
     assert os.path.getsize(each.folder.metrics) > 262_144

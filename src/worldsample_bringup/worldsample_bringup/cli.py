@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = make_parser().parse_known_args(arguments)
     options.rest = rest
     try:
+        # NumPy makes an ImportError of a KeyboardInterrupt in its import: it comes while that is held back.
+        import_module("worldsample_core.config")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # ./worldsample holds it back until here
         return int(options.run(options))
     except KeyboardInterrupt:

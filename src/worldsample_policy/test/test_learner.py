@@ -442,7 +442,7 @@ def test_imagined_corrections_are_cloned_and_reach_nothing_else() -> None:
             logs = each.update() | each.update()
         assert ("synthetic/bc_loss" in logs) == (name == "with")
         states = each.sac.policy_features(batch.latent, batch.proprio)
-        left[name] = float(each.sac.cloning_loss(batch, states))
+        left[name] = float(each.sac.cloning_loss(batch, states).detach())
     assert left["with"] < left["without"] - 0.3
 
 

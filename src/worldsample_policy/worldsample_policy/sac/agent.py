@@ -23,11 +23,20 @@ _ACTS = (
 
 def actor_tensors(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors that acting needs, out of those of all networks of a learner (`Agent.state_dict`)."""
+    unused = ["encoder.decoders."]
+    if _has(model, "sac.gripper_policy."):
+        unused.append("sac.gripper.")
+    if _has(model, "sac.policy_projection.") and not (_has(model, "sac.gripper.") and len(unused) == 1):
+        unused.append("sac.projection.")  # nothing that acts sees through the critics' heads
     return {
         name: value
         for name, value in model.items()
-        if name.startswith(_ACTS) and not name.startswith("encoder.decoders.")
+        if name.startswith(_ACTS) and not name.startswith(tuple(unused))
     }
+
+
+def _has(model: Mapping[str, Tensor], prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in model)
 
 
 class Agent(nn.Module):
