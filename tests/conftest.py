@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.loop_graph import Graph
+    from worldsample_bringup.run.run_folder import RunFolder
 
 from tests.ros_domain import own_domain
 from worldsample_bringup.selftest import ALONE, REAL_TIME
@@ -27,6 +28,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                     f"write pytest.mark.{mark} in {item.path}: {item.nodeid} has that mark"
                 )
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread of torch in the tests of a file: ``pytestmark = pytest.mark.usefixtures("one_thread")``."""
+    import torch  # only here: it takes seconds
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def run(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A tiny run of a file's own: see :func:`tests.tiny_run.tiny_run`."""
+    from tests.tiny_run import tiny_run
+
+    return tiny_run(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture

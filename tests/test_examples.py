@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 pytest.importorskip("worldsample_msgs")
-from tests.tiny_run import tiny_run
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.extension_path import TASK_PATH
 
@@ -21,17 +18,7 @@ EXAMPLES = ROOT / "examples"
 POLICY = ROOT / "benchmarks" / "results" / "table1" / "pushing-worldsample-seed0"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return tiny_run(tmp_path_factory.mktemp("examples"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def play(

@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from PIL import Image
 
 pytest.importorskip("worldsample_msgs")
-from tests.tiny_run import tiny_run
 from worldsample_bringup import cli
 from worldsample_bringup.imagine.comparison_picture import LABEL, VIEW
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import read_yaml
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return tiny_run(tmp_path_factory.mktemp("imagine"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def imagine(run: RunFolder, *options: object) -> int:

@@ -23,10 +23,11 @@ _ACTS = (
 
 def actor_tensors(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors that acting needs, out of those of all networks of a learner (`Agent.state_dict`)."""
+    critic_closes = _has(model, "sac.gripper.") and not _has(model, "sac.gripper_policy.")
     unused = ["encoder.decoders."]
-    if _has(model, "sac.gripper_policy."):
+    if not critic_closes:
         unused.append("sac.gripper.")
-    if _has(model, "sac.policy_projection.") and not (_has(model, "sac.gripper.") and len(unused) == 1):
+    if _has(model, "sac.policy_projection.") and not critic_closes:
         unused.append("sac.projection.")  # nothing that acts sees through the critics' heads
     return {
         name: value
