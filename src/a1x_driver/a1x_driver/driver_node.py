@@ -21,11 +21,9 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
 
 from a1x_driver import vendor_messages as vendor
 from a1x_driver.arm_driver import ArmDriver
@@ -40,10 +38,10 @@ from a1x_driver.arm_messages import (
     result_message,
     status_message,
 )
+from a1x_driver.arm_services import ArmServices
 from a1x_driver.driver_config import DriverConfig
 from a1x_driver.topic_qos import qos_of
 from a1x_driver.vendor_link import VendorLink
-from a1x_driver.waiting_reset import WaitingReset
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.conversions import command_from_message, stamp_ns, time_of_ns
 from worldsample_core.messages.qos import COMMAND, RESULTS, SENSOR, STATUS
@@ -52,7 +50,6 @@ from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.node.steady_time import EvenStamps, steady_timer
 from worldsample_msgs.msg import CommandResult, EndEffectorCommand, GripperState, RobotStatus
-from worldsample_msgs.srv import Reset
 
 STATUS_RATE = 10.0
 
@@ -77,8 +74,6 @@ class DriverNode(Node):
         self._faults, self._gripper_faults = SaidOnce(), SaidOnce()
 
         self._vendor = VendorLink(self, config)
-        self._functions = ArmFunctions(self, config)
-        self._reset = WaitingReset(self.arm, self._functions, config.reset.patience)
         self._joints = self.create_publisher(JointState, "joint_states", SENSOR)
         self._pose = self.create_publisher(PoseStamped, "~/ee_pose", SENSOR)
         self._gripper = self.create_publisher(GripperState, "~/gripper", SENSOR)
@@ -86,22 +81,17 @@ class DriverNode(Node):
         self._results = self.create_publisher(CommandResult, "~/executed", RESULTS)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=1))
 
-        self.create_subscription(
-            JointState, topics.feedback_arm.name, self._on_feedback, qos_of(topics.feedback_arm)
-        )
-        self.create_subscription(
-            JointState, topics.feedback_gripper.name, self._on_gripper, qos_of(topics.feedback_gripper)
-        )
-        self.create_subscription(
-            vendor.StatusMessage, topics.feedback_status.name, self._on_error, qos_of(topics.feedback_status)
-        )
+        for kind, topic, callback in (
+            (JointState, topics.feedback_arm, self._on_feedback),
+            (JointState, topics.feedback_gripper, self._on_gripper),
+            (vendor.StatusMessage, topics.feedback_status, self._on_error),
+        ):
+            self.create_subscription(kind, topic.name, callback, qos_of(topic))
         self.create_subscription(EndEffectorCommand, "~/command", self._on_command, COMMAND)
-        # A group of their own: while a service waits for the arm, everything else goes on.
-        aside = ReentrantCallbackGroup()
-        self.create_service(Reset, "~/reset", self._on_reset, callback_group=aside)
-        self.create_service(Trigger, "~/enable", self._on_enable, callback_group=aside)
-        self.create_service(Trigger, "~/disable", self._on_disable)
-        self.create_service(Trigger, "~/clear_errors", self._on_clear, callback_group=aside)
+        functions = ArmFunctions(self, config)
+        self._arm_services = ArmServices(
+            self, self.arm, functions, config.reset.patience, self._look_at_links, self._stamps
+        )
         steady_timer(self, 1.0 / config.stream_rate, self._send_target)
         steady_timer(self, 1.0 / STATUS_RATE, self._publish_status)
         steady_timer(self, 1.0, self._on_second)
@@ -156,48 +146,7 @@ class DriverNode(Node):
         target = self.arm.step(now)
         if target is not None:
             self._vendor.send(target, self.arm.resetting, self._now())
-        self._functions.look(now)
-        self._reset.look(now)
-
-    # --- services ---
-
-    async def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
-        if request.mode not in ("demo", "train", "eval", "label"):
-            response.success = False
-            response.message = f"unknown mode {request.mode!r}: expected one of demo, train, eval, label"
-            return response
-        if self._reset.under_way:
-            response.success, response.message = False, "a reset is under way already"
-            return response
-        self._look_at_links()
-        response.success, response.message = await self._reset.ask(time.monotonic())
-        response.stamp = self._now()
-        return response
-
-    async def _on_enable(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._look_at_links()
-        now = time.monotonic()
-        problem = self.arm.fault(now)
-        if problem:
-            response.success, response.message = False, problem
-            return response
-        response.success, response.message = await self._functions.ask(self._functions.enable, now)
-        if response.success:
-            self.arm.enable()
-        return response
-
-    def _on_disable(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self.arm.disable()
-        self._reset.end((False, "the arm was disabled"))
-        response.success = True
-        response.message = "nothing is sent any more, but the arm stays powered: it has no brakes"
-        return response
-
-    async def _on_clear(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        asked = self._functions.ask(self._functions.clear, time.monotonic())
-        response.success, response.message = await asked
-        self.arm.clear_errors()
-        return response
+        self._arm_services.look(now)
 
     # --- what goes out ---
 
@@ -239,8 +188,7 @@ class DriverNode(Node):
 
     def destroy_node(self) -> None:
         """Also answers a reset that is under way."""
-        self.arm.disable(by_person=False)
-        self._reset.end((False, "the driver is ending"))
+        self._arm_services.end()
         super().destroy_node()
 
 

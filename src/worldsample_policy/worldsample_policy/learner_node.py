@@ -23,27 +23,23 @@ import torch
 
 from worldsample_core.config import from_mapping
 from worldsample_core.episodes.journal import explain
-from worldsample_core.episodes.transition_fetch import TransitionFetch
-from worldsample_core.messages.conversions import transition_from_message, weights_to_message
-from worldsample_core.messages.qos import LATCHED, STATUS, SYNTHETIC, TRANSITIONS
+from worldsample_core.messages.conversions import weights_to_message
+from worldsample_core.messages.qos import LATCHED, STATUS, SYNTHETIC
 from worldsample_core.messages.weights import PackedWeights
-from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.run_settings import require_image_size
-from worldsample_core.node.steady_time import steady_timer
-from worldsample_core.node.worker_node import Stopped, WorkerNode
-from worldsample_core.observation import InvalidObservation
+from worldsample_core.node.transition_worker import TransitionWorker
+from worldsample_core.node.worker_node import Stopped
 from worldsample_core.world_model_use import world_model_use
 from worldsample_msgs.msg import (
     LearnerStatus,
     PacingStatus,
     PolicyStatus,
     SyntheticBatch,
-    Transition,
     Weights,
     WorldModelStatus,
 )
-from worldsample_msgs.srv import Checkpoint, FetchTransitions
+from worldsample_msgs.srv import Checkpoint
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
@@ -57,7 +53,7 @@ PACING_INTERVAL = 0.2
 """s between two statuses of the pacing, where it changes."""
 
 
-class LearnerNode(WorkerNode):
+class LearnerNode(TransitionWorker):
     """Learns in the main thread; messages come in, statuses and services go out in ROS's thread."""
 
     def __init__(self) -> None:
@@ -73,26 +69,20 @@ class LearnerNode(WorkerNode):
         if use.enabled:
             following = WorldModelFollowing(use, use.effective_lag(self.settings.task.horizon))
         self.policy_done = False
-        self._status_at, self._status_steps = 0.0, -1
         self._pacing_at = 0.0
         self._pacing_told: PacingReport | None = None
-        self._status_lock = threading.Lock()
-        self._malformed = 0
+        self._pacing_lock = threading.Lock()
 
         self._weights = self.create_publisher(Weights, "weights/policy", LATCHED)
-        self._statuses = self.create_publisher(LearnerStatus, "learner/status", STATUS)
         self._pacings = self.create_publisher(PacingStatus, "learner/pacing", STATUS)
         checkpoints = LearnerCheckpoints(run.path, run.keep_checkpoints)
         self.loop = LearnerLoop(Learner(config, self.settings.task), run, checkpoints, self, following)
-        self._fetch = TransitionFetch(self, run.name, self.loop.intake, self.inbox.put, self.warn)
         self._segments = SegmentInbox(run.image_size, self.warn)
-        self.create_subscription(Transition, "transitions", self.hear, TRANSITIONS)
-        self.create_subscription(PolicyStatus, "policy/status", self.hear, STATUS)
+        self.begin(self.loop, self.create_publisher(LearnerStatus, "learner/status", STATUS))
         if following is not None:
             self.create_subscription(SyntheticBatch, "synthetic", self._on_segment, SYNTHETIC)
             self.create_subscription(WorldModelStatus, "worldmodel/status", self.hear, STATUS)
         self.create_service(Checkpoint, "learner/checkpoint", self._on_checkpoint)
-        steady_timer(self, 1.0, self._on_second)
 
     # --- ROS thread ---
 
@@ -100,8 +90,9 @@ class LearnerNode(WorkerNode):
         if message.run == self.settings.run.name and self._segments.put(message):
             self.inbox.put(self._take_segments)
 
-    def _on_second(self) -> None:
-        self.publish_status()
+    def on_second(self) -> None:
+        """Publish the learner's status and the pacing's."""
+        super().on_second()
         self._publish_pacing()
 
     def _on_checkpoint(
@@ -121,7 +112,6 @@ class LearnerNode(WorkerNode):
 
     def work(self) -> bool:
         """Do one piece of the loop's work; finish once the policy is done and nothing is owed."""
-        self._fetch.ask()
         if self.policy_done and self.loop.state != "done" and self.loop.caught_up():
             self.close()
             self.loop.state, self.loop.detail = "done", ""
@@ -132,26 +122,11 @@ class LearnerNode(WorkerNode):
         """Tell at once what has been completed."""
         self.progressed(idle=True)
 
-    def close(self) -> None:
-        """Write the checkpoint that is due."""
-        if self.loop.checkpoint_due():
-            self.loop.checkpoint()
-
     def take(self, message: Any) -> None:
         """Take one message."""
-        intake = self.loop.intake
-        if isinstance(message, Transition):
-            try:
-                intake.offer(transition_from_message(message))
-            except InvalidObservation as problem:
-                self._malformed += 1
-                self.warn(f"transition {message.seq} is malformed: {problem}")
-        elif isinstance(message, PolicyStatus):
-            intake.heard_of(int(message.next_seq))
-            self.loop.policy_trains = message.phase in (PolicyStatus.TRAIN, PolicyStatus.EVAL)
+        super().take(message)
+        if isinstance(message, PolicyStatus):
             self.policy_done = message.phase == PolicyStatus.DONE
-        elif isinstance(message, FetchTransitions.Response):
-            self._fetch.take(message)
         elif isinstance(message, WorldModelStatus) and self.loop.following is not None:
             report = WorldModelReport(
                 publisher=str(message.publisher),
@@ -190,12 +165,10 @@ class LearnerNode(WorkerNode):
         """Publish the status where something has changed, or long work goes on. Raises :class:`Stopped`."""
         if self.stop_requested and self.loop.state == "adapting":
             raise Stopped
-        now = time.monotonic()
-        changed = self.loop.completed_steps != self._status_steps
-        wait = 0.0 if idle and changed else 0.01 if changed else 0.05
-        if (changed or not idle) and now - self._status_at >= wait:
+        wait = 0.0 if idle and self.news else 0.01 if self.news else 0.05
+        if (self.news or not idle) and self.status_age >= wait:
             self.publish_status()
-        if now - self._pacing_at >= PACING_INTERVAL:
+        if time.monotonic() - self._pacing_at >= PACING_INTERVAL:
             self._publish_pacing(if_changed=True)
 
     def _publish_pacing(self, if_changed: bool = False) -> None:
@@ -203,24 +176,18 @@ class LearnerNode(WorkerNode):
         report = self.loop.learner.pacing_status()
         if report is None:
             return
-        with self._status_lock:
+        with self._pacing_lock:
             self._pacing_at = time.monotonic()
             if if_changed and report == self._pacing_told:
                 return
             self._pacing_told = report
             message = pacing_status(report, self._segments.malformed)
-            message.header.stamp, message.run = self.get_clock().now().to_msg(), self.settings.run.name
+            self.stamp(message)
             self._pacings.publish(message)
 
-    @cpu_piece("statuses")
-    def publish_status(self) -> None:
-        """Publish the learner's status, from either thread."""
-        malformed = self._malformed + self._fetch.malformed + self._segments.malformed
-        with self._status_lock:
-            message = learner_status(self.loop, malformed, str(self.failure or ""))
-            message.header.stamp, message.run = self.get_clock().now().to_msg(), self.settings.run.name
-            self._status_at, self._status_steps = time.monotonic(), int(message.completed_steps)
-            self._statuses.publish(message)
+    def status_message(self) -> LearnerStatus:
+        """The learner's status."""
+        return learner_status(self.loop, self.malformed + self._segments.malformed, str(self.failure or ""))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,13 +1,7 @@
 """The policy node: acts at the control rate, records every step, runs the phases of a run.
 
-Parameters:
-    config: path of the run's config.yaml.
-    durable: flush each step to the disk (for a robot computer that may lose power).
-    discovery_wait: s to look for another run on the ROS domain, at the start and again once the arm is found.
-    start_timeout: s until the first observation must be there; sensor_timeout: s without one later on.
-    learner_patience: s without a sign of progress of the learner after which it is not waited for.
-    evaluator: command of the process that evaluates beside training; "": evaluations run in the cell.
-    linger: s that the node stays after the run, so that everybody hears of its end.
+Parameters: ``config``, the path of the run's config.yaml, and those of
+:class:`worldsample_policy.acting.policy_parameters.PolicyParameters`.
 """
 
 from __future__ import annotations
@@ -15,7 +9,6 @@ from __future__ import annotations
 import worldsample_core.node.quiet_imports  # noqa: F401
 
 # isort: split
-import shlex
 import sys
 import time
 from typing import Any
@@ -27,7 +20,6 @@ from worldsample_core.messages.conversions import stamp_ns, summary_to_message
 from worldsample_core.messages.qos import COMMAND, EPISODES, RESULTS, STATUS, TRANSITIONS
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.callback_node import CallbackNode, fails_the_run
-from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.precedence import POLICY, come_first
 from worldsample_core.node.run_settings import run_settings
@@ -42,6 +34,7 @@ from worldsample_policy.acting.cell_input import CellInput
 from worldsample_policy.acting.control_steps import ControlSteps
 from worldsample_policy.acting.episode_service import EpisodeService
 from worldsample_policy.acting.housekeeping import Housekeeping
+from worldsample_policy.acting.policy_parameters import PolicyParameters
 from worldsample_policy.acting.policy_setup import make_acting, make_loop, make_store, take_demonstrations
 from worldsample_policy.acting.policy_status import policy_status
 from worldsample_policy.acting.second_run import require_alone, second_run
@@ -56,17 +49,7 @@ class PolicyNode(CallbackNode):
         super().__init__("policy")
         torch.set_num_threads(1)
         self.settings = run_settings(self)
-        durable = fixed_parameter(self, "durable", False, "Flush each step to the disk: power may fail.")
-        discovery_wait = fixed_parameter(self, "discovery_wait", 1.0, "Time to find a second policy, s.")
-        start_timeout = fixed_parameter(
-            self, "start_timeout", 60.0, "Time for the cell to answer at first, s."
-        )
-        sensor_timeout = fixed_parameter(self, "sensor_timeout", 10.0, "Silence that ends the run, s.")
-        patience = fixed_parameter(
-            self, "learner_patience", 60.0, "Time that a silent learner is waited for, s."
-        )
-        evaluator = fixed_parameter(self, "evaluator", "", "Command of the evaluating process; empty: none.")
-        linger = fixed_parameter(self, "linger", 5.0, "Time for which the end is still told, s.")
+        parameters = PolicyParameters.declared(self)
         began = time.monotonic()
         self._awake = AwakeClock()
 
@@ -77,14 +60,14 @@ class PolicyNode(CallbackNode):
         self._calls = CellCalls(
             self,
             self._awake,
-            discovery_wait,
-            start_timeout,
+            parameters.discovery_wait,
+            parameters.start_timeout,
             self._require_alone,
             self._on_reset,
             self._on_checkpoint,
         )
         self.acting = make_acting(self.settings)
-        self.store = make_store(self.settings, durable, self.publish_summary)
+        self.store = make_store(self.settings, parameters.durable, self.publish_summary)
         try:
             for problem in self.store.problems:
                 self.get_logger().warning(problem)
@@ -95,26 +78,28 @@ class PolicyNode(CallbackNode):
                 self.store,
                 self.acting,
                 self,
-                patience,
-                shlex.split(evaluator),
+                parameters.learner_patience,
+                parameters.evaluator,
                 self.get_logger().warning,
             )
-            time.sleep(max(0.0, began + discovery_wait - time.monotonic()))
+            time.sleep(max(0.0, began + parameters.discovery_wait - time.monotonic()))
             self._require_alone()
         except BaseException:
             self.store.close()
             raise
-        self._listen(start_timeout, sensor_timeout, linger)
+        self._listen(parameters)
 
-    def _listen(self, start_timeout: float, sensor_timeout: float, linger: float) -> None:
+    def _listen(self, parameters: PolicyParameters) -> None:
         """Subscriptions, timers, and what they keep."""
         run, task = self.settings.run, self.settings.task
         self._wake = self.create_guard_condition(self._on_weights)
         self.service = EpisodeService(self, run.name, self.store, self.acting, self._wake.trigger)
         self.input = CellInput(self, self.settings, self._on_message, self._on_repeat)
-        self._cell_watch = CellWatch(self.input, start_timeout, sensor_timeout, self._awake())
+        self._cell_watch = CellWatch(
+            self.input, parameters.start_timeout, parameters.sensor_timeout, self._awake()
+        )
         self._housekeeping = Housekeeping(
-            self.loop, self._cell_watch, self._awake, linger, self.publish_status
+            self.loop, self._cell_watch, self._awake, parameters.linger, self.publish_status
         )
         self._steps = ControlSteps(
             self.loop,

@@ -16,8 +16,6 @@ import worldsample_core.node.quiet_imports  # noqa: F401
 
 # isort: split
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,34 +23,20 @@ import torch
 
 from worldsample_core.arm.command_law import max_lead
 from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.episodes.transition_fetch import TransitionFetch
 from worldsample_core.imagined_policy import ImaginedPolicy, make_imagined_policy
-from worldsample_core.messages.conversions import (
-    synthetic_to_message,
-    transition_from_message,
-    weights_from_message,
-)
-from worldsample_core.messages.qos import LATCHED_HISTORY, STATUS, SYNTHETIC, TRANSITIONS
+from worldsample_core.messages.conversions import synthetic_to_message, weights_from_message
+from worldsample_core.messages.qos import LATCHED_HISTORY, STATUS, SYNTHETIC
 from worldsample_core.messages.weights import InvalidWeights
-from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.run_settings import require_image_size
-from worldsample_core.node.steady_time import steady_timer
-from worldsample_core.node.worker_node import Stopped, WorkerNode
-from worldsample_core.observation import InvalidObservation
+from worldsample_core.node.transition_worker import TransitionWorker
+from worldsample_core.node.worker_node import Stopped
 from worldsample_core.synthetic import SyntheticSegment
-from worldsample_msgs.msg import (
-    PacingStatus,
-    PolicyStatus,
-    SyntheticBatch,
-    Transition,
-    Weights,
-    WorldModelStatus,
-)
-from worldsample_msgs.srv import FetchTransitions, Imagine
+from worldsample_msgs.msg import PacingStatus, SyntheticBatch, Weights, WorldModelStatus
+from worldsample_msgs.srv import Imagine
 from worldsample_worldmodel.reward.recorded_labels import recorded_labels
-from worldsample_worldmodel.running.imagined_twin import NothingToImagine, imagined_twin
+from worldsample_worldmodel.running.imagine_answer import answer_imagine
 from worldsample_worldmodel.running.world_model_checkpoints import WorldModelCheckpoints
 from worldsample_worldmodel.running.worldmodel_loop import WorldModelLoop
 from worldsample_worldmodel.running.worldmodel_status import worldmodel_status
@@ -72,7 +56,7 @@ TAKEN = (
 """Counters of a PacingStatus which, together, are the segments that the learner has looked at."""
 
 
-class WorldModelNode(WorkerNode):
+class WorldModelNode(TransitionWorker):
     """Trains and imagines in the main thread; ROS has a thread of its own."""
 
     def __init__(self) -> None:
@@ -87,12 +71,7 @@ class WorldModelNode(WorkerNode):
             raise ConfigError(f"the parameter index must be in [0, count), got {index} of {count}")
         config = from_mapping(WorldModelNodeConfig, self.settings.worldmodel, "worldmodel")
         require_image_size(self.settings, "worldmodel.model.image_size", config.model.image_size)
-        self._status_at, self._status_steps = 0.0, -1
-        self._status_lock = threading.Lock()
-        self._malformed = 0
-
         self._segments = self.create_publisher(SyntheticBatch, "synthetic", SYNTHETIC)
-        self._statuses = self.create_publisher(WorldModelStatus, "worldmodel/status", STATUS)
         adaptation = Adaptation(
             task,
             config.model,
@@ -113,15 +92,12 @@ class WorldModelNode(WorkerNode):
         self.loop = WorldModelLoop(
             adaptation, config, run, folder, self, publisher, index, count, self.policy
         )
-        self._fetch = TransitionFetch(self, run.name, self.loop.intake, self.inbox.put, self.warn)
-        self.create_subscription(Transition, "transitions", self.hear, TRANSITIONS)
-        self.create_subscription(PolicyStatus, "policy/status", self.hear, STATUS)
+        self.begin(self.loop, self.create_publisher(WorldModelStatus, "worldmodel/status", STATUS))
         self.create_subscription(Weights, "weights/policy", self.hear, LATCHED_HISTORY)
         self.create_subscription(PacingStatus, "learner/pacing", self.hear, STATUS)
         if count > 1:  # the learner's count is of all of them
             self.create_subscription(WorldModelStatus, "worldmodel/status", self._on_other, STATUS)
         self.create_service(Imagine, "~/imagine", self._on_imagine)
-        steady_timer(self, 1.0, self.publish_status)
 
     # --- ROS thread ---
 
@@ -130,7 +106,8 @@ class WorldModelNode(WorkerNode):
             self.hear(message)
 
     def _on_imagine(self, request: Imagine.Request, response: Imagine.Response) -> Imagine.Response:
-        if self.answered_by_main(lambda: self._imagine(request, response)) is None:
+        stamp = self.get_clock().now().to_msg()
+        if self.answered_by_main(lambda: answer_imagine(self.loop, request, response, stamp)) is None:
             response.message = "the world model is stopping"
         return response
 
@@ -142,11 +119,6 @@ class WorldModelNode(WorkerNode):
             version, steps = self.loop.adaptation.version, self.loop.completed_steps
             self.get_logger().info(f"going on with version {version}, after {steps} real steps")
 
-    def look_outside(self) -> None:
-        """Take what the inbox holds; ask for transitions that are missing."""
-        super().look_outside()
-        self._fetch.ask()
-
     def work(self) -> bool:
         """Do one piece of the loop's work."""
         return self.loop.work()
@@ -155,24 +127,11 @@ class WorldModelNode(WorkerNode):
         """Tell at once what has been completed."""
         self._publish_if_changed(0.0)
 
-    def close(self) -> None:
-        """Write the checkpoint that is due."""
-        if self.loop.checkpoint_due():
-            self.loop.checkpoint()
-
     def take(self, message: Any) -> None:
         """Take one message."""
+        super().take(message)
         loop = self.loop
-        if isinstance(message, Transition):
-            try:
-                loop.intake.offer(transition_from_message(message))
-            except InvalidObservation as problem:
-                self._malformed += 1
-                self.warn(f"transition {message.seq} is malformed: {problem}")
-        elif isinstance(message, PolicyStatus):
-            loop.intake.heard_of(int(message.next_seq))
-            loop.policy_trains = message.phase in (PolicyStatus.TRAIN, PolicyStatus.EVAL)
-        elif isinstance(message, PacingStatus):
+        if isinstance(message, PacingStatus):
             loop.backpressure.learner_took(sum(int(getattr(message, name)) for name in TAKEN))
         elif isinstance(message, WorldModelStatus):
             loop.backpressure.others_sent(str(message.publisher), int(message.segments))
@@ -182,32 +141,6 @@ class WorldModelNode(WorkerNode):
                     self.policy.receive(weights_from_message(message))
             except InvalidWeights as problem:
                 self.warn(f"weights for the imagination are refused: {problem}")
-        elif isinstance(message, FetchTransitions.Response):
-            self._fetch.take(message)
-        loop.malformed = self._malformed + self._fetch.malformed
-
-    def _imagine(self, request: Imagine.Request, response: Imagine.Response) -> Imagine.Response:
-        try:
-            twin = imagined_twin(
-                self.loop.adaptation,
-                int(request.episode),
-                int(request.start_step),
-                int(request.length),
-                bool(request.counterfactual),
-                int(request.seed),
-            )
-            stamp = self.get_clock().now().to_msg()
-            response.real = synthetic_to_message(twin.real, stamp)
-            response.imagined = synthetic_to_message(twin.imagined, stamp)
-        except (NothingToImagine, InvalidObservation) as problem:
-            response.message = str(problem)
-            return response
-        for part in (response.real, response.imagined):
-            part.run, part.publisher = self.settings.run.name, self.loop.publisher
-        response.psnr_side, response.psnr_wrist = (twin.psnr[:, view].tolist() for view in (0, 1))
-        response.world_model_version = self.loop.adaptation.version
-        response.success = True
-        return response
 
     # --- what the loop asks for ---
 
@@ -224,18 +157,12 @@ class WorldModelNode(WorkerNode):
 
     def _publish_if_changed(self, interval: float) -> None:
         """The learner waits for completed steps: they are told at once."""
-        waited = time.monotonic() - self._status_at
-        if self.loop.completed_steps != self._status_steps or (interval and waited >= interval):
+        if self.news or (interval and self.status_age >= interval):
             self.publish_status()
 
-    @cpu_piece("statuses")
-    def publish_status(self) -> None:
-        """Publish the world model's status, from either thread."""
-        with self._status_lock:
-            message = worldmodel_status(self.loop, str(self.failure or ""))
-            message.header.stamp, message.run = self.get_clock().now().to_msg(), self.settings.run.name
-            self._status_at, self._status_steps = time.monotonic(), int(message.completed_steps)
-            self._statuses.publish(message)
+    def status_message(self) -> WorldModelStatus:
+        """The world model's status."""
+        return worldmodel_status(self.loop, self.malformed, str(self.failure or ""))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -73,7 +73,7 @@ class WorldModelLoop:
         state, detail: for the status.
         completed_steps: real steps at the end of the last episode whose work is all done.
         published: what has been sent, over all lives of this publisher.
-        refused: episodes that could not be used; malformed: transitions that the node could not read.
+        refused: episodes that could not be used; lost: transitions that no disk has any more.
         diverged: times in a row that training has diverged.
         policy_trains: the policy is past the demonstrations.
     """
@@ -103,7 +103,7 @@ class WorldModelLoop:
         self.detail = "for demonstrations" if run.demos else "for real episodes"
         self.completed_steps = 0
         self.published = folder.published()
-        self.refused = self.malformed = self.diverged = 0
+        self.refused = self.lost = self.diverged = 0
         self.policy_trains = False
         self.logs: Logs = {}
         self._adapted = False
@@ -139,11 +139,17 @@ class WorldModelLoop:
         made = sum(length for _, length in list(self._sent)[1:])
         return made / max(1e-9, self._sent[-1][0] - self._sent[0][0])
 
-    def description(self) -> str:
-        """The detail, and what was refused so far."""
+    def description(self, malformed: int = 0) -> str:
+        """The detail, and what was refused so far.
+
+        Args:
+            malformed: transitions that the node could not read.
+        """
         parts = [self.detail]
-        if self.malformed:
-            parts.append(f"{self.malformed} malformed transitions")
+        if malformed:
+            parts.append(f"{malformed} malformed transitions")
+        if self.lost:
+            parts.append(f"{self.lost} lost transitions")
         if self.refused:
             parts.append(f"{self.refused} unusable episodes")
         if self.diverged:
@@ -200,7 +206,7 @@ class WorldModelLoop:
         if transition is None:
             return False
         if self.intake.lost:
-            self.malformed += len(self.intake.lost)
+            self.lost += len(self.intake.lost)
             self.intake.lost.clear()
         for finished in self.assembly.add(transition):
             if finished.demo or finished.end <= self._restored:

@@ -15,15 +15,16 @@ STATES = {
 }
 
 
-def worldmodel_status(loop: WorldModelLoop, failure: str) -> WorldModelStatus:
+def worldmodel_status(loop: WorldModelLoop, malformed: int, failure: str) -> WorldModelStatus:
     """The status of the world model, without its stamp and run.
 
     Args:
+        malformed: transitions that the node could not read.
         failure: why the node ends; "" while it does not.
     """
     adaptation = loop.adaptation
     message = WorldModelStatus(publisher=loop.publisher)
-    message.state, message.detail = STATES[loop.state], loop.description()
+    message.state, message.detail = STATES[loop.state], loop.description(malformed)
     if failure:
         message.state, message.detail = WorldModelStatus.FAILED, failure
     message.version, message.train_updates = adaptation.version, adaptation.trainer.updates
