@@ -147,9 +147,9 @@ LARGE = Variant("large", BASELINE, ("learner.batch_size=512",))
 @pytest.fixture
 def asked(tmp_path: Path) -> Comparison:
     return Comparison(
-        "method",
-        "pushing",
-        (PLAIN, LARGE),
+        what="method",
+        task="pushing",
+        variants=(PLAIN, LARGE),
         seeds=2,
         steps=100,
         out=str(tmp_path / "runs"),

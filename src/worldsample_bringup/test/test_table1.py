@@ -37,7 +37,14 @@ TRAIN = Path(__file__).with_name("fake_train.py")
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Table:
-    return Table("pushing", "hil_serl,vlaw", 1, "pushing=100", out=str(tmp_path / "runs"), command="bench it")
+    return Table(
+        tasks="pushing",
+        methods="hil_serl,vlaw",
+        seeds=1,
+        budget="pushing=100",
+        out=str(tmp_path / "runs"),
+        command="bench it",
+    )
 
 
 def with_scripts(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:

@@ -250,6 +250,20 @@ def _ablation(options: argparse.Namespace) -> int:
     return _compare(options, ABLATION)
 
 
+def _asked_of_grid(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a ``GridRequest`` that the options give."""
+    return {
+        "seeds": options.seeds,
+        "eval_every": options.eval_every,
+        "jobs": options.jobs,
+        "quick": options.quick,
+        "settings": tuple(options.rest),
+        "out": options.out or "",
+        "results": options.results or "",
+        "command": this_command(),
+    }
+
+
 def _compare(options: argparse.Namespace, variants: Any) -> int:
     refuse_unknown(options.rest)
     from worldsample_bringup.bench.bench_method import Comparison, compare
@@ -258,15 +272,8 @@ def _compare(options: argparse.Namespace, variants: Any) -> int:
         what=options.what,
         task=options.task,
         variants=tuple(variants),
-        seeds=options.seeds,
         steps=options.steps,
-        eval_every=options.eval_every,
-        jobs=options.jobs,
-        quick=options.quick,
-        settings=tuple(options.rest),
-        out=options.out or "",
-        results=options.results or "",
-        command=this_command(),
+        **_asked_of_grid(options),
     )
     return _show_table(options, *compare(comparison))
 
@@ -278,15 +285,8 @@ def _table1(options: argparse.Namespace) -> int:
     asked = Table(
         tasks=options.tasks,
         methods=options.methods,
-        seeds=options.seeds,
         budget=options.budget,
-        eval_every=options.eval_every,
-        jobs=options.jobs,
-        quick=options.quick,
-        settings=tuple(options.rest),
-        out=options.out or "",
-        results=options.results or "",
-        command=this_command(),
+        **_asked_of_grid(options),
         show=options.show,
     )
     return _show_table(options, *measure(asked))

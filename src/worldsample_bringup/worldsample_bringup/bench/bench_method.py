@@ -5,7 +5,6 @@ Each run ends when it has solved the task or spent its budget.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from worldsample_bringup.bench.comparison import SOLVED_IN_A_ROW, SOLVED_SUCCESS, figures, step_ratios, table
 from worldsample_bringup.bench.grid import Grid, GridCell, write_json
+from worldsample_bringup.bench.grid_request import GridRequest
 from worldsample_bringup.bench.method_variants import OURS, Variant
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.run.configuration import read_overrides
@@ -22,46 +22,30 @@ from worldsample_bringup.run.options import Request
 from worldsample_bringup.run.prepare import plan
 from worldsample_bringup.run.provenance import git_revision, installed_versions
 from worldsample_bringup.run.run_folder import RunFolder
-from worldsample_bringup.selftest import find_checkout
 from worldsample_core.config import ConfigError, read_yaml, to_mapping
 from worldsample_core.settings import Settings
 
 EVAL_EPISODES, FINAL_EVAL_EPISODES = 20, 50
-RUNS = Path("runs/bench/method")
-QUICK_RUNS = Path("runs/bench/quick")
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True)
+class Comparison(GridRequest):
     """A comparison that a person asked for.
 
     Attributes:
         what: "method" or "ablation": in the result's name.
         task: a file of config/tasks.
         variants: what is compared.
-        seeds: how many, from 0.
         steps: budget of real steps of each run; None: the task's.
-        eval_every: real steps between evaluations; None: 250, or 60 where everything is tiny.
-        jobs: runs side by side.
-        quick: everything tiny.
-        settings: ``section.key=value`` for every run.
-        out: where the run folders go; "": the default.
-        results: the result's file; "": the default.
-        command: to be noted in the result.
     """
+
+    runs = Path("runs/bench/method")
+    quick_runs = Path("runs/bench/quick")
 
     what: str
     task: str
     variants: tuple[Variant, ...]
-    seeds: int = 3
     steps: int | None = None
-    eval_every: int | None = None
-    jobs: int = 1
-    quick: bool = False
-    settings: tuple[str, ...] = ()
-    out: str = ""
-    results: str = ""
-    command: str = ""
 
     def __post_init__(self) -> None:
         if min(self.seeds, self.jobs, self.every) < 1:
@@ -73,15 +57,9 @@ class Comparison:
         return (60 if self.quick else 250) if self.eval_every is None else self.eval_every
 
     @property
-    def root(self) -> Path:
-        """Folder of the run folders."""
-        return Path(self.out) if self.out else QUICK_RUNS if self.quick else RUNS
-
-    @property
-    def results_file(self) -> Path:
-        """File of the result."""
-        plain = not (self.quick or self.settings or self.out)
-        return results_file(self.results, f"{self.what}-{self.task}.json", self.root, plain)
+    def result_name(self) -> str:
+        """Name of the result's file."""
+        return f"{self.what}-{self.task}.json"
 
     def overrides(self, variant: Variant) -> tuple[str, ...]:
         """Settings of a variant's runs; what a person said comes last."""
@@ -95,23 +73,6 @@ class Comparison:
             *variant.overrides,
             *self.settings,
         )
-
-
-def results_file(given: str, name: str, root: Path, plain: bool) -> Path:
-    """File for a result.
-
-    Args:
-        given: the file that a person named; "" for none.
-        name: of the file otherwise.
-        root: folder of the run folders.
-        plain: no setting was changed: only then the result replaces the published one of the checkout.
-    """
-    if given:
-        return Path(given)
-    if plain:
-        with contextlib.suppress(ConfigError):  # an installation without a checkout
-            return find_checkout() / "benchmarks" / "results" / name
-    return root / name
 
 
 def compare(asked: Comparison, console: Console | None = None) -> tuple[dict[str, Any], str, int]:

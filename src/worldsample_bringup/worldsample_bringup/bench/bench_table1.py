@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldsample_bringup.bench.bench_method import Comparison, cell_of, check_same, resolve, results_file
+from worldsample_bringup.bench.bench_method import Comparison, cell_of, check_same, resolve
 from worldsample_bringup.bench.grid import Grid, GridCell, write_json
+from worldsample_bringup.bench.grid_request import GridRequest
 from worldsample_bringup.bench.method_variants import (
     METHODS,
     OURS,
@@ -36,8 +37,6 @@ from worldsample_bringup.run.provenance import git_revision, installed_versions
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import ConfigError, to_mapping
 
-RUNS = Path("runs/bench/table1")
-QUICK_RUNS = Path("runs/bench/table1-quick")
 EVAL_EVERY, QUICK_EVAL_EVERY = 500, 60
 SOLVED = 0.95
 """A run ends when two evaluations in a row reach this success: the paper's best."""
@@ -52,44 +51,29 @@ _EVERY_RESULT = {
 }
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, kw_only=True)
+class Table(GridRequest):
     """The table that a person asked for.
 
     Attributes:
         tasks, methods: names, separated by commas: what is run. The table shows the others, too.
-        seeds: how many, from 0.
         budget: real steps of each run: a number for all, or ``task=number`` separated by commas; tasks that
             are not named keep their own.
-        eval_every, jobs, quick, settings, out, results, command: see
-            :class:`worldsample_bringup.bench.bench_method.Comparison`. results: of the .json; .md and .png
-            beside it.
         show: run nothing.
     """
 
+    runs = Path("runs/bench/table1")
+    quick_runs = Path("runs/bench/table1-quick")
+
     tasks: str = ""
     methods: str = ""
-    seeds: int = 3
     budget: str = ""
-    eval_every: int | None = None
-    jobs: int = 1
-    quick: bool = False
-    settings: tuple[str, ...] = ()
-    out: str = ""
-    results: str = ""
-    command: str = ""
     show: bool = False
 
     @property
-    def root(self) -> Path:
-        """Folder of the run folders."""
-        return Path(self.out) if self.out else QUICK_RUNS if self.quick else RUNS
-
-    @property
-    def results_file(self) -> Path:
-        """File of the result."""
-        plain = not (self.quick or self.settings or self.out)
-        return results_file(self.results, "table1.json", self.root, plain)
+    def result_name(self) -> str:
+        """Name of the result's file."""
+        return "table1.json"
 
     @property
     def policies(self) -> Path | None:
