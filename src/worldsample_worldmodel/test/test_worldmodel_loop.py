@@ -242,7 +242,7 @@ def test_unusable_episodes_are_refused_and_counted_and_do_not_stop_the_count(tmp
     harness.work()
     loop = harness.loop
     assert loop.refused == 2 and len(harness.warnings) == 2 and "2 unusable" in loop.description()
-    assert "16" in harness.warnings[0]
+    assert "1 lost" in loop.description() and "16" in harness.warnings[0]
     assert loop.completed_steps == 4 * STEPS - 1
     assert loop.adaptation.memory.added == DEMOS + 2
 
