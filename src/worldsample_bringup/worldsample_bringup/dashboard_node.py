@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -21,6 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from worldsample_bringup.dashboard.imagination_watch import PUBLISHER, ImaginationWatch
 from worldsample_bringup.dashboard.metrics import MetricsLog, event_writer
 from worldsample_bringup.dashboard.progress import Pace, follow, live_line
+from worldsample_bringup.dashboard.status_records import STATUSES, to_record
 from worldsample_bringup.graph.announcement import closing
 from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.graph.terminal import LIVE_INTERVAL, LIVE_MARK
@@ -41,45 +41,11 @@ from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import EpisodeSummary as EpisodeSummaryOfRun
-from worldsample_msgs.msg import EpisodeSummary, LearnerStatus, PacingStatus, PolicyStatus, WorldModelStatus
+from worldsample_msgs.msg import EpisodeSummary
 from worldsample_policy.acting.run_plan import EvaluationLog
 
 LAST_WORDS = 1.5
 """Seconds between the policy's word that the run is done and the report: what is still under way arrives."""
-
-PHASES = ("STARTING", "DEMO", "TRAIN", "EVAL", "DONE", "FAILED", "LABEL")
-LEARNER_STATES = ("WAITING", "ADAPTING", "TRAINING", "FAILED", "DONE")
-WORLD_STATES = ("WAITING", "ADAPTING", "GENERATING", "FAILED")
-
-
-def words(message_type: Any, names: tuple[str, ...]) -> dict[int, str]:
-    """Words for the numbers of an enumeration in a message."""
-    return {int(getattr(message_type, name)): name.lower() for name in names}
-
-
-STATUSES: dict[str, tuple[str, Any, Mapping[str, Mapping[int, str]]]] = {
-    "policy": ("policy/status", PolicyStatus, {"phase": words(PolicyStatus, PHASES)}),
-    "learner": ("learner/status", LearnerStatus, {"state": words(LearnerStatus, LEARNER_STATES)}),
-    "pacing": ("learner/pacing", PacingStatus, {}),
-    "worldmodel": (
-        "worldmodel/status",
-        WorldModelStatus,
-        {"state": words(WorldModelStatus, WORLD_STATES)},
-    ),
-}
-"""Kind of record: topic, message, words for its enumerations."""
-
-
-def to_record(message: Any, names: Mapping[str, Mapping[int, str]]) -> Record:
-    """The plain fields of a status message; ``names`` gives words to the numbers of its enumerations."""
-    record: Record = {}
-    for field in message.get_fields_and_field_types():
-        value = getattr(message, field)
-        if field in names:
-            record[field] = names[field].get(int(value), str(value))
-        elif field != "run" and isinstance(value, (bool, int, float, str)):
-            record[field] = value
-    return record
 
 
 class DashboardNode(Node):

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from worldsample_core.episodes.journal import StorageError
-from worldsample_core.messages.conversions import stamp_ns, summary_to_message
-from worldsample_core.messages.qos import COMMAND, EPISODES, RESULTS, STATUS, TRANSITIONS
+from worldsample_core.messages.conversions import stamp_ns
+from worldsample_core.messages.qos import COMMAND, RESULTS, STATUS
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.callback_node import CallbackNode, fails_the_run
 from worldsample_core.node.own_loop import run_own_loop
@@ -25,15 +25,14 @@ from worldsample_core.node.precedence import POLICY, come_first
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.node.stopping import failure_of
-from worldsample_core.transition import EpisodeSummary
-from worldsample_msgs.msg import CommandResult, EndEffectorCommand, PolicyStatus, RobotStatus, Transition
-from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
+from worldsample_msgs.msg import CommandResult, EndEffectorCommand, PolicyStatus, RobotStatus
 from worldsample_msgs.srv import Checkpoint, Reset
 from worldsample_policy.acting.cell_calls import CellCalls
 from worldsample_policy.acting.cell_input import CellInput
 from worldsample_policy.acting.control_steps import ControlSteps
 from worldsample_policy.acting.episode_service import EpisodeService
 from worldsample_policy.acting.housekeeping import Housekeeping
+from worldsample_policy.acting.policy_outputs import PolicyOutputs
 from worldsample_policy.acting.policy_parameters import PolicyParameters
 from worldsample_policy.acting.policy_setup import make_acting, make_loop, make_store, take_demonstrations
 from worldsample_policy.acting.policy_status import policy_status
@@ -54,8 +53,6 @@ class PolicyNode(CallbackNode):
         self._awake = AwakeClock()
 
         self._commands = self.create_publisher(EndEffectorCommand, "a1x/command", COMMAND)
-        self._transitions = self.create_publisher(Transition, "transitions", TRANSITIONS)
-        self._episodes = self.create_publisher(EpisodeSummaryMsg, "episodes", EPISODES)
         self._statuses = self.create_publisher(PolicyStatus, "policy/status", STATUS)
         self._calls = CellCalls(
             self,
@@ -67,7 +64,15 @@ class PolicyNode(CallbackNode):
             self._on_checkpoint,
         )
         self.acting = make_acting(self.settings)
-        self.store = make_store(self.settings, parameters.durable, self.publish_summary)
+        outputs = PolicyOutputs(
+            self,
+            self.settings.run.name,
+            self._calls,
+            self.acting,
+            before_reset=lambda: self._steps.pause(),
+            no_learner=lambda: self.loop.on_checkpoint(False, 0),
+        )
+        self.store = make_store(self.settings, parameters.durable, outputs.publish_summary)
         try:
             for problem in self.store.problems:
                 self.get_logger().warning(problem)
@@ -77,7 +82,7 @@ class PolicyNode(CallbackNode):
                 self.settings,
                 self.store,
                 self.acting,
-                self,
+                outputs,
                 parameters.learner_patience,
                 parameters.evaluator,
                 self.get_logger().warning,
@@ -124,34 +129,6 @@ class PolicyNode(CallbackNode):
 
     def _require_alone(self) -> None:
         require_alone(self, self._commands.topic_name)
-
-    # --- what the loop asks for ---
-
-    def request_reset(self, seed: int, mode: str, episode: int) -> None:
-        """Have the cell reset; the answer comes to :meth:`_on_reset`."""
-        self._steps.pause()
-        self._calls.reset(Reset.Request(seed=seed, mode=mode, episode=episode, run=self.settings.run.name))
-
-    def request_checkpoint(self) -> None:
-        """Have the learner write a checkpoint; the answer comes to :meth:`_on_checkpoint`."""
-        if not self._calls.checkpoint():
-            self.loop.on_checkpoint(False, 0)
-
-    def publish_transition(self, record: bytes) -> None:
-        """Send a finished step."""
-        self._transitions.publish(record)
-
-    def publish_summary(self, summary: EpisodeSummary) -> None:
-        """Send the summary of an episode."""
-        self._episodes.publish(summary_to_message(summary, self.get_clock().now().to_msg()))
-
-    def begin_episode(self, seed: int, deterministic: bool) -> None:
-        """Restart the exploration noise."""
-        self.acting.seed(seed)
-
-    def load_due_weights(self, real_steps: int) -> None:
-        """Take the weights that are due."""
-        self.acting.load_due(real_steps)
 
     # --- answers ---
 
