@@ -1,4 +1,4 @@
-"""What a person says of a grid of runs: how many, how long, where they go and where their result goes."""
+"""The options that every grid of runs has: how many, how long, where they go and where their result goes."""
 
 from __future__ import annotations
 
