@@ -16,11 +16,14 @@ from PIL import Image
 from worldsample_bringup.dashboard.imagined import Figures, ImaginedQuality, store
 from worldsample_bringup.dashboard.metrics import MetricsLog
 from worldsample_bringup.dashboard.progress import Pace, duration, live_line
+from worldsample_bringup.graph.announcement import closing
+from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.report import report
 from worldsample_bringup.report.curves import NARROW, Series, chart, ticks
 from worldsample_bringup.report.filmstrip import filmstrip, png
 from worldsample_bringup.report.open_page import open_page
 from worldsample_bringup.report.report import write_live_report, write_report
+from worldsample_bringup.report.summary import lockstep_lapses
 from worldsample_bringup.run import prepare
 from worldsample_bringup.run.history import History, read_history
 from worldsample_bringup.run.options import Request
@@ -130,6 +133,26 @@ def test_a_run_that_was_stopped_has_a_summary_too(plan: prepare.Plan) -> None:
 def test_a_run_that_was_stopped_at_once_has_a_summary_too(plan: prepare.Plan) -> None:
     summary = write_report(plan.folder)
     assert summary["real_steps"] == 0 and summary["eval_success_rate"] is None and summary["episodes"] == 0
+
+
+def test_attack_09_a_lockstep_that_was_not_kept_is_told(plan: prepare.Plan) -> None:
+    fabricate(plan, done=False)
+    assert write_report(plan.folder)["lockstep_lapses"] is None, "no node has said"
+    log = MetricsLog(plan.folder)
+    log.status("policy", {"phase": "train", "real_steps": 80, "lockstep_lapses": 0})
+    log.status("learner", {"state": "training", "updates": 500, "lockstep_lapses": 0})
+    assert write_report(plan.folder)["lockstep_lapses"] == 0
+    assert "not kept" not in "".join(closing(plan.folder, plan.settings, Outcome(0)))
+    log.status("policy", {"phase": "train", "real_steps": 80, "lockstep_lapses": 3})
+    log.status("learner", {"state": "training", "updates": 501, "lockstep_lapses": 1})
+    log.status("learner", {"state": "training", "updates": 502, "lockstep_lapses": 0})  # it was started again
+    log.close()
+    assert write_report(plan.folder)["lockstep_lapses"] == 4
+    said = "\n".join(closing(plan.folder, plan.settings, Outcome(0)))
+    assert "not kept: 4 times" in said and "does not repeat by its seed" in said
+    assert "lockstep not kept, 4 times" in plan.folder.report.read_text()
+    real_time = dataclasses.replace(plan.settings, run=dataclasses.replace(plan.settings.run, lockstep=False))
+    assert lockstep_lapses(real_time, read_history(plan.folder.metrics)) is None
 
 
 def test_half_an_evaluation_is_not_its_result(plan: prepare.Plan) -> None:

@@ -9,6 +9,7 @@ import pytest
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.world_model_use import WorldModelUse
+from worldsample_policy.learning.learner_status import learner_status
 from worldsample_policy.learning.world_model_following import WorldModelFollowing, WorldModelReport
 
 from .test_learner_loop import DEMO_STEPS, STEPS, LearnerHarness, transition
@@ -71,7 +72,7 @@ def test_segments_are_used_from_their_step_on_whatever_comes_first(tmp_path: Pat
     assert [p.sha256 for p in early.published] == [p.sha256 for p in late.published]
 
 
-def test_a_dead_world_model_costs_its_patience_and_nothing_else(tmp_path: Path) -> None:
+def test_attack_09_a_dead_world_model_costs_its_patience_and_is_counted(tmp_path: Path) -> None:
     harness, alone = Imagining(tmp_path / "a", 0.5), LearnerHarness(tmp_path / "b")
     for each in (alone, harness):
         each.feed(0, DEMO_STEPS + STEPS)
@@ -86,6 +87,8 @@ def test_a_dead_world_model_costs_its_patience_and_nothing_else(tmp_path: Path) 
         harness.work()
     assert harness.loop.completed_steps == STEPS and harness.loop.caught_up()
     assert "without the world model" in harness.loop.detail
+    assert learner_status(harness.loop, 0, "").lockstep_lapses == 1, "attack 9: it is counted"
+    assert learner_status(alone.loop, 0, "").lockstep_lapses == 0
     assert harness.loop.learner.updates == alone.loop.learner.updates
     assert [p.sha256 for p in harness.published] == [p.sha256 for p in alone.published]
 

@@ -335,6 +335,34 @@ class TestWeightsSwitch:
         switch.offer(self.weights(3, 8))
         assert switch.wait(12, 13.0)
 
+    def test_attack_09_steps_without_their_weights_are_counted(self) -> None:
+        switch = WeightsSwitch(True, lag=4, publish_every=2, patience=1.0)
+        switch.offer(self.weights(1, 0))
+        switch.due(0)
+        assert switch.wait(6, 0.0) and switch.lapses == 0
+        assert not any(switch.wait(6, now) for now in (1.1, 1.2, 1.3)) and switch.lapses == 1
+        assert not any(switch.wait(steps, 2.0) for steps in range(7, 12)) and switch.lapses == 3, "at 8, 10"
+        switch.offer(self.weights(2, 12))
+        assert not switch.wait(12, 3.0) and switch.lapses == 3
+
+    def test_attack_09_a_learner_that_never_sent_weights_is_counted(self) -> None:
+        switch = WeightsSwitch(True, lag=4, publish_every=2)
+        assert not any(switch.wait(steps, 0.0) for steps in range(11)) and switch.lapses == 3
+
+    def test_attack_09_a_return_to_older_weights_is_counted_and_a_resume_is_not(self) -> None:
+        switch = WeightsSwitch(True, lag=4, publish_every=2, patience=1.0)
+        switch.offer(ReadyWeights(7, 70, 0, None, 0.0))  # a resumed run: policy and learner begin anew
+        switch.due(101)
+        assert switch.wait(104, 0.0) and not switch.wait(104, 1.1), "those of step 100 are not sent again"
+        assert switch.lapses == 0
+        switch.offer(ReadyWeights(8, 40, 0, None, 0.0))  # the learner crashed, and is back at a checkpoint
+        switch.due(110)
+        assert switch.lapses == 1
+
+    def test_real_time_counts_no_lapses(self) -> None:
+        switch = WeightsSwitch(False, lag=4, publish_every=2)
+        assert not any(switch.wait(steps, 0.0) for steps in range(20)) and switch.lapses == 0
+
     def test_real_time_switches_at_once_and_never_waits(self) -> None:
         switch = WeightsSwitch(False, lag=4, publish_every=2)
         switch.offer(self.weights(1, 100))

@@ -97,6 +97,7 @@ class PolicyNode(CallbackNode):
     def _listen(self, parameters: PolicyParameters) -> None:
         """Subscriptions, timers, and what they keep."""
         run, task = self.settings.run, self.settings.task
+        self._lapse_told = False
         self._wake = self.create_guard_condition(self._on_weights)
         self.service = EpisodeService(self, run.name, self.store, self.acting, self._wake.trigger)
         self.input = CellInput(self, self.settings, self._on_message, self._on_repeat)
@@ -191,6 +192,11 @@ class PolicyNode(CallbackNode):
         self._calls.check(self.input.check_types)
         self._steps.go_on()
         self._housekeeping.look(self._steps.fault)
+        if self.acting.switch.lapses and not self._lapse_told:
+            self._lapse_told = True
+            self.get_logger().warning(
+                "lockstep is not kept: the weights of a step did not come in time; look at the learner's log"
+            )
         if self._housekeeping.complete:
             self.end(self._housekeeping.missing_at_end())
 

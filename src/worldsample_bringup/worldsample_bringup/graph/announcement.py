@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from worldsample_bringup.dashboard.progress import duration
 from worldsample_bringup.graph.runner import Outcome
@@ -106,6 +108,7 @@ def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str
         succeeded, recorded = summary.get("demo_successes", 0), summary.get("demo_episodes", 0)
         failed = f"; {recorded - succeeded} more did not succeed" if recorded > succeeded else ""
         lines += [f"  demos     {succeeded} demonstrations{failed}"]
+    lines += _lapses_in_words(summary)
     lines += [f"  time      {duration(float(summary.get('wall_seconds') or 0.0))}"]
     if run.mode in ("demos", "label") and outcome.code == 0:
         option = "--demos-from" if run.mode == "demos" else "--classifier-from"
@@ -116,6 +119,18 @@ def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str
     if outcome.code != 0 and run.mode != "eval":
         lines += [f"  go on     {command_name()} {run.mode} --resume {shown(folder.path)}"]
     return lines
+
+
+def _lapses_in_words(summary: Mapping[str, Any]) -> list[str]:
+    """Lines that say that lockstep was asked for and not kept; none where it was."""
+    lapses = summary.get("lockstep_lapses")
+    if not lapses:
+        return []
+    times = "once" if lapses == 1 else f"{lapses:,} times"
+    return [
+        f"  lockstep  not kept: {times} the run went on without a learner or world model that was too late;",
+        "            it does not repeat by its seed",
+    ]
 
 
 def shown(path: Path) -> str:

@@ -12,7 +12,7 @@ from worldsample_bringup.dashboard.progress import duration
 from worldsample_bringup.report.curves import Series, chart
 from worldsample_bringup.report.filmstrip import data_url, evaluation_clips, strips
 from worldsample_bringup.report.palette import BLUE, GREEN, GREY, INK, ORANGE
-from worldsample_bringup.report.summary import evaluations_of, summarise, write_summary
+from worldsample_bringup.report.summary import evaluations_of, lockstep_lapses, summarise, write_summary
 from worldsample_bringup.report.world_curves import world_sections
 from worldsample_bringup.run.history import (
     WINDOW,
@@ -115,8 +115,11 @@ def _subtitle(settings: Settings, history: History) -> str:
     run = settings.run
     when = history.starts[0]["utc"][:16].replace("T", " ") + " UTC · " if history.starts else ""
     cell = "simulated cell" if run.sim else "real cell"
+    lapses = lockstep_lapses(settings, history)
+    not_kept = f" not kept, {lapses:,} times" if lapses else ""
     return (
-        f"{when}{run.name} · {cell}, {'lockstep' if run.lockstep else 'real time'} · code {run.git_revision}"
+        f"{when}{run.name} · {cell}, {'lockstep' if run.lockstep else 'real time'}{not_kept}"
+        f" · code {run.git_revision}"
     )
 
 

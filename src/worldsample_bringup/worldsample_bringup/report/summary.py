@@ -20,7 +20,8 @@ def summarise(folder: RunFolder, settings: Settings, history: History) -> dict[s
     the fraction of all training steps that the operator drove, ``episodes`` counts training episodes,
     ``eval_*`` is the last whole evaluation, ``wall_seconds`` leaves out the time between sessions,
     ``checkpoint`` is relative to the folder, ``synthetic_transitions`` is what all world models published
-    together, ``psnr`` (dB) and ``ssim`` are the newest held-out figures.
+    together, ``psnr`` (dB) and ``ssim`` are the newest held-out figures. ``lockstep_lapses`` is null in real
+    time, 0 where lockstep was kept; otherwise the run does not repeat by its seed.
     """
     run = settings.run
     expected = run.final_eval_episodes if run.mode == "eval" else run.eval_episodes
@@ -52,6 +53,7 @@ def summarise(folder: RunFolder, settings: Settings, history: History) -> dict[s
         "demo_steps": history.demo_steps,
         "label_successes": history.label_count.successes,
         "label_failures": history.label_count.failures,
+        "lockstep_lapses": lockstep_lapses(settings, history),
         "git_revision": run.git_revision,
         "versions": to_mapping(run.versions),
         "eval_history": [[e.real_steps, e.episodes, round(e.success_rate, 6)] for e in evaluations],
@@ -68,6 +70,16 @@ def evaluations_of(settings: Settings, history: History) -> list[EvaluationRecor
     if run.mode != "eval":
         return evaluations
     return [replace(each, real_steps=_steps_of(run.checkpoint)) for each in evaluations]
+
+
+def lockstep_lapses(settings: Settings, history: History) -> int | None:
+    """Times that acting or learning went on without what lockstep makes them wait for.
+
+    None in real time, where nothing waits, and where no node has told.
+    """
+    told = [history.total(node, "lockstep_lapses") for node in ("policy", "learner")]
+    counts = [count for count in told if count is not None]
+    return sum(counts) if settings.run.lockstep and counts else None
 
 
 def write_summary(folder: RunFolder, settings: Settings, history: History) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def policy_status(
     message.real_steps, message.max_real_steps = store.real_steps, task.max_real_steps
     message.next_seq = store.next_seq
     message.weights_version = acting.switch.version
+    message.lockstep_lapses = acting.switch.lapses
     message.success_rate, message.intervention_rate = loop.success_rate(), loop.intervention_rate()
     message.tick_hz, message.tick_jitter_p99_ms = timing.rate(), timing.jitter_p99_ms()
     message.weights_latency_ms = 0.0 if math.isnan(acting.latency_ms) else acting.latency_ms

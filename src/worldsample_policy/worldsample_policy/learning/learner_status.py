@@ -34,6 +34,7 @@ def learner_status(loop: LearnerLoop, malformed: int, failure: str) -> LearnerSt
     message.next_seq, message.backfilled = intake.next_seq, intake.fetched
     message.duplicates = intake.duplicates + learner.replay.duplicates
     message.rejected = loop.rejected + malformed
+    message.lockstep_lapses = loop.following.given_up if loop.following and loop.run.lockstep else 0
     message.weights_version = loop.weights_version
     message.checkpoint_step = max(0, loop.checkpoint_step)
     message.updates_per_second = loop.updates_per_second()
