@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from worldsample_bringup.graph.announcement import closing, opening
 from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.run import configuration, prepare, run_folder
+from worldsample_bringup.run.compute_devices import require_devices
 from worldsample_bringup.run.options import NEWEST, Mode, Request
 from worldsample_bringup.run.provenance import git_revision, lock_digest
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
@@ -112,6 +114,48 @@ def test_what_cannot_be_done_is_said(tmp_path: Path, said: dict[str, Any], messa
     with pytest.raises(ConfigError, match=message):
         new(tmp_path, **said)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "named", "reason"),
+    [
+        ("worldsample", ("learner.device=cdua",), "learner.device", "torch knows no such device"),
+        ("hil_serl", ("learner.device=cuda:99",), "learner.device", ""),
+        ("worldsample", ("worldmodel.model.device=meta", "worldmodel.reward.device=meta"),
+         "worldmodel.model.device and worldmodel.reward.device", ""),
+    ],
+)  # fmt: skip
+def test_attack_11_a_device_that_is_missing_ends_the_run_before_it_begins(
+    tmp_path: Path, method: str, overrides: tuple[str, ...], named: str, reason: str
+) -> None:
+    plan = new(tmp_path, method=method, overrides=overrides)
+    with pytest.raises(ConfigError, match=rf"^{named}: the device .* cannot be used: .*{reason}") as said:
+        plan.begin()
+    assert "--machine cpu" in str(said.value) and f"{named.partition(' ')[0]}=cpu" in str(said.value)
+    assert not plan.folder.exists(), "nothing was touched"
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_attack_11_the_gpu_machine_without_a_card_is_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: bool
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.cuda.is_built", lambda: built)
+    plan = prepare.plan(Request("train", machine="gpu"), tmp_path)
+    remedy = "nvidia-smi" if built else "WORLDSAMPLE_TORCH=cuda ./worldsample setup"
+    with pytest.raises(ConfigError, match=f"learner.device and worldmodel.model.device .*'cuda'.*{remedy}"):
+        plan.begin()
+    assert not plan.folder.exists()
+    again = dataclasses.replace(plan.settings, run=dataclasses.replace(plan.settings.run, resume=True))
+    with pytest.raises(
+        ConfigError, match=r"to go on here, add learner.device=cpu worldmodel.model.device=cpu"
+    ):
+        require_devices(again)
+    for mode in ("demos", "eval", "label"):  # they act on the CPU
+        run = dataclasses.replace(plan.settings.run, mode=mode)
+        require_devices(dataclasses.replace(plan.settings, run=run))
+    monkeypatch.setenv("WORLDSAMPLE_PART", "robot")
+    require_devices(plan.settings)  # the workstation looks for its own
 
 
 def test_an_unknown_machine_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from worldsample_bringup.run import configuration
+from worldsample_bringup.run.compute_devices import require_devices
 from worldsample_bringup.run.labels import FILE, check_classifier, check_image_size, check_task
 from worldsample_bringup.run.options import DEFAULT_METHOD, DEFAULT_TASK, NEWEST, Request
 from worldsample_bringup.run.provenance import git_revision, installed_versions
@@ -31,8 +32,10 @@ class Plan:
             the hold on the folder: until it is closed, or this process ends.
 
         Raises:
-            ConfigError: another run is at work in it, the disk is too full, or it cannot be made.
+            ConfigError: another run is at work in it, the disk is too full, it cannot be made, or a device
+                on which the run is to compute is missing.
         """
+        require_devices(self.settings)
         check_disk_space(self.folder, self.settings)
         try:
             self.folder.path.mkdir(parents=True, exist_ok=True)
