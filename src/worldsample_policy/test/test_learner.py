@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
 from worldsample_policy.acting.actor import Actor
 from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning import checkpoint_directory
 from worldsample_policy.learning.learner import Learner
+from worldsample_policy.learning.learner_checkpoint import restore_generator
 from worldsample_policy.replay.data_mixer import Mixture, RealData
 from worldsample_policy.tiny_learner import make_episode, make_task, tiny_config
 
@@ -136,6 +139,105 @@ def test_corrupt_checkpoint_names_the_remedy(tmp_path: Path, damage: str) -> Non
         learner.load(tmp_path / "step")
     for name, value in learner.actor_state().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def everything(learner: Learner) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    """All that an update depends on, as copies and plain values."""
+    tensors = {f"agent.{name}": value.clone() for name, value in learner.agent.state_dict().items()}
+    tensors |= {f"optimizer.{name}": value.clone() for name, value in learner.optimiser.state().items()}
+    tensors |= {"generator": learner.intake.generator.get_state()}
+    counts = (learner.updates, learner.skipped_updates, learner.real_steps, learner.demo_steps)
+    plain = {"counts": counts, "replay": learner.replay.counters(), **learner.algorithm.counters()}
+    return tensors, copy.deepcopy(plain)
+
+
+@pytest.mark.parametrize("damage", ["generator", "optimizer", "replay", "rng", "counts"])
+def test_attack_11_a_load_that_fails_changes_nothing(tmp_path: Path, damage: str) -> None:
+    other = make_learner(episodes(3, 3))
+    for _ in range(4):
+        other.update()
+    other.save(tmp_path / "step", replay=True)
+    files, counters = checkpoint_directory.read(tmp_path / "step")
+    if damage == "generator":
+        files["generator"]["state"] = files["generator"]["state"][:100].clone()
+    elif damage == "optimizer":
+        name = next(name for name in files["optimizer"] if name.endswith("exp_avg"))
+        files["optimizer"][name] = torch.zeros(3)
+    elif damage == "replay":
+        del files["replay"]["online.action"]
+    elif damage == "rng":
+        counters["replay"]["rng"]["bit_generator"] = "PCG65"
+    else:
+        counters["demo_steps"] = None
+    kept = {name: value for name, value in counters.items() if name not in ("format", "sha256")}
+    checkpoint_directory.write(tmp_path / "damaged", files, kept)
+
+    learner, straight = make_learner(), make_learner()
+    for each in (learner, straight):
+        each.update()
+    tensors, plain = everything(learner)
+    with pytest.raises(CheckpointError, match="does not fit this learner"):
+        learner.load(tmp_path / "damaged")
+    after, plain_after = everything(learner)
+    assert plain_after == plain
+    assert all(torch.equal(after[name], value) for name, value in tensors.items())
+    assert [learner.update() for _ in range(3)] == [straight.update() for _ in range(3)], "and it goes on"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_attack_11_a_checkpoint_of_another_device_is_gone_on_from(tmp_path: Path, told: bool) -> None:
+    """As a card writes it: its generator's state has 16 bytes; a checkpoint of 0.1.0 does not name it."""
+    data = episodes()
+    learner = make_learner(data)
+    for _ in range(5):
+        learner.update()
+    learner.save(tmp_path / "step")
+    files, counters = checkpoint_directory.read(tmp_path / "step")
+    assert counters["device"] == "cpu"
+    files["generator"]["state"] = torch.arange(16, dtype=torch.uint8)
+    kept = {name: value for name, value in counters.items() if name not in ("format", "sha256", "device")}
+    checkpoint_directory.write(tmp_path / "card", files, kept | ({"device": "cuda"} if told else {}))
+    logs = []
+    for _ in range(2):
+        resumed = Learner(tiny_config(), make_task())
+        resumed.load(tmp_path / "card")
+        for transition in data:
+            resumed.add(transition)
+        assert resumed.updates == 5 and resumed.loaded_from == "cuda"
+        for name, value in learner.actor_state().items():
+            np.testing.assert_array_equal(value, resumed.actor_state()[name])
+        logs.append([resumed.update() for _ in range(3)])
+    assert logs[0] == logs[1], "it repeats by its seed from there on"
+
+
+class GeneratorOfACard:
+    """Takes states as a card's generator does: 16 bytes."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("cuda", 0)
+        self.seeds: list[int] = []
+        self.state: torch.Tensor | None = None
+
+    def set_state(self, state: torch.Tensor) -> None:
+        if state.numel() != 16:
+            raise RuntimeError("RNG state is wrong size")
+        self.state = state
+
+    def manual_seed(self, seed: int) -> None:
+        self.seeds.append(seed)
+
+
+def test_attack_11_a_card_goes_on_from_a_checkpoint_of_the_cpu() -> None:
+    card, drawn = GeneratorOfACard(), torch.Generator().get_state()
+    restore_generator(card, drawn, "cpu", (7, 500))  # type: ignore[arg-type]
+    restore_generator(card, drawn, "cpu", (7, 500))  # type: ignore[arg-type]
+    restore_generator(card, drawn, "cpu", (7, 501))  # type: ignore[arg-type]
+    assert card.state is None and card.seeds[0] == card.seeds[1] != card.seeds[2]
+    assert all(0 <= seed < 2**63 for seed in card.seeds)
+    restore_generator(card, drawn[:16], "cuda", (7, 500))  # type: ignore[arg-type]
+    assert card.state is not None and len(card.seeds) == 3
+    with pytest.raises(RuntimeError, match="wrong size"):
+        restore_generator(card, drawn, "cuda", (7, 500))  # type: ignore[arg-type]
 
 
 def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:

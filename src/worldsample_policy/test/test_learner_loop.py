@@ -13,6 +13,7 @@ from worldsample_core.observation import Observation
 from worldsample_core.settings import RunConfig
 from worldsample_core.transition import Transition
 from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.learning import checkpoint_directory
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
 from worldsample_policy.learning.learner_loop import LearnerLoop
@@ -179,6 +180,21 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
         (path / "checkpoint.json").write_text("{")
     with pytest.raises(CheckpointError, match="remove that folder"):
         LearnerHarness(tmp_path)
+
+
+def test_attack_11_a_learner_that_has_moved_to_another_device_says_so(tmp_path: Path) -> None:
+    harness = LearnerHarness(tmp_path)
+    harness.feed(0, DEMO_STEPS + STEPS)
+    harness.work()
+    (_, path) = harness.loop.checkpoints.steps()[-1]
+    files, counters = checkpoint_directory.read(path)
+    files["generator"]["state"] = torch.zeros(16, dtype=torch.uint8)
+    kept = {name: value for name, value in counters.items() if name not in ("format", "sha256")}
+    checkpoint_directory.write(path, files, {**kept, "device": "cuda"})
+    again = LearnerHarness(tmp_path)
+    assert again.loop.learner.updates == harness.loop.learner.updates
+    assert [w for w in again.warnings if "written on cuda, this learner computes on cpu" in w]
+    assert not LearnerHarness(tmp_path / "new").warnings
 
 
 def test_a_malformed_transition_is_refused_and_does_not_stop_the_count(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from worldsample_core.config import TaskConfig
 from worldsample_worldmodel.data.episodes import Episode
 from worldsample_worldmodel.imagination.imagination import ActingPolicy
 from worldsample_worldmodel.imagination.imagination_config import ImaginationConfig
+from worldsample_worldmodel.model import model_file
 from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 from worldsample_worldmodel.training.adaptation import Adaptation
@@ -83,6 +84,24 @@ def test_the_whole_life(adaptation: Adaptation, episodes: list[Episode], tmp_pat
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(CheckpointError, match="cannot be read"):
         restored.load(path)
+
+
+@pytest.mark.parametrize("gone", ["updates", "version"])
+def test_attack_11_a_load_that_fails_changes_nothing(
+    adaptation: Adaptation, tmp_path: Path, gone: str
+) -> None:
+    path = tmp_path / "world_model.safetensors"
+    adaptation.save(path)
+    tensors, counters = model_file.read(path)
+    moved = {name: value + 1 if value.is_floating_point() else value for name, value in tensors.items()}
+    del counters[gone]
+    model_file.write(path, moved, counters)
+    models = (adaptation.trainer.model, adaptation.trainer.averaged, adaptation.generator)
+    before = [{name: value.clone() for name, value in each.state_dict().items()} for each in models]
+    with pytest.raises(CheckpointError, match="another world model"):
+        adaptation.load(path)
+    for each, was in zip(models, before, strict=True):
+        assert all(torch.equal(value, was[name]) for name, value in each.state_dict().items())
 
 
 def test_it_is_never_silent_for_long_while_it_fits_the_reward_model(adaptation: Adaptation) -> None:

@@ -35,8 +35,6 @@ class Learner:
 
     `config.algorithm` says what one update is (:mod:`worldsample_policy.algorithms`).
 
-    What one update is, `config.algorithm` says (:mod:`worldsample_policy.algorithms`).
-
     Use: `add` demonstrations, `adapt_encoder`, optionally `pretrain`; then for each real transition `add`,
     then `config.utd` times `update`; now and then `actor_state` to publish and `save`.
 
@@ -47,6 +45,7 @@ class Learner:
         demo_steps: demonstration transitions, likewise.
         checkpoint_seq: `replay.next_seq` of the checkpoint that was loaded: add the transitions below it
             before the first update.
+        loaded_from: kind of device on which the checkpoint was written that was loaded; "" before.
     """
 
     def __init__(self, config: LearnerConfig, task: TaskConfig) -> None:
@@ -63,6 +62,7 @@ class Learner:
         self.updates = self.skipped_updates = 0
         self.real_steps = self.demo_steps = 0
         self.checkpoint_seq = 0
+        self.loaded_from = ""
         self._waiting: list[Transition] = []
         self._demonstration: list[Transition] = []
 
@@ -249,19 +249,23 @@ class Learner:
         learner_checkpoint.write(directory, self._state, counters, replay)
 
     def load(self, directory: Path) -> None:
-        """Continue from a checkpoint exactly.
+        """Continue from a checkpoint: exactly, where it was written on the same kind of device.
 
         Where it holds no replay, `add` the transitions with seq below `checkpoint_seq` again, in order,
         before the next update. Raises CheckpointError when it is damaged, incomplete or of other networks;
-        the learner is then unchanged.
+        the learner is then unchanged: everything is loaded into new networks, which take the old ones' place.
         """
-        counters = learner_checkpoint.read(directory, self._state)
+        fresh = Learner(self.config, self.task)
+        counters = learner_checkpoint.read(directory, fresh._state)
+        self.agent, self.intake = fresh.agent, fresh.intake
+        self.algorithm, self.optimiser = fresh.algorithm, fresh.optimiser
+        self.loaded_from = str(counters[learner_checkpoint.DEVICE])
         self.updates, self.skipped_updates = counters["updates"], counters["skipped_updates"]
         self.checkpoint_seq = counters["replay"]["next_seq"]
         with_replay = bool(counters["has_replay"])
         self.real_steps = counters["real_steps"] if with_replay else 0
         self.demo_steps = counters["demo_steps"] if with_replay else 0
-        self._waiting = []
+        self._waiting, self._demonstration = [], []
 
     @property
     def _state(self) -> LearnerState:

@@ -125,6 +125,7 @@ class LearnerLoop:
         """
         path = self.checkpoints.load_newest(self.learner.load, self.outputs.warn)
         if path is not None:
+            self._tell_device()
             self._adapted = True
             self._begin_schedule()
             self.checkpoint_step = self._restored = int(path.name.removeprefix("step_"))
@@ -132,6 +133,14 @@ class LearnerLoop:
             self.state, self.detail = "training", ""
             self.publish(dated=False)
         return path
+
+    def _tell_device(self) -> None:
+        learner = self.learner
+        if learner.loaded_from != learner.device.type:
+            self.outputs.warn(
+                f"the checkpoint was written on {learner.loaded_from}, this learner computes on "
+                f"{learner.device.type}: it goes on with other random numbers than it would have drawn there"
+            )
 
     def _begin_schedule(self) -> None:
         config = self.learner.config

@@ -78,10 +78,6 @@ class FrameIntake:
         )
         self._last = (transition, next_observation)
 
-    def begin_anew(self) -> None:
-        """Forget which frame came last: the replay is about to be filled with something else."""
-        self._last = None
-
     def _known_frame(self, transition: Transition) -> int | None:
         """The frame of the observation, where it is the next frame of the transition before."""
         if self._last is None:

@@ -350,21 +350,6 @@ class Replay:
             **{name: [buffer.size, buffer.head] for name, buffer in self._buffers.items()},
         }
 
-    def clear(self) -> None:
-        """Forget all transitions and sequence numbers; the generator goes on."""
-        frames = self.frames
-        self.frames = FrameStore(
-            frames.copies,
-            frames.latent_shape,
-            frames.latents.dtype,
-            frames.proprio.shape[1],
-            frames.latents.device,
-        )
-        self.demonstrations = Buffer(self.demonstrations.capacity, self.frames)
-        self.online = Buffer(self.online.capacity, self.frames)
-        self.successes = Buffer(self.successes.capacity, self.frames)
-        self.seen = SeenSequence()
-
     def load_state(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
         """The inverse of `state`."""
         frames = self.frames

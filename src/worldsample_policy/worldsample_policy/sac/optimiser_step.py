@@ -63,7 +63,13 @@ class OptimiserStep:
         }
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take what `state` gave."""
+        """Take what `state` gave, from any device. Raises ValueError where it is of other parameters."""
+        for key, value in tensors.items():
+            owner, index, field = key.split(".")
+            parts = self.trained.get(owner, ())
+            wanted = parts[int(index)].flat.shape if int(index) < len(parts) else None
+            if wanted is None or (field != "step" and value.shape != wanted):
+                raise ValueError(f"the optimizer has no {key} of shape {tuple(value.shape)}")
         for name, optimizer in self.optimizers.items():
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in tensors.items():

@@ -279,19 +279,21 @@ class Adaptation:
                     f"checkpoint {path} has another size of the {prefix[:-1]}: resume with its configuration"
                 )
         try:
+            updates, version = int(counters["updates"]), int(counters["version"])
+            told = counters.get("evaluation")
+            evaluation = Evaluation.from_mapping(told) if told else None
+            extra = dict(counters.get("extra", {}))
             self.trainer.optimizer.load_state(part("optimizer."))
-        except ValueError as problem:
+        except (AttributeError, LookupError, TypeError, ValueError) as problem:
             raise CheckpointError(
                 f"checkpoint {path} is of another world model ({problem}); resume with its configuration"
             ) from problem
         for prefix, module in modules.items():
             module.load_state_dict(part(prefix))
-        self.trainer.updates = int(counters["updates"])
-        self.imagination.world_model_version = int(counters["version"])
-        evaluation = counters.get("evaluation")
-        self.evaluation = Evaluation.from_mapping(evaluation) if evaluation else None
+        self.trainer.updates, self.imagination.world_model_version = updates, version
+        self.evaluation = evaluation
         self.renew_exemplars()
-        return dict(counters.get("extra", {}))
+        return extra
 
     def renew_exemplars(self) -> None:
         """Take exemplars from the episodes that are there now, also for the generator."""
