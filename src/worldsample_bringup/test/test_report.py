@@ -396,7 +396,7 @@ def test_the_live_line_says_how_far_how_well_and_how_long(plan: prepare.Plan) ->
     pace = Pace()
     pace.add(0.0, 0)
     pace.add(20.0, 40)
-    learner = {"state": "training", "updates_per_second": 31.25}
+    learner: dict[str, object] = {"state": "training", "updates_per_second": 31.25}
     line = live_line(plan.settings, history, {"phase": "train"}, learner, pace)
     assert line.split(" · ") == [
         "50/80 real steps",
@@ -406,6 +406,8 @@ def test_the_live_line_says_how_far_how_well_and_how_long(plan: prepare.Plan) ->
         "eval 0.50",
         "ETA 15 s",  # the evaluations of this history take no time
     ]
+    learner["skipped_updates"] = 12  # attack 6: it looked as if all was well
+    assert "12 updates skipped" in live_line(plan.settings, history, {"phase": "train"}, learner, pace)
     history = History()
     policy: dict[str, object] = {"phase": "starting", "detail": "waiting for the cameras"}
     assert live_line(plan.settings, history, policy, {}, Pace()).startswith("waiting for the cameras · 0/80")

@@ -9,14 +9,21 @@ import torch
 
 from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.messages.weights import PackedWeights, unpack
+from worldsample_core.node.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.stopping import RunFailed
 from worldsample_core.observation import Observation
 from worldsample_core.settings import RunConfig
 from worldsample_core.transition import Transition
+from worldsample_msgs.msg import LearnerStatus
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning import checkpoint_directory
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
 from worldsample_policy.learning.learner_loop import LearnerLoop
+from worldsample_policy.learning.learner_status import learner_status
+from worldsample_policy.learning.skipped_updates import SkippedUpdates
+from worldsample_policy.replay.data_mixer import Mixture, RealData
+from worldsample_policy.replay.replay import Replay
 
 from .test_rollout import TASK
 
@@ -195,6 +202,49 @@ def test_attack_11_a_learner_that_has_moved_to_another_device_says_so(tmp_path: 
     assert again.loop.learner.updates == harness.loop.learner.updates
     assert [w for w in again.warnings if "written on cuda, this learner computes on cpu" in w]
     assert not LearnerHarness(tmp_path / "new").warnings
+
+
+class Poison(RealData):
+    """Every ``one_in``-th batch has a reward that is not finite."""
+
+    def __init__(self, replay: Replay, one_in: int) -> None:
+        super().__init__(replay)
+        self.one_in, self.count = one_in, 0
+
+    def sample(self, batch_size: int) -> Mixture:
+        self.count += 1
+        real = super().sample(batch_size).real
+        poisoned = self.count % self.one_in == 0
+        return Mixture(real._replace(reward=real.reward * float("nan")) if poisoned else real)
+
+
+@pytest.mark.parametrize(("one_in", "after"), [(1, 6), (3, 18)])
+def test_attack_06_skipped_updates_end_the_learner_with_the_remedy(
+    tmp_path: Path, one_in: int, after: int
+) -> None:
+    harness = LearnerHarness(tmp_path, dataclasses.replace(CONFIG, max_skipped_updates=5))
+    harness.feed(0, DEMO_STEPS)
+    harness.work()
+    learner = harness.loop.learner
+    begun = learner.updates
+    learner.algorithm.mixer = Poison(learner.replay, one_in)  # type: ignore[attr-defined]
+    harness.feed(DEMO_STEPS, DEMO_STEPS + STEPS)
+    with pytest.raises(
+        RunFailed, match=r"6 of the last 1,000 updates were skipped.*learner\.lr.*--resume"
+    ) as end:
+        harness.work()
+    assert learner.updates == begun + after and learner.skipped_updates == 6
+    assert end.value.code == BAD_CONFIGURATION, "starting it again would not help"
+    assert learner_status(harness.loop, 0, str(end.value)).state == LearnerStatus.FAILED
+    assert len([w for w in harness.warnings if "was skipped" in w]) == 1
+
+
+def test_attack_06_few_skipped_updates_among_many_are_borne() -> None:
+    skips = SkippedUpdates(limit=5)
+    for update in range(1, 5001):
+        skips.done(update, skipped=update % 250 == 0)
+        skips.check()
+    assert len(skips) == 4
 
 
 def test_a_malformed_transition_is_refused_and_does_not_stop_the_count(tmp_path: Path) -> None:

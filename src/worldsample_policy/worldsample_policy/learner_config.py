@@ -142,6 +142,9 @@ class SacConfig:
     """Updates of which one is full (critic, actor, temperature) and the others are critic only [HiL-SERL]."""
     max_grad_norm: float = 0.0
     """Clip of the gradient's norm, per loss (0: none) [HiL-SERL]."""
+    max_skipped_updates: int = 100
+    """Updates with a loss or gradient that is not finite, among the last 1,000, that are skipped; with more
+    the learner fails, and the run ends [ours]."""
 
 
 @dataclass
@@ -348,6 +351,10 @@ class LearnerConfig(
             )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"learner.dropout is {self.dropout}; it must be in [0, 1)")
+        if not 0 <= self.max_skipped_updates < 1000:
+            raise ValueError(
+                f"learner.max_skipped_updates is {self.max_skipped_updates}; it must be in [0, 1000)"
+            )
         if self.gripper_margin < 0.0:
             raise ValueError(f"learner.gripper_margin is {self.gripper_margin}; it must not be negative")
         if self.image_size % self.latent_size:

@@ -151,6 +151,8 @@ def _training(history: History, learner: Record) -> list[str]:
     if learner.get("state") == "training":
         rate = float(learner.get("updates_per_second") or 0.0)
         parts += [f"{rate:.1f} updates/s"] if rate else []
+        skipped = int(learner.get("skipped_updates") or 0)
+        parts += [f"{skipped:,} updates skipped"] if skipped else []
     evaluations = history.evaluations(0)
     if evaluations:
         parts.append(f"eval {evaluations[-1].success_rate:.2f}")

@@ -21,6 +21,7 @@ from worldsample_policy.encoders.frozen_encoder import Frames
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning import learner_checkpoint
 from worldsample_policy.learning.learner_checkpoint import LearnerState
+from worldsample_policy.learning.skipped_updates import SkippedUpdates
 from worldsample_policy.pacing.policy_paced_learning import PacingReport
 from worldsample_policy.replay.frame_intake import FrameIntake
 from worldsample_policy.replay.replay import Replay
@@ -41,6 +42,7 @@ class Learner:
     Attributes:
         updates: gradient updates done, skipped ones included.
         skipped_updates: updates left out because a loss or a gradient was not finite.
+        skipped_lately: those among the last updates; :meth:`SkippedUpdates.check` bounds them.
         real_steps: policy transitions (with or without intervention) in replay or evicted from it.
         demo_steps: demonstration transitions, likewise.
         checkpoint_seq: `replay.next_seq` of the checkpoint that was loaded: add the transitions below it
@@ -60,6 +62,7 @@ class Learner:
         if config.matmul_precision != "highest":
             torch.set_float32_matmul_precision(config.matmul_precision)
         self.updates = self.skipped_updates = 0
+        self.skipped_lately = SkippedUpdates(config.max_skipped_updates)
         self.real_steps = self.demo_steps = 0
         self.checkpoint_seq = 0
         self.loaded_from = ""
@@ -199,8 +202,10 @@ class Learner:
         except NotFinite:
             self.updates += 1
             self.skipped_updates += 1
+            self.skipped_lately.done(self.updates, skipped=True)
             return {"skipped": 1.0}
         self.updates += 1
+        self.skipped_lately.done(self.updates, skipped=False)
         return {name: float(value) for name, value in logs.items()}
 
     # --- for people -----------------------------------------------------------------------------------------
@@ -261,6 +266,7 @@ class Learner:
         self.algorithm, self.optimiser = fresh.algorithm, fresh.optimiser
         self.loaded_from = str(counters[learner_checkpoint.DEVICE])
         self.updates, self.skipped_updates = counters["updates"], counters["skipped_updates"]
+        self.skipped_lately = fresh.skipped_lately
         self.checkpoint_seq = counters["replay"]["next_seq"]
         with_replay = bool(counters["has_replay"])
         self.real_steps = counters["real_steps"] if with_replay else 0

@@ -22,6 +22,7 @@ from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
+from worldsample_policy.learning.skipped_updates import LATELY
 from worldsample_policy.learning.synthetic_buffer import SyntheticBuffer
 from worldsample_policy.learning.update_schedule import UpdateSchedule
 from worldsample_policy.learning.world_model_following import WorldModelFollowing
@@ -90,7 +91,7 @@ class LearnerLoop:
         self._restored = 0
         self._times: deque[float] = deque(maxlen=RATE_WINDOW)
         self._published_at = 0
-        self._adapted = False
+        self._adapted = self._skip_told = False
 
     # --- counters ---
 
@@ -204,9 +205,21 @@ class LearnerLoop:
         before = self.completed_steps
         logs = self.learner.update()
         self.logs.update(logs)
+        self._bound_skips()
         self._times.append(time.monotonic())
         self._on_progress(before)
         return True
+
+    def _bound_skips(self) -> None:
+        """Tell of the first skipped update. Raises :class:`RunFailed` where there are too many."""
+        self.learner.skipped_lately.check()
+        if self.learner.skipped_lately and not self._skip_told:
+            self._skip_told = True
+            self.outputs.warn(
+                f"update {self.learner.updates} was skipped: its loss or gradient was not finite; more than "
+                f"{self.learner.skipped_lately.limit} among {LATELY:,} end the run "
+                "(learner.max_skipped_updates)"
+            )
 
     # --- what is imagined ---
 
@@ -284,6 +297,7 @@ class LearnerLoop:
             self.outputs.progressed()
             chunk = min(PRETRAIN_CHUNK, self.schedule.pretrain - self.learner.updates)
             self.logs.update(self.learner.pretrain(chunk))
+            self._bound_skips()
         self._adapted = True
         self.state, self.detail = "waiting", "for real steps"
         self.publish(dated=False)
