@@ -35,6 +35,8 @@ from a1x_sim.ticking_cell import RefusedReset, TickingCell
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.messages.conversions import command_from_message, image_to_message, time_of_ns
 from worldsample_core.messages.qos import COMMAND, RESULTS, SENSOR, STATUS
+from worldsample_core.messages.reception import Reception
+from worldsample_core.messages.run_bounds import RunBounds
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
@@ -75,6 +77,7 @@ class SimNode(Node):
         size = settings.run.image_size
         shape = (settings.cameras.height or size, settings.cameras.width or size)
         self._awake, self._stamps = AwakeClock(), EvenStamps()
+        self._reception, self._bounds = Reception(self.get_logger().warning), RunBounds.of(settings)
         self._pacing = LearnerPacing(lag, self._config.learner_patience) if lockstep else None
         self._ticks = TickingCell(
             _make_cell(settings.task, shape, settings.run.seed, self._config.rendered_lines),
@@ -134,6 +137,8 @@ class SimNode(Node):
 
     def _on_learner(self, message: LearnerStatus) -> None:
         assert self._pacing is not None
+        if self._reception.take("statuses", lambda: self._bounds.status(message)) is None:
+            return
         finished = message.state in (LearnerStatus.FAILED, LearnerStatus.DONE)
         status = (message.state, message.detail, message.updates, message.completed_steps)
         self._pacing.learner_reports(int(message.completed_steps), finished, status, self._awake())
@@ -141,6 +146,8 @@ class SimNode(Node):
 
     def _on_policy(self, message: PolicyStatus) -> None:
         assert self._pacing is not None
+        if self._reception.take("statuses", lambda: self._bounds.status(message)) is None:
+            return
         self._pacing.policy_reports(int(message.real_steps))
 
     # --- timers ---

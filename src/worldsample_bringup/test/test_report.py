@@ -407,6 +407,9 @@ def test_the_live_line_says_how_far_how_well_and_how_long(plan: prepare.Plan) ->
         "ETA 15 s",  # the evaluations of this history take no time
     ]
     learner["skipped_updates"] = 12  # attack 6: it looked as if all was well
+    learner["rejected"] = 338
+    said = live_line(plan.settings, history, {"phase": "train"}, learner, pace)
+    assert "338 messages dropped" in said
     assert "12 updates skipped" in live_line(plan.settings, history, {"phase": "train"}, learner, pace)
     history = History()
     policy: dict[str, object] = {"phase": "starting", "detail": "waiting for the cameras"}

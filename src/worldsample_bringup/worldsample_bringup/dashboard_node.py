@@ -34,6 +34,7 @@ from worldsample_core.episodes.episode_store import bag_name, find_bags
 from worldsample_core.messages.conversions import summary_from_message
 from worldsample_core.messages.qos import EPISODES, STATUS
 from worldsample_core.messages.reception import Reception
+from worldsample_core.messages.run_bounds import RunBounds
 from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.quiet_imports import imports_are_done
@@ -67,6 +68,7 @@ class DashboardNode(Node):
         self.log.start(self.settings.run.resume, self.settings.run.git_revision)
         self.complete = False
         self.reception = Reception(self.get_logger().warning)
+        self._bounds = RunBounds.of(self.settings)
         self._imagination = ImaginationWatch(self, self.folder, self.log)
         self._newest: dict[tuple[str, str], Any] = {}  # since the last look, by kind and publisher
         self._latest: dict[str, Record] = {}
@@ -100,7 +102,9 @@ class DashboardNode(Node):
         return summary
 
     def _on_status(self, kind: str, message: Any) -> None:
-        if message.run == self.settings.run.name:
+        if message.run != self.settings.run.name:
+            return
+        if self.reception.take("statuses", lambda: self._bounds.status(message)) is not None:
             key = kind, str(getattr(message, "publisher", ""))
             self._newest[key] = message  # in lockstep there are many a second: one of them is kept
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from worldsample_core.checkpoint_error import CheckpointError
+from worldsample_core.messages.reception import Reception
 from worldsample_core.messages.weights import PackedWeights, unpack
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.stopping import RunFailed
@@ -235,7 +236,7 @@ def test_attack_06_skipped_updates_end_the_learner_with_the_remedy(
         harness.work()
     assert learner.updates == begun + after and learner.skipped_updates == 6
     assert end.value.code == BAD_CONFIGURATION, "starting it again would not help"
-    assert learner_status(harness.loop, 0, str(end.value)).state == LearnerStatus.FAILED
+    assert learner_status(harness.loop, Reception(str), str(end.value)).state == LearnerStatus.FAILED
     assert len([w for w in harness.warnings if "was skipped" in w]) == 1
 
 

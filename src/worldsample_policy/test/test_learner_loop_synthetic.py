@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldsample_core.messages.reception import Reception
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.world_model_use import WorldModelUse
@@ -87,8 +88,8 @@ def test_attack_09_a_dead_world_model_costs_its_patience_and_is_counted(tmp_path
         harness.work()
     assert harness.loop.completed_steps == STEPS and harness.loop.caught_up()
     assert "without the world model" in harness.loop.detail
-    assert learner_status(harness.loop, 0, "").lockstep_lapses == 1, "attack 9: it is counted"
-    assert learner_status(alone.loop, 0, "").lockstep_lapses == 0
+    assert learner_status(harness.loop, Reception(str), "").lockstep_lapses == 1, "attack 9: it is counted"
+    assert learner_status(alone.loop, Reception(str), "").lockstep_lapses == 0
     assert harness.loop.learner.updates == alone.loop.learner.updates
     assert [p.sha256 for p in harness.published] == [p.sha256 for p in alone.published]
 

@@ -77,7 +77,7 @@ class LearnerNode(TransitionWorker):
         self._pacings = self.create_publisher(PacingStatus, "learner/pacing", STATUS)
         checkpoints = LearnerCheckpoints(run.path, run.keep_checkpoints)
         self.loop = LearnerLoop(Learner(config, self.settings.task), run, checkpoints, self, following)
-        self._segments = SegmentInbox(run.image_size, self.warn)
+        self._segments = SegmentInbox(self.reception, self.bounds)
         self.begin(self.loop, self.create_publisher(LearnerStatus, "learner/status", STATUS))
         if following is not None:
             self.create_subscription(SyntheticBatch, "synthetic", self._on_segment, SYNTHETIC)
@@ -187,7 +187,7 @@ class LearnerNode(TransitionWorker):
 
     def status_message(self) -> LearnerStatus:
         """The learner's status."""
-        return learner_status(self.loop, self.malformed + self._segments.malformed, str(self.failure or ""))
+        return learner_status(self.loop, self.reception, str(self.failure or ""))
 
 
 def main(args: list[str] | None = None) -> int:

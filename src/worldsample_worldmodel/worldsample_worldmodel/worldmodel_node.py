@@ -24,9 +24,8 @@ import torch
 from worldsample_core.arm.command_law import max_lead
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.imagined_policy import ImaginedPolicy, make_imagined_policy
-from worldsample_core.messages.conversions import synthetic_to_message, weights_from_message
+from worldsample_core.messages.conversions import synthetic_to_message
 from worldsample_core.messages.qos import LATCHED_HISTORY, STATUS, SYNTHETIC
-from worldsample_core.messages.weights import InvalidWeights
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.run_settings import require_image_size
@@ -136,11 +135,13 @@ class WorldModelNode(TransitionWorker):
         elif isinstance(message, WorldModelStatus):
             loop.backpressure.others_sent(str(message.publisher), int(message.segments))
         elif isinstance(message, Weights):
-            try:
-                if self.policy is not None:
-                    self.policy.receive(weights_from_message(message))
-            except InvalidWeights as problem:
-                self.warn(f"weights for the imagination are refused: {problem}")
+            self.reception.take("weights", lambda: self._take_weights(message))
+
+    def _take_weights(self, message: Weights) -> bool:
+        """Raises :class:`InvalidWeights`, :class:`InvalidObservation`."""
+        if self.policy is not None:
+            self.policy.receive(self.bounds.weights(message))
+        return True
 
     # --- what the loop asks for ---
 
@@ -162,7 +163,7 @@ class WorldModelNode(TransitionWorker):
 
     def status_message(self) -> WorldModelStatus:
         """The world model's status."""
-        return worldmodel_status(self.loop, self.malformed, str(self.failure or ""))
+        return worldmodel_status(self.loop, self.reception.words(), str(self.failure or ""))
 
 
 def main(args: list[str] | None = None) -> int:

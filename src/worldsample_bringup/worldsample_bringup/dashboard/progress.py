@@ -153,6 +153,8 @@ def _training(history: History, learner: Record) -> list[str]:
         parts += [f"{rate:.1f} updates/s"] if rate else []
         skipped = int(learner.get("skipped_updates") or 0)
         parts += [f"{skipped:,} updates skipped"] if skipped else []
+    if dropped := int(learner.get("rejected") or 0):
+        parts.append(f"{dropped:,} messages dropped")
     evaluations = history.evaluations(0)
     if evaluations:
         parts.append(f"eval {evaluations[-1].success_rate:.2f}")

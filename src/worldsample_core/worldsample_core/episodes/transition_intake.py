@@ -63,6 +63,8 @@ class TransitionIntake:
         not waited for any longer.
         """
         self.heard_of(run_next_seq)
+        if not transitions and run_next_seq <= from_seq:  # the policy itself says that there is nothing there
+            self.known_end = max(run_next_seq, self.next_seq, *(seq + 1 for seq in self._waiting))
         end = transitions[0].seq if transitions else run_next_seq
         if from_seq <= self.next_seq < end:
             missing = [seq for seq in range(self.next_seq, end) if seq not in self._waiting]

@@ -72,10 +72,18 @@ class Reception:
         with self._lock:
             return sum(self.dropped.values())
 
-    def words(self) -> str:
-        """The counts for a status; "" where nothing was dropped."""
+    def count(self, kind: str) -> int:
+        """Messages of a kind that could not be used."""
         with self._lock:
-            counts: Counter[str] = Counter()
-            for (kind, _), number in self.dropped.items():
-                counts[kind] += number
-        return ", ".join(f"{number} {kind} dropped" for kind, number in sorted(counts.items()))
+            return sum(number for (each, _), number in self.dropped.items() if each == kind)
+
+    def words(self) -> str:
+        """The counts for a status, each kind with its most frequent reason; "" where nothing was dropped."""
+        with self._lock:
+            dropped = self.dropped.most_common()
+        counts: Counter[str] = Counter()
+        reasons: dict[str, str] = {}
+        for (kind, reason), number in dropped:
+            counts[kind] += number
+            reasons.setdefault(kind, reason[:80])
+        return ", ".join(f"{counts[kind]} {kind} dropped ({reasons[kind]})" for kind in sorted(counts))

@@ -12,14 +12,17 @@ from rclpy.publisher import Publisher
 
 from worldsample_core.episodes.transition_fetch import TransitionFetch
 from worldsample_core.episodes.transition_intake import TransitionIntake
-from worldsample_core.messages.conversions import transition_from_message
 from worldsample_core.messages.qos import STATUS, TRANSITIONS
+from worldsample_core.messages.reception import Reception
+from worldsample_core.messages.run_bounds import RunBounds
 from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.node.worker_node import WorkerNode
-from worldsample_core.observation import InvalidObservation
-from worldsample_msgs.msg import PolicyStatus, Transition
+from worldsample_msgs.msg import PolicyStatus, Transition, Weights
 from worldsample_msgs.srv import FetchTransitions
+
+KINDS: dict[type, str] = {Transition: "transitions", Weights: "weights"}
+"""Words for people for the messages that are no statuses."""
 
 
 class TransitionLoop(Protocol):
@@ -47,13 +50,17 @@ class TransitionLoop(Protocol):
 class TransitionWorker(WorkerNode):
     """A worker for one run: transitions as they come, those that were missed from the policy's disk.
 
-    Each transition reaches the intake of its loop exactly once, however often the node is started again.
+    Each transition reaches the intake of its loop exactly once, however often the node is started again. A
+    message that cannot be used is dropped and counted, never fatal.
+
+    Attributes:
+        reception: where messages are decoded. bounds: of what they can hold.
     """
 
     def __init__(self, name: str) -> None:
         """Raises :class:`worldsample_core.config.ConfigError`."""
         super().__init__(name)
-        self._malformed = 0
+        self.reception, self.bounds = Reception(self.warn), RunBounds.of(self.settings)
         self._status_lock = threading.Lock()
         self._status_at, self._status_steps = 0.0, -1
 
@@ -64,21 +71,26 @@ class TransitionWorker(WorkerNode):
             statuses: publisher of the messages that :meth:`status_message` makes.
         """
         self._work_on, self._statuses = loop, statuses
-        self._fetch = TransitionFetch(self, self.settings.run.name, loop.intake, self.inbox.put, self.warn)
+        self._fetch = TransitionFetch(
+            self, self.settings.run.name, loop.intake, self.inbox.put, self.reception, self.bounds
+        )
         self.create_subscription(Transition, "transitions", self.hear, TRANSITIONS)
         self.create_subscription(PolicyStatus, "policy/status", self.hear, STATUS)
         steady_timer(self, 1.0, self.on_second)
-
-    @property
-    def malformed(self) -> int:
-        """Transitions that could not be used: those received and those on the policy's disk."""
-        return self._malformed + self._fetch.malformed
 
     @abstractmethod
     def status_message(self) -> Any:
         """The loop's status, without its stamp and run."""
 
     # --- ROS thread ---
+
+    def hear(self, message: Any) -> None:
+        """Put a message of this run into the inbox, if its size and its counters are possible."""
+        if message.run != self.settings.run.name:
+            return
+        check = self.bounds.sized if isinstance(message, Transition) else self.bounds.status
+        if self.reception.take(KINDS.get(type(message), "statuses"), lambda: check(message)) is not None:
+            self.inbox.put(message)
 
     def on_second(self) -> None:
         """Publish what is told every second."""
@@ -95,11 +107,9 @@ class TransitionWorker(WorkerNode):
         """Take one message."""
         intake = self._work_on.intake
         if isinstance(message, Transition):
-            try:
-                intake.offer(transition_from_message(message))
-            except InvalidObservation as problem:
-                self._malformed += 1
-                self.warn(f"transition {message.seq} is malformed: {problem}")
+            transition = self.reception.take("transitions", lambda: self.bounds.transition(message))
+            if transition is not None:
+                intake.offer(transition)
         elif isinstance(message, PolicyStatus):
             intake.heard_of(int(message.next_seq))
             self._work_on.policy_trains = message.phase in (PolicyStatus.TRAIN, PolicyStatus.EVAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from worldsample_core.messages.reception import Reception
 from worldsample_msgs.msg import LearnerStatus, PacingStatus
 from worldsample_policy.learning.learner_loop import LearnerLoop
 from worldsample_policy.pacing.policy_paced_learning import PacingReport
@@ -17,15 +18,16 @@ STATES = {
 LOSSES = ("critic_loss", "actor_loss", "temperature", "entropy", "q_mean", "gripper_loss")
 
 
-def learner_status(loop: LearnerLoop, malformed: int, failure: str) -> LearnerStatus:
+def learner_status(loop: LearnerLoop, reception: Reception, failure: str) -> LearnerStatus:
     """The status of the learner, without its stamp and run.
 
     Args:
-        malformed: messages that could not be used.
+        reception: counts the messages that could not be used.
         failure: why the learner ends; "" while it does not.
     """
     learner, intake = loop.learner, loop.intake
-    message = LearnerStatus(state=STATES[loop.state], detail=loop.detail)
+    detail = ", ".join(filter(None, (loop.detail, reception.words())))
+    message = LearnerStatus(state=STATES[loop.state], detail=detail)
     if failure:
         message.state, message.detail = LearnerStatus.FAILED, failure
     message.updates, message.skipped_updates = learner.updates, learner.skipped_updates
@@ -33,7 +35,7 @@ def learner_status(loop: LearnerLoop, malformed: int, failure: str) -> LearnerSt
     message.completed_steps, message.updates_owed = loop.completed_steps, loop.updates_owed
     message.next_seq, message.backfilled = intake.next_seq, intake.fetched
     message.duplicates = intake.duplicates + learner.replay.duplicates
-    message.rejected = loop.rejected + malformed
+    message.rejected = loop.rejected + reception.total
     message.lockstep_lapses = loop.following.given_up if loop.following and loop.run.lockstep else 0
     message.weights_version = loop.weights_version
     message.checkpoint_step = max(0, loop.checkpoint_step)

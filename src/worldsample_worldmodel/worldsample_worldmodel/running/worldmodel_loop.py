@@ -139,15 +139,13 @@ class WorldModelLoop:
         made = sum(length for _, length in list(self._sent)[1:])
         return made / max(1e-9, self._sent[-1][0] - self._sent[0][0])
 
-    def description(self, malformed: int = 0) -> str:
+    def description(self, dropped: str = "") -> str:
         """The detail, and what was refused so far.
 
         Args:
-            malformed: transitions that the node could not read.
+            dropped: what the node could not use of what it received, in words.
         """
-        parts = [self.detail]
-        if malformed:
-            parts.append(f"{malformed} malformed transitions")
+        parts = [self.detail, dropped]
         if self.lost:
             parts.append(f"{self.lost} lost transitions")
         if self.refused:

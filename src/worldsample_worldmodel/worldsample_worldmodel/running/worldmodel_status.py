@@ -15,16 +15,16 @@ STATES = {
 }
 
 
-def worldmodel_status(loop: WorldModelLoop, malformed: int, failure: str) -> WorldModelStatus:
+def worldmodel_status(loop: WorldModelLoop, dropped: str, failure: str) -> WorldModelStatus:
     """The status of the world model, without its stamp and run.
 
     Args:
-        malformed: transitions that the node could not read.
+        dropped: what the node could not use of what it received, in words.
         failure: why the node ends; "" while it does not.
     """
     adaptation = loop.adaptation
     message = WorldModelStatus(publisher=loop.publisher)
-    message.state, message.detail = STATES[loop.state], loop.description(malformed)
+    message.state, message.detail = STATES[loop.state], loop.description(dropped)
     if failure:
         message.state, message.detail = WorldModelStatus.FAILED, failure
     message.version, message.train_updates = adaptation.version, adaptation.trainer.updates
