@@ -32,6 +32,8 @@ from worldsample_core.command_name import BESIDE_ROS, command_name
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.episodes.episode_bag import encode_transition
 from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.messages.reception import Reception
+from worldsample_core.messages.run_bounds import RunBounds
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.quiet_imports import is_node
 from worldsample_core.observation import Observation
@@ -133,7 +135,8 @@ def test_no_node_declares_a_parameter_that_looks_settable() -> None:
 def test_every_node_of_the_policy_lists_its_parameters(node: Node, tmp_path: Path) -> None:
     """``ros2 param list`` asks all nodes, and waited for ever for this one."""
     store = EpisodeStore(tmp_path, "r", min_free_bytes=0)
-    service = EpisodeService(node, "r", store, None, lambda: None)  # type: ignore[arg-type]
+    bounds = RunBounds(counts=100, image_size=16)
+    service = EpisodeService(node, "r", store, None, lambda: None, Reception(str), bounds)  # type: ignore[arg-type]
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     client = node.create_client(ListParameters, "/policy_episodes/list_parameters")

@@ -37,7 +37,12 @@ class BatchActor:
         """Raises InvalidWeights: damaged, not finite, or of another network; nothing has changed."""
         if packed.version in self._kept:
             return
-        self._kept[packed.version] = unpack(packed, self.agent.architecture())
+        tensors = unpack(packed, self.agent.architecture())
+        try:
+            self.agent.check_actor_state(tensors)
+        except ValueError as error:
+            raise InvalidWeights(str(error)) from error
+        self._kept[packed.version] = tensors
         for version in sorted(self._kept)[:-KEPT]:
             del self._kept[version]
 

@@ -18,6 +18,8 @@ import torch
 from worldsample_core.episodes.journal import StorageError
 from worldsample_core.messages.conversions import stamp_ns
 from worldsample_core.messages.qos import COMMAND, RESULTS, STATUS
+from worldsample_core.messages.reception import Reception
+from worldsample_core.messages.run_bounds import RunBounds
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.callback_node import CallbackNode, fails_the_run
 from worldsample_core.node.own_loop import run_own_loop
@@ -99,8 +101,12 @@ class PolicyNode(CallbackNode):
         run, task = self.settings.run, self.settings.task
         self._lapse_told = False
         self._wake = self.create_guard_condition(self._on_weights)
-        self.service = EpisodeService(self, run.name, self.store, self.acting, self._wake.trigger)
-        self.input = CellInput(self, self.settings, self._on_message, self._on_repeat)
+        self.reception = Reception(self.get_logger().warning)
+        bounds = RunBounds.of(self.settings)
+        self.service = EpisodeService(
+            self, run.name, self.store, self.acting, self._wake.trigger, self.reception, bounds
+        )
+        self.input = CellInput(self, self.settings, self.reception, self._on_message, self._on_repeat)
         self._cell_watch = CellWatch(
             self.input, parameters.start_timeout, parameters.sensor_timeout, self._awake()
         )
@@ -188,6 +194,7 @@ class PolicyNode(CallbackNode):
 
     @fails_the_run
     def _on_housekeeping(self) -> None:
+        self.service.check()
         self._housekeeping.hear_learner(self.service.learner)
         self._calls.check(self.input.check_types)
         self._steps.go_on()
@@ -207,6 +214,8 @@ class PolicyNode(CallbackNode):
         self._housekeeping.status_published()
         steps, failure = self._steps, str(self.failure or "")
         message = policy_status(self.loop, self.acting, steps.timing, steps.hold, failure)
+        if not failure:
+            message.detail = ", ".join(filter(None, (message.detail, self.reception.words())))
         message.header.stamp = self.get_clock().now().to_msg()
         self._statuses.publish(message)
 

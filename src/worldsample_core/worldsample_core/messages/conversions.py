@@ -103,12 +103,8 @@ def command_from_message(message: EndEffectorCommand) -> Command:
     )
 
 
-def image_to_numpy(message: Image) -> NDArray[np.uint8]:
-    """A camera image as ``(H, W, 3) uint8`` rgb; rgb8 and bgr8 are understood, padding of rows is removed.
-
-    Raises:
-        InvalidObservation: another encoding, or data that do not match the stated size.
-    """
+def check_image(message: Image) -> None:
+    """Raises :class:`InvalidObservation` on another encoding, or data that do not match the stated size."""
     height, width, step = int(message.height), int(message.width), int(message.step)
     if message.encoding not in ("rgb8", "bgr8"):
         raise InvalidObservation(
@@ -118,6 +114,15 @@ def image_to_numpy(message: Image) -> NDArray[np.uint8]:
         raise InvalidObservation(f"camera image has an unusable size: {width}x{height}, step {step}")
     if len(message.data) != height * step:
         raise InvalidObservation(f"camera image has {len(message.data)} bytes, {height * step} expected")
+
+
+def image_to_numpy(message: Image) -> NDArray[np.uint8]:
+    """A camera image as ``(H, W, 3) uint8`` rgb; rgb8 and bgr8 are understood, padding of rows is removed.
+
+    Raises :class:`InvalidObservation` as :func:`check_image` does.
+    """
+    check_image(message)
+    height, width, step = int(message.height), int(message.width), int(message.step)
     pixels = np.frombuffer(message.data, dtype=np.uint8).reshape(height, step)[:, : width * 3]
     pixels = pixels.reshape(height, width, 3)
     return np.ascontiguousarray(pixels[:, :, ::-1] if message.encoding == "bgr8" else pixels)

@@ -61,6 +61,7 @@ class ActingWeights:
                     self._spare.load(tensors)
                     self._add(packed, None, published)
             else:
+                self._spare.agent.check_actor_state(tensors)
                 self._add(packed, tensors, published)
         except ValueError as error:
             self.rejected += 1

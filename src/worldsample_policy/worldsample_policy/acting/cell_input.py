@@ -1,12 +1,14 @@
 """Turns messages of the cell and of the operator into control steps.
 
-It checks types, encodings and sizes, and names what is missing.
+It checks types, encodings, sizes and values, and names what is missing. A message that cannot be used is
+dropped and counted; a camera none of whose images can be used ends the run with the reason.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,10 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from worldsample_core.messages.conversions import image_to_numpy, stamp_ns
+from worldsample_core.messages.conversions import check_image, image_to_numpy, stamp_ns
 from worldsample_core.messages.images import to_training_size
 from worldsample_core.messages.qos import SENSOR, STATUS
+from worldsample_core.messages.reception import Reception
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.stopping import RunFailed
 from worldsample_core.observation import VIEWS, InvalidObservation
@@ -36,11 +39,17 @@ from worldsample_policy.acting.observation_assembly import (
 )
 from worldsample_policy.acting.proprioception import Pose, Proprioception
 
+UNUSABLE = 5
+"""Images in a row that cannot be used after which the camera, not one image, is at fault."""
+MAX_DISTANCE = 10.0
+"""m from the base; no pose of an arm is beyond."""
+
 
 class CellInput:
     """Subscriptions of ``node`` to cameras, arm and operator, assembled into :class:`Tick`.
 
     Args:
+        reception: counts what cannot be used.
         on_message: called after each message in lockstep: a tick may be complete.
         on_repeat: lockstep: the simulator asks for the answer to the tick that was answered last.
     """
@@ -49,21 +58,24 @@ class CellInput:
         self,
         node: Node,
         settings: Settings,
+        reception: Reception,
         on_message: Callable[[], None],
         on_repeat: Callable[[], None],
     ) -> None:
-        self.node, self.settings = node, settings
+        self.node, self.settings, self._reception = node, settings, reception
         self.on_message, self.on_repeat = on_message, on_repeat
         proprioception = Proprioception(settings.task.control_period)
         self.lockstep = LockstepAssembly(proprioception, self._decode) if settings.run.lockstep else None
         self.latest = LatestAssembly(proprioception, self._decode, Freshness(image=settings.cameras.max_age))
         self._liveness = CameraLiveness()
+        self._unusable = dict.fromkeys(VIEWS, 0)
+        self._at_fault: dict[str, str] = {}
         self.topics: dict[str, tuple[str, str]] = {}
         """Part of an observation -> (topic, type)."""
         for view in VIEWS:
-            self._subscribe(view, Image, f"{view}/color/image_raw", SENSOR, lambda message: message)
+            self._subscribe(view, Image, f"{view}/color/image_raw", SENSOR, partial(self._image, view))
         self._subscribe(POSE, PoseStamped, "a1x/ee_pose", SENSOR, _pose)
-        self._subscribe(GRIPPER, GripperState, "a1x/gripper", SENSOR, lambda message: float(message.opening))
+        self._subscribe(GRIPPER, GripperState, "a1x/gripper", SENSOR, _opening)
         self._subscribe(OPERATOR, Intervention, "operator/intervention", STATUS, _operator)
 
     def _subscribe(self, part: str, kind: Any, topic: str, qos: Any, convert: Callable[[Any], Any]) -> None:
@@ -71,13 +83,16 @@ class CellInput:
 
         def in_lockstep(message: Any) -> None:
             assert lockstep is not None
-            if lockstep.put(part, stamp_ns(message.header.stamp), convert(message)):
+            value = self._reception.take(part, lambda: convert(message))
+            if value is not None and lockstep.put(part, stamp_ns(message.header.stamp), value):
                 self.on_repeat()
             else:
                 self.on_message()
 
         def in_real_time(message: Any) -> None:
-            now, value = time.monotonic(), convert(message)
+            now, value = time.monotonic(), self._reception.take(part, lambda: convert(message))
+            if value is None:
+                return
             latest.put(part, stamp_ns(message.header.stamp), value, now)
             if part in VIEWS:
                 self._liveness.picture(part, message.data, now)
@@ -88,19 +103,36 @@ class CellInput:
         module = kind.__module__.partition(".msg.")[0]
         self.topics[part] = (self.node.resolve_topic_name(topic), f"{module}/msg/{kind.__name__}")
 
-    def _decode(self, view: str, message: Image) -> NDArray[np.uint8]:
-        cameras = self.settings.cameras
+    def _image(self, view: str, message: Image) -> Image:
+        """A camera's message, if it can become a training image. Raises :class:`InvalidObservation`."""
+        try:
+            self._check_image(view, message)
+        except InvalidObservation as problem:
+            self._unusable[view] += 1
+            if self._unusable[view] >= UNUSABLE:
+                self._at_fault[view] = f"{self.topics[view][0]}: {problem}"
+            raise
+        self._unusable[view] = 0
+        self._at_fault.pop(view, None)
+        return message
+
+    def _check_image(self, view: str, message: Image) -> None:
+        cameras, least = self.settings.cameras, self.settings.run.image_size
         size = (int(message.width), int(message.height))
         wanted = (cameras.width or size[0], cameras.height or size[1])
-        try:
-            if size != wanted:
-                raise InvalidObservation(
-                    f"the {view} camera publishes {size[0]}x{size[1]} images, cameras.width and height say "
-                    f"{wanted[0]}x{wanted[1]}: give the camera that profile, or change the configuration"
-                )
-            return to_training_size(image_to_numpy(message), self.settings.run.image_size)
-        except InvalidObservation as problem:
-            raise RunFailed(f"{self.topics[view][0]}: {problem}", "", BAD_CONFIGURATION) from problem
+        if size != wanted:
+            raise InvalidObservation(
+                f"the {view} camera publishes {size[0]}x{size[1]} images, cameras.width and height say "
+                f"{wanted[0]}x{wanted[1]}: give the camera that profile, or change the configuration"
+            )
+        check_image(message)
+        if min(size) < least:
+            raise InvalidObservation(
+                f"the camera image is {size[0]}x{size[1]}, smaller than the training size {least}x{least}"
+            )
+
+    def _decode(self, view: str, message: Image) -> NDArray[np.uint8]:
+        return to_training_size(image_to_numpy(message), self.settings.run.image_size)
 
     def restart(self, stamp: int) -> None:
         """A new episode: observations from ``stamp`` (ns) on count."""
@@ -110,7 +142,13 @@ class CellInput:
             self.latest.restart(stamp, time.monotonic())
 
     def take(self) -> Tick | None:
-        """The control step's input, where it is complete (and in real time fresh)."""
+        """The control step's input, where it is complete (and in real time fresh).
+
+        Raises:
+            RunFailed: nothing that a camera sends can be used.
+        """
+        for problem in self._at_fault.values():
+            raise RunFailed(problem, "", BAD_CONFIGURATION)
         if self.lockstep is not None:
             return self.lockstep.take()
         now = time.monotonic()
@@ -146,10 +184,22 @@ class CellInput:
 
 
 def _pose(message: PoseStamped) -> Pose:
+    """Raises :class:`InvalidObservation` where no arm can be."""
     at, turn = message.pose.position, message.pose.orientation
-    return Pose(
-        np.array([at.x, at.y, at.z]), (turn.x, turn.y, turn.z, turn.w), stamp_ns(message.header.stamp)
-    )
+    position, orientation = np.array([at.x, at.y, at.z]), (turn.x, turn.y, turn.z, turn.w)
+    if not np.abs(position).max() <= MAX_DISTANCE:
+        raise InvalidObservation(f"position {position} m is not finite, or beyond {MAX_DISTANCE:g} m")
+    if not abs(float(np.linalg.norm(orientation)) - 1.0) < 0.01:
+        raise InvalidObservation(f"orientation {orientation} is no unit quaternion")
+    return Pose(position, orientation, stamp_ns(message.header.stamp))
+
+
+def _opening(message: GripperState) -> float:
+    """Raises :class:`InvalidObservation` where no gripper can be."""
+    opening = float(message.opening)
+    if not -1.0 <= opening <= 2.0:
+        raise InvalidObservation(f"opening {opening:g} is not from 0 (closed) to 1 (open)")
+    return opening
 
 
 def _operator(message: Intervention) -> OperatorInput:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
+from worldsample_core.command_name import command_name
 from worldsample_core.episodes.episode_store import EpisodeStore
-from worldsample_core.messages.conversions import from_time, weights_from_message
+from worldsample_core.messages.conversions import from_time
 from worldsample_core.messages.qos import LATCHED, STATUS
-from worldsample_core.messages.weights import InvalidWeights
+from worldsample_core.messages.reception import Reception
+from worldsample_core.messages.run_bounds import RunBounds
+from worldsample_core.node.stopping import RunFailed
 from worldsample_msgs.msg import LearnerStatus, Transition, Weights
 from worldsample_msgs.srv import FetchTransitions
 from worldsample_policy.acting.acting_weights import ActingWeights
@@ -33,9 +37,11 @@ class EpisodeService:
 
     Args:
         on_weights: called, in this thread, when new weights are ready.
+        reception: decodes what is received, and counts what cannot be used. bounds: of what it can hold.
 
     Attributes:
         learner: the learner's last report; None before the first.
+        error: what has ended the thread; None while it runs.
     """
 
     def __init__(
@@ -45,8 +51,12 @@ class EpisodeService:
         store: EpisodeStore,
         weights: ActingWeights,
         on_weights: Callable[[], None],
+        reception: Reception,
+        bounds: RunBounds,
     ) -> None:
         self.run, self.store, self.weights, self.on_weights = run, store, weights, on_weights
+        self._reception, self._bounds = reception, bounds
+        self.error: Exception | None = None
         self.learner: LearnerReport | None = None
         self.node = Node(
             f"{main.get_name()}_episodes",
@@ -60,7 +70,6 @@ class EpisodeService:
         topic = main.resolve_topic_name
         self.node.create_subscription(Weights, topic("weights/policy"), self._on_weights, LATCHED)
         self.node.create_subscription(LearnerStatus, topic("learner/status"), self._on_learner, STATUS)
-        self._log = main.get_logger()
         self._executor = SingleThreadedExecutor(context=main.context)
         self._executor.add_node(self.node)
         self._stopping = False
@@ -75,28 +84,54 @@ class EpisodeService:
             return response
         response.next_seq = self.store.next_seq  # before reading: what is added meanwhile is not lost
         count = min(int(request.max_count), MAX_TRANSITIONS)
-        records = self.store.fetch(int(request.from_seq), count, MAX_BYTES)
-        response.transitions = [deserialize_message(record, Transition) for record in records]
+        response.transitions = self._read(int(request.from_seq), count)
         response.success = True
         return response
+
+    def _read(self, from_seq: int, count: int) -> list[Transition]:
+        """The recorded steps from ``from_seq`` on; one that cannot be decoded counts as lost."""
+        while records := self.store.fetch(from_seq, count, MAX_BYTES):
+            decoded = (
+                self._reception.take("recorded steps", partial(deserialize_message, record, Transition))
+                for record in records
+            )
+            if transitions := [each for each in decoded if each is not None]:
+                return transitions
+            from_seq += len(records)
+        return []
 
     def _on_weights(self, message: Weights) -> None:
         if message.run != self.run:
             return
-        try:
-            self.weights.receive(weights_from_message(message), from_time(message.header.stamp))
-        except InvalidWeights as problem:
-            self._log.error(f"{problem}; the policy goes on acting on the weights it has")
-            return
-        self.on_weights()
+        if self._reception.take("weights", lambda: self._take_weights(message)):
+            self.on_weights()
+
+    def _take_weights(self, message: Weights) -> bool:
+        """Raises ValueError where they cannot be used: the policy goes on with what it has."""
+        self.weights.receive(self._bounds.weights(message), from_time(message.header.stamp))
+        return True
 
     def _on_learner(self, message: LearnerStatus) -> None:
-        if message.run == self.run:
+        if message.run != self.run:
+            return
+        if self._reception.take("statuses", lambda: self._bounds.status(message)) is not None:
             self.learner = _learner_report(message)
 
     def _spin(self) -> None:
-        while not self._stopping:
-            self._executor.spin_once(timeout_sec=0.2)
+        try:
+            while not self._stopping:
+                self._executor.spin_once(timeout_sec=0.2)
+        except Exception as error:  # nobody would get weights or steps any more: the run ends with the reason
+            self.error = error
+
+    def check(self) -> None:
+        """Raises :class:`RunFailed` where the thread has ended by itself."""
+        if self.error is not None:
+            raise RunFailed(
+                "the thread that hands out recorded steps and takes in weights has ended "
+                f"({type(self.error).__name__}: {self.error})",
+                f"nothing recorded is lost; go on with `{command_name()} train --resume`",
+            ) from self.error
 
     def close(self) -> None:
         """Stop the thread."""

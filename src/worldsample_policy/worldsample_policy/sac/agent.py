@@ -119,6 +119,12 @@ class Agent(nn.Module):
         Raises:
             ValueError: names, shapes or values do not fit; nothing has changed.
         """
+        self.check_actor_state(state)
+        for name, value in self._actor_tensors().items():
+            value.copy_(torch.from_numpy(np.require(state[name], requirements=("C", "W"))))
+
+    def check_actor_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Raises ValueError where `load_actor_state` could not take these arrays; changes nothing."""
         own = self._actor_tensors()
         if own.keys() != state.keys():
             different = sorted(own.keys() ^ state.keys())
@@ -134,5 +140,3 @@ class Agent(nn.Module):
                 )
             if not np.isfinite(state[name]).all():
                 raise ValueError(f"weights {name} are not finite; the old weights stay")
-        for name, value in own.items():
-            value.copy_(torch.from_numpy(np.require(state[name], requirements=("C", "W"))))
