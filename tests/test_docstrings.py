@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("benchmarks", "examples", "src", "tests", "worldsample_setup")
+FOLDERS = ("benchmarks", "docs", "examples", "src", "tests", "worldsample_setup")
 HEADLESS = re.compile(r"(Of|In|What|Whether|How|Who|Where)\b")
 
 
