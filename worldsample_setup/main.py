@@ -55,6 +55,7 @@ CLI_COMMANDS = (
     "report",
     "verify",
     "settings",
+    "topics",
     "test",
     "check",
 )
@@ -76,6 +77,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   report   build a run's report again
   verify   say what of a run folder is whole, mended or lost
   settings print every setting with its meaning
+  topics   print every topic and service with its fields
   test     check and test everything
   check    say what this machine and its set-up can do
 

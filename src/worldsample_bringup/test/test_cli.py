@@ -31,6 +31,7 @@ COMMANDS = (
     "imagine",
     "report",
     "settings",
+    "topics",
     "test",
     "check",
 )

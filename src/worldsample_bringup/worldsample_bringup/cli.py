@@ -47,6 +47,7 @@ DESCRIPTIONS = {
     "1 something is lost.",
     "settings": "Print every setting of config.yaml with its default, unit, meaning and source.\n"
     "With --method, --task or --machine also the values of these layers.",
+    "topics": "Print every topic and service of the graph with its type and fields, as Markdown.",
     "test": "Check (ruff, mypy) and test everything; the last line is pytest's.",
     "check": "Say what this machine and its set-up can do.",
 }
@@ -80,6 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     verify = _add(commands, "verify", _verify)
     verify.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_settings(_add(commands, "settings", _settings))
+    _add(commands, "topics", _topics)
     _add(commands, "test", _test, "What follows is handed to pytest: test -k replay\n")
     _add_check(_add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n"))
     for name in ("export", "imagine", "report", "verify", "settings", "check"):
@@ -282,6 +284,14 @@ def _settings(options: argparse.Namespace) -> int:
     form = "markdown" if options.markdown else "json" if options.json else "text"
     layers = (options.machine, options.method, options.task, options.quick)
     print(page(options.section, *layers, form=form).rstrip("\n"))
+    return 0
+
+
+def _topics(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.graph.topics_page import as_markdown
+
+    print(as_markdown().rstrip("\n"))
     return 0
 
 

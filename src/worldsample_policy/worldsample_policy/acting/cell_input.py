@@ -178,7 +178,7 @@ class CellInput:
             if others:
                 raise RunFailed(
                     f"{topic} is published as {', '.join(others)}, expected {kind}",
-                    "give the node that publishes it the type of the graph (docs/ros2.md), or remap it",
+                    "give the node that publishes it the type of the graph (docs/topics.md), or remap it",
                     BAD_CONFIGURATION,
                 )
 
