@@ -74,17 +74,22 @@ def run_in_the_cell(parent: Path, method: str) -> ShortRun:
     return ShortRun(folder, process.returncode, output)
 
 
+def command(folder: RunFolder, method: str, *changes: str) -> list[str]:
+    """The command of a method's run in ``folder``, with further options and settings."""
+    return [
+        *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
+        *("--quick", "--task", TASKS[method], "--method", method, "--machine", "cpu"),
+        *("--steps", str(STEPS), "run.eval_every=0", "run.demos=2", "run.final_eval_episodes=1"),
+        *("worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
+        *(f"worldmodel.patience={PATIENCE}", f"sim.learner_patience={PATIENCE}"),  # nobody is given up
+        f"learner.imitation_updates={IMITATION_UPDATES}",
+        *changes,
+    ]
+
+
 def _start(folder: RunFolder, method: str, domain: int, *changes: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder.path)),
-            *("--quick", "--task", TASKS[method], "--method", method, "--machine", "cpu"),
-            *("--steps", str(STEPS), "run.eval_every=0", "run.demos=2", "run.final_eval_episodes=1"),
-            *("worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
-            *(f"worldmodel.patience={PATIENCE}", f"sim.learner_patience={PATIENCE}"),  # nobody is given up
-            f"learner.imitation_updates={IMITATION_UPDATES}",
-            *changes,
-        ],
+        command(folder, method, *changes),
         cwd=folder.path.parent,
         env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
         stdout=subprocess.PIPE,

@@ -6,6 +6,7 @@ A seed's run is the same, bit for bit, as when its digest was committed.
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.short_runs import (
     STEPS,
     TASKS,
     ShortRun,
+    command,
     digests,
     machine_kind,
     read_digests,
@@ -24,6 +26,7 @@ from tests.short_runs import (
     run_in_the_cell,
 )
 from worldsample_bringup.run.history import read_history
+from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_policy.acting.run_plan import EvaluationLog
 
 pytestmark = pytest.mark.slow
@@ -72,3 +75,16 @@ def test_it_repeats_bit_for_bit(runs: dict[str, ShortRun], method: str) -> None:
     if recorded is None:
         pytest.skip(f"no digests are recorded for this kind of machine, {kind}; to record them: {RECORD}")
     assert found == recorded[method], f"if this change alters results on purpose: {RECORD}"
+
+
+@pytest.mark.parametrize("method", ["worldsample", "wmpo"])
+def test_a_run_in_one_process_is_that_of_the_graph(
+    runs: dict[str, ShortRun], tmp_path: Path, method: str
+) -> None:
+    """Every transition and every weight, bit for bit."""
+    folder = RunFolder(tmp_path / "one")
+    done = subprocess.run(
+        command(folder, method, "--one-process"), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert digests(folder) == digests(runs[method].folder)

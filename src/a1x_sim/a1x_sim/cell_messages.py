@@ -10,7 +10,7 @@ from geometry_msgs.msg import PoseStamped
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, JointState
 
-from a1x_sim.ticking_cell import MODES, TickingCell
+from a1x_sim.ticking_cell import TickingCell
 from worldsample_core.arm.rotation import matrix_to_quaternion
 from worldsample_msgs.msg import CommandResult, EndEffectorCommand, GripperState, RobotStatus, SimState
 
@@ -95,11 +95,6 @@ def sim_state(ticks: TickingCell, stamp: Time) -> SimState:
     cell = ticks.cell
     message = SimState(task=cell.task.name, success=cell.success)
     message.header.stamp, message.header.frame_id = stamp, BASE_FRAME
-    values = cell.state() | {
-        "step": float(cell.steps),
-        "mode": float(MODES.index(ticks.mode)) if ticks.mode else -1.0,
-        "episode": float(ticks.episode),
-        "resets": float(ticks.resets),
-    }
+    values = ticks.state
     message.names, message.values = list(values), list(values.values())
     return message

@@ -6,21 +6,16 @@ import worldsample_core.node.quiet_imports  # noqa: F401
 
 # isort: split
 import sys
-from typing import get_args
 
 import numpy as np
 from rclpy.node import Node
 
-from a1x_sim.operator import OperatorConfig, Phase, ScriptedOperator
-from a1x_sim.tasks import make_task
-from worldsample_core.config import from_mapping
+from a1x_sim.operator_turns import OperatorTurns
 from worldsample_core.messages.conversions import stamp_ns
 from worldsample_core.messages.qos import STATUS
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
 from worldsample_msgs.msg import Intervention, SimState
-
-PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 class OperatorNode(Node):
@@ -29,14 +24,7 @@ class OperatorNode(Node):
     def __init__(self) -> None:
         """Raises :class:`ConfigError` where the configuration is unusable."""
         super().__init__("operator")
-        settings = run_settings(self)
-        task = make_task(settings.task.name, settings.task)
-        config = from_mapping(OperatorConfig, settings.operator, "operator")
-        self._operator = ScriptedOperator(task, settings.run.seed, config)
-        self._judged = settings.run.judged_by_classifier  # then nobody tells of the simulator's own success
-        self._resets = -1.0
-        self._phase: Phase = "eval"
-        self._succeeded = False
+        self._turns = OperatorTurns(run_settings(self))
         self._answered = -1
         self._answer = Intervention()
         self._publisher = self.create_publisher(Intervention, "operator/intervention", STATUS)
@@ -53,19 +41,11 @@ class OperatorNode(Node):
         answer.header = message.header
         state = dict(zip(message.names, message.values, strict=True))
         state["success"] = float(message.success)
-        mode = int(state["mode"])
-        if mode < 0:  # nobody has started an episode yet
+        signal = self._turns.answer(state)
+        if signal is None:
             return answer
-        if state["resets"] != self._resets:
-            if self._resets >= 0:
-                self._operator.end_episode(self._succeeded, self._phase)
-            self._resets, self._phase, self._succeeded = state["resets"], PHASES[mode], False
-            self._operator.start_episode(mode, int(state["episode"]))
-        signal = self._operator.act(state, self._phase)
-        self._succeeded = self._succeeded or signal.success
         answer.active, answer.action = signal.active, np.asarray(signal.action, np.float32)
-        answer.success = signal.success and not (self._judged and self._phase == "train")
-        answer.failure, answer.abort = signal.failure, signal.abort
+        answer.success, answer.failure, answer.abort = signal.success, signal.failure, signal.abort
         return answer
 
 

@@ -71,6 +71,17 @@ class TickingCell:
         self._command_at = now
         self._writer = SingleWriter()
 
+    @property
+    def state(self) -> dict[str, float]:
+        """The truth at this tick: the cell's state, and which episode it is in."""
+        return {
+            **self.cell.state(),
+            "step": float(self.cell.steps),
+            "mode": float(MODES.index(self.mode)) if self.mode else -1.0,
+            "episode": float(self.episode),
+            "resets": float(self.resets),
+        }
+
     def command(self, command: Command, now: float) -> str:
         """Take a command. Returns why it is rejected; "" where it is not.
 

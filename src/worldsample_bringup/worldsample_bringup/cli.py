@@ -71,6 +71,12 @@ def make_parser() -> argparse.ArgumentParser:
         command = _add(commands, mode, _run, SETTINGS_HELP)
         _add_options(command, mode)
         _add_open(command, "show report.html in a browser; the run writes it again every minute")
+        if mode == "train":
+            command.add_argument(
+                "--one-process",
+                action="store_true",
+                help="the simulated run in one process on one core, without topics; the same results",
+            )
     add_benches(_add(commands, "bench"))
     add_dataset_commands(_add(commands, "dataset"))
     add_imagine_options(_add(commands, "imagine", imagine))
@@ -221,7 +227,12 @@ def _run(options: argparse.Namespace) -> int:
         values["resume"] = NEWEST
     refuse_unknown(settings)
     prepared = plan(request_from(options.command, values, tuple(settings)), Path("runs"))
-    outcome = run_session(prepared, open_report=options.open)
+    if values.get("one_process"):
+        from worldsample_bringup.one_process.one_process_run import run_in_one_process
+
+        outcome = run_in_one_process(prepared)
+    else:
+        outcome = run_session(prepared, open_report=options.open)
     if options.command == "label" and outcome.code == 0:
         from worldsample_bringup.run.labels import fit_classifier
 

@@ -16,31 +16,23 @@ import worldsample_core.node.quiet_imports  # noqa: F401
 
 # isort: split
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from worldsample_core.arm.command_law import max_lead
-from worldsample_core.config import ConfigError, from_mapping
-from worldsample_core.imagined_policy import ImaginedPolicy, make_imagined_policy
+from worldsample_core.config import ConfigError
 from worldsample_core.messages.conversions import synthetic_to_message
 from worldsample_core.messages.qos import LATCHED_HISTORY, STATUS, SYNTHETIC
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.own_loop import run_own_loop
-from worldsample_core.node.run_settings import require_image_size
 from worldsample_core.node.transition_worker import TransitionWorker
 from worldsample_core.node.worker_node import Stopped
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_msgs.msg import PacingStatus, SyntheticBatch, Weights, WorldModelStatus
 from worldsample_msgs.srv import Imagine
-from worldsample_worldmodel.reward.recorded_labels import recorded_labels
 from worldsample_worldmodel.running.imagine_answer import answer_imagine
-from worldsample_worldmodel.running.world_model_checkpoints import WorldModelCheckpoints
-from worldsample_worldmodel.running.worldmodel_loop import WorldModelLoop
+from worldsample_worldmodel.running.make_worldmodel_loop import make_worldmodel_loop
 from worldsample_worldmodel.running.worldmodel_status import worldmodel_status
-from worldsample_worldmodel.training.adaptation import Adaptation
-from worldsample_worldmodel.worldmodel_config import WorldModelNodeConfig
 
 STATUS_INTERVAL = 0.05
 """s between two statuses, where no episode's work was completed meanwhile."""
@@ -61,36 +53,14 @@ class WorldModelNode(TransitionWorker):
     def __init__(self) -> None:
         """Raises :class:`ConfigError`."""
         super().__init__("worldmodel")
-        run, task = self.settings.run, self.settings.task
         if threads := self.chosen_threads(1):
             torch.set_num_threads(threads)
         index = fixed_parameter(self, "index", 0, "Number of this world model, from 0.")
         count = fixed_parameter(self, "count", 1, "World models in the graph.")
         if not 0 <= index < count:
             raise ConfigError(f"the parameter index must be in [0, count), got {index} of {count}")
-        config = from_mapping(WorldModelNodeConfig, self.settings.worldmodel, "worldmodel")
-        require_image_size(self.settings, "worldmodel.model.image_size", config.model.image_size)
         self._segments = self.create_publisher(SyntheticBatch, "synthetic", SYNTHETIC)
-        adaptation = Adaptation(
-            task,
-            config.model,
-            config.reward,
-            config.gate,
-            config.imagination,
-            config.counterfactual,
-            config.memory_steps,
-            max_lead(run.sim, self.settings.driver),
-        )
-        if run.classifier_from:
-            adaptation.recorded = recorded_labels(Path(run.classifier_from), self.settings, config.reward)
-        publisher = self.get_name()
-        folder = WorldModelCheckpoints(run.path, publisher)
-        self.policy: ImaginedPolicy | None = None
-        if config.policy and config.policy_share:
-            self.policy = make_imagined_policy(config.policy, self.settings)
-        self.loop = WorldModelLoop(
-            adaptation, config, run, folder, self, publisher, index, count, self.policy
-        )
+        self.loop = make_worldmodel_loop(self.settings, self, self.get_name(), index, count)
         self.begin(self.loop, self.create_publisher(WorldModelStatus, "worldmodel/status", STATUS))
         self.create_subscription(Weights, "weights/policy", self.hear, LATCHED_HISTORY)
         self.create_subscription(PacingStatus, "learner/pacing", self.hear, STATUS)
@@ -139,8 +109,8 @@ class WorldModelNode(TransitionWorker):
 
     def _take_weights(self, message: Weights) -> bool:
         """Raises :class:`InvalidWeights`, :class:`InvalidObservation`."""
-        if self.policy is not None:
-            self.policy.receive(self.bounds.weights(message))
+        if self.loop.policy is not None:
+            self.loop.policy.receive(self.bounds.weights(message))
         return True
 
     # --- what the loop asks for ---

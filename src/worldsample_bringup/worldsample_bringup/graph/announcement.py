@@ -15,8 +15,12 @@ from worldsample_core.command_name import command_name
 from worldsample_core.settings import Settings
 
 
-def opening(plan: Plan, domain: int) -> list[str]:
-    """Lines that say what will happen, where it goes and how to look at it."""
+def opening(plan: Plan, domain: int | None) -> list[str]:
+    """Lines that say what will happen, where it goes and how to look at it.
+
+    Args:
+        domain: of the topics; None where the run has none.
+    """
     run, task, path = plan.settings.run, plan.settings.task, shown(plan.folder.path)
     cell = "simulated cell" if run.sim else "real cell"
     clock = "lockstep" if run.lockstep else "10 Hz real time"
@@ -48,11 +52,17 @@ def opening(plan: Plan, domain: int) -> list[str]:
     lines += [f"  folder  {path}"]
     if run.mode == "train":
         lines += [f"  curves  tensorboard --logdir {path}"]
-    topic = "/learner/status" if run.mode == "train" else "/policy/status"
-    alone = ", this machine only" if os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST" else ""
-    lines += [f"  topics  ROS_DOMAIN_ID={domain}{alone}: ros2 topic echo {topic}"]
+    lines += [_topics_in_words(run.mode, domain)]
     later = f"; go on later: {command_name()} {run.mode} --resume {path}" if run.mode != "eval" else ""
     return [*lines, f"  stop    Ctrl-C{later}", ""]
+
+
+def _topics_in_words(mode: str, domain: int | None) -> str:
+    if domain is None:
+        return "  topics  none: everything is in one process"
+    topic = "/learner/status" if mode == "train" else "/policy/status"
+    alone = ", this machine only" if os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST" else ""
+    return f"  topics  ROS_DOMAIN_ID={domain}{alone}: ros2 topic echo {topic}"
 
 
 def _plan_in_words(settings: Settings) -> str:

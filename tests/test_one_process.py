@@ -1,0 +1,97 @@
+"""A run in one process: its folder is the graph's bit for bit, it stops and goes on, it refuses real cells."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.short_runs import ShortRun, command, digests
+from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.node.parent_death import die_with_parent
+
+pytestmark = pytest.mark.slow
+
+
+def start(folder: RunFolder, method: str, *changes: str) -> subprocess.Popen[str]:
+    """A short run in one process."""
+    return subprocess.Popen(
+        command(folder, method, "--one-process", *changes),
+        cwd=folder.path.parent,
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=die_with_parent(),
+    )
+
+
+def ended(process: subprocess.Popen[str], folder: RunFolder) -> ShortRun:
+    """The run, once it has ended."""
+    output = process.communicate(timeout=300)[0]
+    return ShortRun(folder, process.returncode, output)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> ShortRun:
+    """A run with a world model that nobody disturbed."""
+    folder = RunFolder(tmp_path_factory.mktemp("one") / "whole")
+    return ended(start(folder, "worldsample"), folder)
+
+
+def test_the_folder_is_complete(whole: ShortRun) -> None:
+    assert whole.code == 0, whole.output
+    summary = json.loads(whole.folder.summary.read_text())
+    assert summary["finished"] and summary["real_steps"] == 150 and summary["synthetic_transitions"] > 0
+    assert summary["eval_episodes"] == 1 and whole.folder.report.is_file()
+
+
+def test_killed_and_resumed_it_loses_nothing(whole: ShortRun, tmp_path: Path) -> None:
+    """What was recorded before the kill is recorded once, and the run comes to its end."""
+    folder = RunFolder(tmp_path / "killed")
+    process = start(folder, "worldsample", "run.checkpoint_every=40")
+    until = time.monotonic() + 200
+    while not (folder.checkpoints / "step_40").is_dir() and time.monotonic() < until:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = subprocess.run(
+        [sys.executable, "-m", "worldsample_bringup.cli", "train", "--one-process", "--resume", folder.path],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    got, wanted = digests(folder), digests(whole.folder)
+    assert (got["transitions"], got["recorded"]) == (wanted["transitions"], wanted["recorded"])
+
+
+def test_ctrl_c_keeps_everything(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "stopped")
+    process = start(folder, "hil_serl", "task.max_real_steps=100000")
+    until = time.monotonic() + 200
+    while not (folder.path / "episodes").is_dir() or len(list((folder.path / "episodes").iterdir())) < 4:
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    run = ended(process, folder)
+    assert run.code == 130 and "Traceback" not in run.output and "--resume" in run.output
+    assert folder.checkpoint_steps() and folder.read_summary()["real_steps"] > 0
+
+
+@pytest.mark.parametrize("asked", [("--real",), ("--realtime",), ("worldmodel.nodes=2",)])
+def test_what_needs_the_graph_is_refused(tmp_path: Path, asked: tuple[str, ...]) -> None:
+    folder = RunFolder(tmp_path / "refused")
+    words = [sys.executable, "-m", "worldsample_bringup.cli", "train", "--one-process"]
+    done = subprocess.run(
+        [*words, "--run-dir", str(folder.path), *asked], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "--one-process" in done.stderr and not folder.path.exists()
