@@ -1,4 +1,4 @@
-"""A run in one process: its folder is the graph's bit for bit, it stops and goes on, it refuses real cells."""
+"""A run in one process: its folder is the graph's, it stops and goes on, it refuses what needs the graph."""
 
 from __future__ import annotations
 
