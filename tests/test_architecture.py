@@ -50,7 +50,7 @@ WITHOUT_ROSDEP_KEY = {"safetensors"}
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
 """The name on the package index where it differs from the module's."""
 
-OPTIONAL = {"av", "gymnasium", "pyarrow"}
+OPTIONAL = {"av", "gymnasium", "pyarrow", "scipy"}
 """Libraries of single commands: in requirements-optional.txt and in a package's extra, in no package.xml."""
 
 STARTED_BY_NAME = {"worldsample_bringup": {"joy", "realsense2_camera", "ros2launch", "spacenav"}}

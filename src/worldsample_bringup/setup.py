@@ -30,7 +30,7 @@ setup(
         "torch",
     ],
     extras_require={
-        "optional": ["av", "pyarrow"],  # worldsample_bringup.dataset
+        "optional": ["av", "pyarrow", "scipy"],  # worldsample_bringup.dataset, bench imagination
         "test": ["pytest"],  # colcon test then calls pytest
     },
     zip_safe=False,

@@ -200,7 +200,7 @@ def test_the_commands_are_training_runs_that_end_when_solved(asked: Comparison) 
     cell = bench_method.cell_of(asked, LARGE, 1, 100)
     line = " ".join(cell.start)
     for part in (
-        "train --task pushing --method hil_serl --seed 1 --steps 100",
+        "train --one-process --task pushing --method hil_serl --seed 1 --steps 100",
         "run.stop_when_solved=2",
         "run.solved_success=0.9",
         "run.eval_every=250 run.eval_episodes=20 run.final_eval_episodes=50",

@@ -37,6 +37,7 @@ class MeasuredCell:
     Attributes:
         task, method, seed, quick, settings: as in ``worldsample train``.
         steps: budget of real steps; None: 5,000, or the tiny budget of ``quick``.
+        one_process: the run is one process, and not the node graph.
         checkout: folder of another checkout, whose own ``worldsample`` runs the cell; "": this one.
         out: where the run folder goes; "": ``runs/bench/cell``.
         results: the result's file; "": beside the run folder.
@@ -50,6 +51,7 @@ class MeasuredCell:
     seed: int = 0
     quick: bool = False
     settings: tuple[str, ...] = ()
+    one_process: bool = False
     checkout: str = ""
     out: str = ""
     results: str = ""
@@ -74,6 +76,7 @@ class MeasuredCell:
             *(*program, "train", "--task", self.task, "--method", self.method),
             *("--seed", str(self.seed), "--steps", str(self.budget), "--run-dir", str(folder.path)),
             *(("--quick",) if self.quick else ()),
+            *(("--one-process",) if self.one_process else ()),
             *self.settings,
         )
         return GridCell(name, folder, start, (), self.budget)
@@ -149,6 +152,7 @@ def result_of(
         "seed": asked.seed,
         "budget": cell.steps,
         "quick": asked.quick,
+        "one_process": asked.one_process,
         "settings": list(asked.settings),
         "finished": bool(summary.get("finished")),
         "real_steps": summary.get("real_steps"),

@@ -31,6 +31,8 @@ BENCHES = {
     "Every run is kept: Ctrl-C loses nothing, and the same command goes on where it was.",
     "ablation": "The same of WorldSample whole, without its schedule, without its selection, without both,\n"
     "and of HiL-SERL.",
+    "imagination": "What imagination is worth: success with it and without it, paired over tasks and seeds.\n"
+    "Finished runs are kept: Ctrl-C loses nothing.",
     "table1": "The paper's table: five tasks, four methods and a control, all on the same budget.\n"
     "Finished cells are kept, cells that were not run stay empty.",
 }
@@ -85,6 +87,7 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     )
     _add_grid_options(method)
     _add_grid_options(_add(benches, "ablation", _ablation, SETTINGS_HELP))
+    _add_imagination_options(_add(benches, "imagination", _imagination, SETTINGS_HELP))
     table1 = _add(benches, "table1", _table1, SETTINGS_HELP)
     table1.add_argument("--tasks", default="", metavar="A,B", help="run these only (default: all five)")
     table1.add_argument("--methods", default="", metavar="A,B", help="run these only (default: all)")
@@ -98,6 +101,23 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     _add_run_options(table1, "500", "runs/bench/table1", "benchmarks/results/table1.json, .md and .png")
 
 
+def _add_imagination_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tasks", default="", metavar="A,B", help="these only (default: all five)")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="real steps of each run (default: 1000; quick: 150)"
+    )
+    for name, default in (("control", "rlpd_plus"), ("imagining", "worldsample")):
+        parser.add_argument(
+            f"--{name}",
+            default=default,
+            metavar="NAME",
+            help="a method; NAME+section.key=value: with another setting (default: %(default)s)",
+        )
+    _add_run_options(
+        parser, "only at the end", "runs/bench/imagination", "benchmarks/results/imagination.json"
+    )
+
+
 def _add_cell_options(parser: argparse.ArgumentParser) -> None:
     for name, default in (("task", "pick_place"), ("method", "worldsample")):
         parser.add_argument(f"--{name}", default=default, metavar="NAME", help="default: %(default)s")
@@ -106,6 +126,9 @@ def _add_cell_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
     _add_quick(parser)
+    parser.add_argument(
+        "--one-process", action="store_true", help="measure the run in one process, not the node graph"
+    )
     parser.add_argument(
         "--checkout",
         default="",
@@ -158,7 +181,15 @@ def _add_grid_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_options(parser: argparse.ArgumentParser, every: str, out: str, results: str) -> None:
     parser.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: %(default)s)"
+        "--seeds", type=int, default=3, metavar="N", help="how many seeds (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--first-seed", type=int, default=0, metavar="N", help="the first of them (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--graph",
+        action="store_true",
+        help="run the node graph, on several cores, in place of one process; the results are the same",
     )
     parser.add_argument(
         "--eval-every",
@@ -229,6 +260,7 @@ def _cell(options: argparse.Namespace) -> int:
         seed=options.seed,
         quick=options.quick,
         settings=tuple(options.rest),
+        one_process=options.one_process,
         checkout=options.checkout,
         out=options.out,
         results=options.results,
@@ -254,6 +286,8 @@ def _asked_of_grid(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a ``GridRequest`` that the options give."""
     return {
         "seeds": options.seeds,
+        "first_seed": options.first_seed,
+        "graph": options.graph,
         "eval_every": options.eval_every,
         "jobs": options.jobs,
         "quick": options.quick,
@@ -276,6 +310,20 @@ def _compare(options: argparse.Namespace, variants: Any) -> int:
         **_asked_of_grid(options),
     )
     return _show_table(options, *compare(comparison))
+
+
+def _imagination(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_imagination import ImaginationGain, measure
+
+    asked = ImaginationGain(
+        tasks=options.tasks,
+        control=options.control,
+        imagining=options.imagining,
+        steps=options.steps,
+        **_asked_of_grid(options),
+    )
+    return _show_table(options, *measure(asked))
 
 
 def _table1(options: argparse.Namespace) -> int:

@@ -90,11 +90,11 @@ def compare(asked: Comparison, console: Console | None = None) -> tuple[dict[str
     budget = resolved[asked.variants[0]].task.max_real_steps
     cells = {
         (variant.name, seed): cell_of(asked, variant, seed, budget)
-        for seed in range(asked.seeds)  # every variant of a seed before the next seed
+        for seed in asked.seed_numbers  # every variant of a seed before the next seed
         for variant in asked.variants
     }
     for variant in asked.variants:
-        for seed in range(asked.seeds):
+        for seed in asked.seed_numbers:
             check_same(cells[variant.name, seed], asked.overrides(variant), resolved[variant])
     outcome = Grid(tuple(cells.values()), asked.jobs, console).run()
     result = result_of(asked, cells, budget, resolved[asked.variants[0]].run.eval_episodes)
@@ -136,7 +136,8 @@ def cell_of(asked: Comparison, variant: Variant, seed: int, budget: int) -> Grid
     """The run of a variant with a seed."""
     name = f"{asked.task}-{variant.folder}-seed{seed}"
     folder = RunFolder(asked.root / name)
-    train = (sys.executable, "-m", "worldsample_bringup.cli", "train")
+    command = (sys.executable, "-m", "worldsample_bringup.cli", "train")
+    train = command if asked.graph else (*command, "--one-process")
     start = (
         *train,
         *("--task", asked.task, "--method", variant.method, "--seed", str(seed)),
@@ -175,7 +176,7 @@ def result_of(
         cell = cells[variant.name, seed]
         return cell.folder.read_summary() if cell.finished else None
 
-    seeds = range(asked.seeds)
+    seeds = asked.seed_numbers
     methods = {}
     for variant in asked.variants:
         folders = [cells[variant.name, seed].folder.path for seed in seeds]

@@ -104,9 +104,11 @@ class Table(GridRequest):
             task=task,
             variants=method_variants(",".join(METHODS)),
             seeds=self.seeds,
+            first_seed=self.first_seed,
             steps=self.budgets()[task],
             eval_every=self.eval_every or (QUICK_EVAL_EVERY if self.quick else EVAL_EVERY),
             jobs=self.jobs,
+            graph=self.graph,
             quick=self.quick,
             settings=(f"run.solved_success={SOLVED}", *self.settings),
             out=str(self.root),
@@ -175,7 +177,7 @@ def cells_of(asked: Table) -> TableCells:
         if number == 0 or (task in tasks and variant.name in wanted)
     }
     grid = TableCells()
-    for seed in range(asked.seeds):
+    for seed in asked.seed_numbers:
         for task, comparison in comparisons.items():
             budget = settings[task, comparison.variants[0].name].task.max_real_steps  # the same for all
             for variant in comparison.variants:
@@ -248,7 +250,7 @@ def result_of(
     }
     rows = {
         task: {
-            method: figures([run for seed in range(asked.seeds) if (run := runs[task, method, seed])])
+            method: figures([run for seed in asked.seed_numbers if (run := runs[task, method, seed])])
             for method in METHODS
         }
         for task in TASKS
@@ -263,7 +265,7 @@ def result_of(
         "steps_to_the_same_success": steps,
         "solved": f"a run ends when two evaluations in a row reach {SOLVED:g}, or at its budget; "
         "ci: Wilson, 95 %",
-        "seeds": list(range(asked.seeds)),
+        "seeds": list(asked.seed_numbers),
         "quick": asked.quick,
         "settings": list(asked.settings),
         "cores": os.cpu_count(),

@@ -16,9 +16,10 @@ class GridRequest:
     """A measurement that makes a grid of runs.
 
     Attributes:
-        seeds: how many, from 0.
+        seeds: how many. first_seed: the first of them.
         eval_every: real steps between evaluations; None: 250, or 60 where everything is tiny.
         jobs: runs side by side.
+        graph: each run is the node graph, and not one process; the results are the same.
         quick: everything tiny.
         settings: ``section.key=value`` for every run.
         out: where the run folders go; "": the default.
@@ -31,13 +32,20 @@ class GridRequest:
     quick_runs: ClassVar[Path]
 
     seeds: int = 3
+    first_seed: int = 0
     eval_every: int | None = None
     jobs: int = 1
+    graph: bool = False
     quick: bool = False
     settings: tuple[str, ...] = ()
     out: str = ""
     results: str = ""
     command: str = ""
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     @property
     def root(self) -> Path:
