@@ -25,7 +25,7 @@ PUBLISHER = "worldmodel"
 
 
 class LearningSide:
-    """What a run's learner and world model do with its transitions.
+    """Learner and world model of a run: all the work that its transitions ask for.
 
     Args:
         settings: of the run.
