@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,6 @@ class Learner:
         self.intake = FrameIntake(config, self.agent, self.device)
         self.algorithm: Algorithm = algorithm_class(config.algorithm)(self.intake, task)
         self.optimiser = OptimiserStep(self.algorithm.trained, self.algorithm.rates, config)
-        if config.matmul_precision != "highest":
-            torch.set_float32_matmul_precision(config.matmul_precision)
         self.updates = self.skipped_updates = 0
         self.skipped_lately = SkippedUpdates(config.max_skipped_updates)
         self.real_steps = self.demo_steps = 0
@@ -198,7 +197,8 @@ class Learner:
 
     def _counted(self, update: Callable[[], Logs]) -> dict[str, float]:
         try:
-            logs = update()
+            with _matmul_precision(self.config.matmul_precision):
+                logs = update()
         except NotFinite:
             self.updates += 1
             self.skipped_updates += 1
@@ -276,3 +276,14 @@ class Learner:
     @property
     def _state(self) -> LearnerState:
         return LearnerState(self.agent, self.intake, self.algorithm, self.optimiser)
+
+
+@contextlib.contextmanager
+def _matmul_precision(name: str) -> Iterator[None]:
+    """The precision of products within; what else computes in this process keeps its own."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(name)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
