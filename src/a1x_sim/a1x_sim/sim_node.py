@@ -40,6 +40,7 @@ from worldsample_core.messages.run_bounds import RunBounds
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
+from worldsample_core.node.run_topics import RunTopics
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.node.steady_time import EvenStamps, steady_timer
 from worldsample_core.observation import VIEWS
@@ -103,8 +104,9 @@ class SimNode(Node):
         self.create_service(Reset, "~/reset", self._on_reset)
         if self._pacing is not None:
             self._clock_publisher = self.create_publisher(Clock, "/clock", 1)
-            self.create_subscription(LearnerStatus, "learner/status", self._on_learner, STATUS)
-            self.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
+            topics = RunTopics(self, self._reception)
+            topics.create_subscription(LearnerStatus, "learner/status", self._on_learner, STATUS)
+            topics.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
             self._timer = steady_timer(self, LOOK_AT_HELD, self._on_timer)
         else:
             self._results = self.create_publisher(CommandResult, "~/executed", RESULTS)

@@ -48,6 +48,7 @@ NOT_OF_THE_GRAPH = {
     "a1x_driver/standin_person_node.py",
     "a1x_driver/cell_probe.py",  # a check and measurements
     "a1x_driver/safety_measurement.py",
+    "worldsample_core/node/attributed_subscription.py",  # names that are arguments
     "worldsample_bringup/bench/bench_loop.py",
     "worldsample_bringup/bench/transport_process.py",
 }

@@ -39,6 +39,7 @@ from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.quiet_imports import imports_are_done
 from worldsample_core.node.run_settings import run_settings
+from worldsample_core.node.run_topics import RunTopics
 from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import EpisodeSummary as EpisodeSummaryOfRun
@@ -78,14 +79,13 @@ class DashboardNode(Node):
         self._live_printed = -LIVE_INTERVAL
         self._reported_at = -float(REFRESH)
         self._in_place = "WORLDSAMPLE_LIVE_LINE" in os.environ  # whoever reads our output knows the mark
-        self.create_subscription(EpisodeSummary, "episodes", self._on_episode, EPISODES)
+        topics = RunTopics(self, self.reception, self.settings.run.name)
+        topics.create_subscription(EpisodeSummary, "episodes", self._on_episode, EPISODES)
         for kind, (topic, message_type, _) in STATUSES.items():
-            self.create_subscription(message_type, topic, partial(self._on_status, kind), STATUS)
+            topics.create_subscription(message_type, topic, partial(self._on_status, kind), STATUS)
         steady_timer(self, 1.0, self._every_second)
 
     def _on_episode(self, message: EpisodeSummary) -> None:
-        if message.run != self.settings.run.name:
-            return
         summary = self.reception.take("episodes", lambda: self._plausible(summary_from_message(message)))
         if summary is not None:
             self.log.episode(summary)
@@ -102,8 +102,6 @@ class DashboardNode(Node):
         return summary
 
     def _on_status(self, kind: str, message: Any) -> None:
-        if message.run != self.settings.run.name:
-            return
         if self.reception.take("statuses", lambda: self._bounds.status(message)) is not None:
             key = kind, str(getattr(message, "publisher", ""))
             self._newest[key] = message  # in lockstep there are many a second: one of them is kept

@@ -80,14 +80,14 @@ class LearnerNode(TransitionWorker):
         self._segments = SegmentInbox(self.reception, self.bounds)
         self.begin(self.loop, self.create_publisher(LearnerStatus, "learner/status", STATUS))
         if following is not None:
-            self.create_subscription(SyntheticBatch, "synthetic", self._on_segment, SYNTHETIC)
-            self.create_subscription(WorldModelStatus, "worldmodel/status", self.hear, STATUS)
+            self.topics.create_subscription(SyntheticBatch, "synthetic", self._on_segment, SYNTHETIC)
+            self.topics.create_subscription(WorldModelStatus, "worldmodel/status", self.hear, STATUS)
         self.create_service(Checkpoint, "learner/checkpoint", self._on_checkpoint)
 
     # --- ROS thread ---
 
     def _on_segment(self, message: SyntheticBatch) -> None:
-        if message.run == self.settings.run.name and self._segments.put(message):
+        if self._segments.put(message):
             self.inbox.put(self._take_segments)
 
     def on_second(self) -> None:

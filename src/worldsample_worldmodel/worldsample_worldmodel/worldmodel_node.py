@@ -62,10 +62,10 @@ class WorldModelNode(TransitionWorker):
         self._segments = self.create_publisher(SyntheticBatch, "synthetic", SYNTHETIC)
         self.loop = make_worldmodel_loop(self.settings, self, self.get_name(), index, count)
         self.begin(self.loop, self.create_publisher(WorldModelStatus, "worldmodel/status", STATUS))
-        self.create_subscription(Weights, "weights/policy", self.hear, LATCHED_HISTORY)
-        self.create_subscription(PacingStatus, "learner/pacing", self.hear, STATUS)
+        self.topics.create_subscription(Weights, "weights/policy", self.hear, LATCHED_HISTORY)
+        self.topics.create_subscription(PacingStatus, "learner/pacing", self.hear, STATUS)
         if count > 1:  # the learner's count is of all of them
-            self.create_subscription(WorldModelStatus, "worldmodel/status", self._on_other, STATUS)
+            self.topics.create_subscription(WorldModelStatus, "worldmodel/status", self._on_other, STATUS)
         self.create_service(Imagine, "~/imagine", self._on_imagine)
 
     # --- ROS thread ---

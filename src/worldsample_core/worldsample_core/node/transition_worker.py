@@ -16,6 +16,7 @@ from worldsample_core.messages.qos import STATUS, TRANSITIONS
 from worldsample_core.messages.reception import Reception
 from worldsample_core.messages.run_bounds import RunBounds
 from worldsample_core.node.cpu_account import cpu_piece
+from worldsample_core.node.run_topics import RunTopics
 from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.node.worker_node import WorkerNode
 from worldsample_msgs.msg import PolicyStatus, Transition, Weights
@@ -55,12 +56,14 @@ class TransitionWorker(WorkerNode):
 
     Attributes:
         reception: where messages are decoded. bounds: of what they can hold.
+        topics: of the run, each heard from the node to which it belongs.
     """
 
     def __init__(self, name: str) -> None:
         """Raises :class:`worldsample_core.config.ConfigError`."""
         super().__init__(name)
         self.reception, self.bounds = Reception(self.warn), RunBounds.of(self.settings)
+        self.topics = RunTopics(self, self.reception, self.settings.run.name)
         self._status_lock = threading.Lock()
         self._status_at, self._status_steps = 0.0, -1
 
@@ -74,8 +77,8 @@ class TransitionWorker(WorkerNode):
         self._fetch = TransitionFetch(
             self, self.settings.run.name, loop.intake, self.inbox.put, self.reception, self.bounds
         )
-        self.create_subscription(Transition, "transitions", self.hear, TRANSITIONS)
-        self.create_subscription(PolicyStatus, "policy/status", self.hear, STATUS)
+        self.topics.create_subscription(Transition, "transitions", self.hear, TRANSITIONS)
+        self.topics.create_subscription(PolicyStatus, "policy/status", self.hear, STATUS)
         steady_timer(self, 1.0, self.on_second)
 
     @abstractmethod
@@ -86,8 +89,6 @@ class TransitionWorker(WorkerNode):
 
     def hear(self, message: Any) -> None:
         """Put a message of this run into the inbox, if its size and its counters are possible."""
-        if message.run != self.settings.run.name:
-            return
         check = self.bounds.sized if isinstance(message, Transition) else self.bounds.status
         if self.reception.take(KINDS.get(type(message), "statuses"), lambda: check(message)) is not None:
             self.inbox.put(message)

@@ -19,6 +19,7 @@ from worldsample_core.messages.conversions import from_time
 from worldsample_core.messages.qos import LATCHED, STATUS
 from worldsample_core.messages.reception import Reception
 from worldsample_core.messages.run_bounds import RunBounds
+from worldsample_core.node.run_topics import RunTopics
 from worldsample_core.node.stopping import RunFailed
 from worldsample_msgs.msg import LearnerStatus, Transition, Weights
 from worldsample_msgs.srv import FetchTransitions
@@ -67,9 +68,9 @@ class EpisodeService:
         )
         service = main.resolve_service_name("policy/fetch_transitions")
         self.node.create_service(FetchTransitions, service, self._fetch)
-        topic = main.resolve_topic_name
-        self.node.create_subscription(Weights, topic("weights/policy"), self._on_weights, LATCHED)
-        self.node.create_subscription(LearnerStatus, topic("learner/status"), self._on_learner, STATUS)
+        topics = RunTopics(self.node, reception, run, named_by=main)
+        topics.create_subscription(Weights, "weights/policy", self._on_weights, LATCHED)
+        topics.create_subscription(LearnerStatus, "learner/status", self._on_learner, STATUS)
         self._executor = SingleThreadedExecutor(context=main.context)
         self._executor.add_node(self.node)
         self._stopping = False
@@ -101,8 +102,6 @@ class EpisodeService:
         return []
 
     def _on_weights(self, message: Weights) -> None:
-        if message.run != self.run:
-            return
         if self._reception.take("weights", lambda: self._take_weights(message)):
             self.on_weights()
 
@@ -112,8 +111,6 @@ class EpisodeService:
         return True
 
     def _on_learner(self, message: LearnerStatus) -> None:
-        if message.run != self.run:
-            return
         if self._reception.take("statuses", lambda: self._bounds.status(message)) is not None:
             self.learner = _learner_report(message)
 
