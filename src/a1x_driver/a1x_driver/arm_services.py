@@ -13,6 +13,7 @@ from a1x_driver.arm_driver import ArmDriver
 from a1x_driver.arm_functions import ArmFunctions
 from a1x_driver.waiting_reset import WaitingReset
 from worldsample_core.messages.conversions import time_of_ns
+from worldsample_core.node.single_writer import SingleWriter, commanders
 from worldsample_msgs.srv import Reset
 
 MODES = ("demo", "train", "eval", "label")
@@ -38,6 +39,7 @@ class ArmServices:
     ) -> None:
         self._arm, self._functions = arm, functions
         self._look_at_links, self._stamp = look_at_links, stamp
+        self._node, self._writer = node, SingleWriter()
         self._reset = WaitingReset(arm, functions, patience)
         # A group of their own: while a service waits for the arm, everything else goes on.
         aside = ReentrantCallbackGroup()
@@ -51,6 +53,10 @@ class ArmServices:
         self._functions.look(now)
         self._reset.look(now)
 
+    def commanded(self, now: float) -> None:
+        """The run that drives the arm has sent a command."""
+        self._writer.seen(now)
+
     def end(self) -> None:
         """Forbid all motion and answer a reset that is under way."""
         self._arm.disable(by_person=False)
@@ -61,11 +67,16 @@ class ArmServices:
             response.success = False
             response.message = f"unknown mode {request.mode!r}: expected one of {', '.join(MODES)}"
             return response
+        now = time.monotonic()
+        if reason := self._writer.refuses(request.run, now, commanders(self._node)):
+            response.message, response.taken = reason, True
+            return response
         if self._reset.under_way:
-            response.success, response.message = False, "a reset is under way already"
+            response.message, response.busy = "a reset is under way already", True
             return response
         self._look_at_links()
-        response.success, response.message = await self._reset.ask(time.monotonic())
+        response.success, response.message = await self._reset.ask(now)
+        self._writer.seen(time.monotonic())
         response.stamp = time_of_ns(self._stamp())
         return response
 

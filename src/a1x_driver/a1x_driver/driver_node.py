@@ -137,6 +137,7 @@ class DriverNode(Node):
         if problem:
             self.get_logger().warning(f"command rejected: {problem}", throttle_duration_sec=2.0)
             return
+        self._arm_services.commanded(began)
         self._send_target()
         self._health.command_took(time.monotonic() - began)
 

@@ -372,6 +372,29 @@ def test_two_policies_at_once_move_nothing(make: Callable[..., DriverBench]) -> 
 
 
 @pytest.mark.slow
+def test_attack_04_another_run_s_reset_moves_nothing(make: Callable[..., DriverBench]) -> None:
+    """Neither in an episode nor between two: the run that drives the arm is still there."""
+    bench = make()
+    assert bench.call(Reset, "a1x/reset", Reset.Request(mode="train", run="first")).success
+    bench.driver._arm_services._writer.silence = 0.2
+    for pause in (0.0, 0.5):
+        bench.until(lambda: False, pause)
+        answer = bench.call(Reset, "a1x/reset", Reset.Request(mode="train", run="second"))
+        assert answer.taken and "the run first drives this arm" in answer.message
+    assert not bench.driver.arm.resetting
+    client = bench.client.create_client(Reset, "a1x/reset")
+    again = Reset.Request(mode="train", run="first")
+    slow = client.call_async(again)
+    assert bench.until(lambda: bench.driver._arm_services._reset.under_way)
+    answer = bench.call(Reset, "a1x/reset", again)
+    assert answer.busy and not answer.success, "the run itself is asked to ask again"
+    assert bench.until(slow.done) and slow.result().success
+    bench.client.destroy_publisher(bench.commands)
+    second = Reset.Request(mode="train", run="second")
+    assert bench.until(lambda: bench.call(Reset, "a1x/reset", second).success), "the first one has left"
+
+
+@pytest.mark.slow
 def test_with_the_vendor_s_inverse_kinematics_poses_are_sent(make: Callable[..., DriverBench]) -> None:
     bench = make(config=dataclasses.replace(CONFIG, ik="vendor", gripper_interface="float32"))
     assert bench.call(Trigger, "a1x/enable", Trigger.Request()).success

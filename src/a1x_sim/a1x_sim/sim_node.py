@@ -41,6 +41,7 @@ from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.run_topics import RunTopics
+from worldsample_core.node.single_writer import commanders
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.node.steady_time import EvenStamps, steady_timer
 from worldsample_core.observation import VIEWS
@@ -128,7 +129,15 @@ class SimNode(Node):
     def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
         ticks, now, clock = self._ticks, time.monotonic(), self._stamps()
         try:
-            ticks.reset(request.run, int(request.seed), request.mode, int(request.episode), now, clock)
+            ticks.reset(
+                request.run,
+                int(request.seed),
+                request.mode,
+                int(request.episode),
+                now,
+                clock,
+                commanders(self),
+            )
         except RefusedReset as refusal:
             response.message, response.taken = str(refusal), refusal.taken
             return response

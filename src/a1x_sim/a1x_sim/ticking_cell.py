@@ -121,18 +121,28 @@ class TickingCell:
             self.applied += 1
             self.clipped += motion.clipped or self.cell.at_box_limit or self.cell.at_joint_limit
 
-    def reset(self, run: str, seed: int, mode: str, episode: int, now: float, clock: int) -> None:
+    def reset(
+        self,
+        run: str,
+        seed: int,
+        mode: str,
+        episode: int,
+        now: float,
+        clock: int,
+        commanders: frozenset[bytes] = frozenset(),
+    ) -> None:
         """Start an episode, whose first tick has not gone out yet.
 
         Args:
             clock: ns, of this machine; the stamp of the tick in real time.
+            commanders: identities of those who publish commands.
 
         Raises:
             RefusedReset: unknown mode, or another run drives the arm.
         """
         if mode not in MODES:
             raise RefusedReset(f"unknown mode {mode!r}: expected one of {', '.join(MODES)}", taken=False)
-        if reason := self._writer.refuses(run, now):
+        if reason := self._writer.refuses(run, now, commanders):
             raise RefusedReset(reason, taken=True)
         self.mode, self.episode = mode, episode
         self.resets += 1

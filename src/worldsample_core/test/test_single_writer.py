@@ -13,6 +13,13 @@ def test_a_second_run_is_refused_while_the_first_one_acts() -> None:
     assert writer.refuses("first", 8.5) == "", "the run itself resets as often as it likes"
 
 
+def test_attack_04_a_run_that_waits_between_its_episodes_keeps_the_arm() -> None:
+    writer = SingleWriter(silence=5.0)
+    assert writer.refuses("first", 0.0, frozenset({b"first's commands"})) == ""
+    assert "first" in writer.refuses("second", 60.0, frozenset({b"first's commands", b"second's commands"}))
+    assert writer.refuses("second", 60.0, frozenset({b"second's commands"})) == "", "the first one has ended"
+
+
 def test_an_arm_that_was_left_alone_is_free_again() -> None:
     writer = SingleWriter(silence=5.0)
     writer.refuses("first", 0.0)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from rclpy.node import Node
+
+
+def commanders(node: Node) -> frozenset[bytes]:
+    """Identities of those who publish the commands of the arm's node now."""
+    topic = node.resolve_topic_name("~/command")
+    return frozenset(bytes(info.endpoint_gid) for info in node.get_publishers_info_by_topic(topic))
+
 
 class SingleWriter:
-    """Remembers the run that drives the arm; another one gets it only after ``silence`` s without a sign.
+    """Remembers the run that drives the arm.
 
+    Another run gets the arm once those who commanded it are gone, and nothing was heard for ``silence`` s.
     The arm's node asks :meth:`refuses` at every reset and calls :meth:`seen` at every command.
     """
 
@@ -13,12 +22,18 @@ class SingleWriter:
         self.silence = silence
         self.run = ""
         self._seen_at = 0.0
+        self._commanders: frozenset[bytes] = frozenset()
 
-    def refuses(self, run: str, now: float) -> str:
-        """Why ``run`` may not drive the arm at time ``now`` (s); "" where it may, and then it does."""
-        if self.run not in ("", run) and now - self._seen_at < self.silence:
+    def refuses(self, run: str, now: float, commanders: frozenset[bytes] = frozenset()) -> str:
+        """Why ``run`` may not drive the arm at time ``now`` (s); "" where it may, and then it does.
+
+        Args:
+            commanders: see :func:`commanders`; those of another run that still waits between its episodes.
+        """
+        heard = now - self._seen_at < self.silence
+        if self.run not in ("", run) and (heard or self._commanders & commanders):
             return f"the run {self.run} drives this arm"
-        self.run, self._seen_at = run, now
+        self.run, self._seen_at, self._commanders = run, now, commanders
         return ""
 
     def seen(self, now: float) -> None:

@@ -13,6 +13,12 @@ from worldsample_msgs.srv import Checkpoint, Reset
 
 SERVICE_TIMEOUT = 60.0
 """s until a reset or a checkpoint must be answered."""
+BUSY_PATIENCE = 60.0
+"""s for which a reset that is under way already is waited for."""
+ASK_AGAIN = 1.0
+"""s after which a reset is asked for again that was refused because another one is under way."""
+AFTER_FAILURE = 2.0
+"""s between a reset that has failed and the next one: what was in the way may end meanwhile."""
 
 
 class CellCalls:
@@ -47,12 +53,14 @@ class CellCalls:
         self._request = Reset.Request()
         self._since: dict[str, float] = {}  # of what is waited for: "arm", "reset", "checkpoint"
         self._arm_found = math.inf
+        self._not_before = self._busy_until = -math.inf
         self._moved = False
 
     def reset(self, request: Reset.Request) -> None:
         """Have the cell reset, as soon as the arm is there."""
         self._request = request
-        self._since["arm"] = self._clock()
+        self._since["arm"] = now = self._clock()
+        self._busy_until = now + BUSY_PATIENCE
         self._call_arm()
 
     def _call_arm(self) -> None:
@@ -61,7 +69,7 @@ class CellCalls:
             self._arm_found = math.inf
             return
         self._arm_found = min(self._arm_found, now)
-        if now - self._arm_found < self._discovery_wait:
+        if now - self._arm_found < self._discovery_wait or now < self._not_before:
             return
         if not self._moved:
             self._before_first_move()
@@ -70,8 +78,15 @@ class CellCalls:
         self._reset_client.call_async(self._request).add_done_callback(self._reset_answered)
 
     def _reset_answered(self, future: Any) -> None:
-        if self._since.pop("reset", None) is not None:  # else it comes too late
-            self._on_reset(future)
+        if self._since.pop("reset", None) is None:  # it comes too late
+            return
+        now, response = self._clock(), future.result()
+        if response.busy and now < self._busy_until:
+            self._since["arm"], self._not_before = now, now + ASK_AGAIN
+            return
+        if not response.success:
+            self._not_before = now + AFTER_FAILURE
+        self._on_reset(future)
 
     def checkpoint(self) -> bool:
         """Have the learner write a checkpoint; False where no learner is there."""
