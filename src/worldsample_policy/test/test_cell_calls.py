@@ -27,7 +27,7 @@ class Answered:
         callback(self)
 
 
-class Cell:
+class RefusingCell:
     """An arm that gives the same answer at once, and the time."""
 
     srv_name = "/a1x/reset"
@@ -62,7 +62,7 @@ class Cell:
 
 
 def test_attack_04_a_reset_that_is_under_way_is_waited_for() -> None:
-    cell = Cell(busy=True, message="a reset is under way already")
+    cell = RefusingCell(busy=True, message="a reset is under way already")
     cell.calls.reset(Reset.Request())
     cell.go_on(10.0)
     assert not cell.answers, "the run goes on"
@@ -73,7 +73,7 @@ def test_attack_04_a_reset_that_is_under_way_is_waited_for() -> None:
 
 
 def test_attack_04_a_reset_that_never_ends_is_not_waited_for_for_ever() -> None:
-    cell = Cell(busy=True, message="a reset is under way already")
+    cell = RefusingCell(busy=True, message="a reset is under way already")
     cell.calls.reset(Reset.Request())
     cell.go_on(BUSY_PATIENCE + 2.0)
     assert [answer.message for answer in cell.answers] == ["a reset is under way already"]
@@ -81,7 +81,7 @@ def test_attack_04_a_reset_that_never_ends_is_not_waited_for_for_ever() -> None:
 
 def test_attack_minor_a_reset_that_failed_is_asked_for_again_after_a_pause() -> None:
     """An arm that stands still for four seconds in the middle of a reset does not end the run."""
-    cell = Cell(success=False, message="no feedback")
+    cell = RefusingCell(success=False, message="no feedback")
     cell.calls.reset(Reset.Request())
     assert len(cell.answers) == 1
     cell.calls.reset(Reset.Request())
