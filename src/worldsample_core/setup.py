@@ -11,7 +11,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "numpy", "pyyaml", "rosbags", "safetensors"],
+    install_requires=["setuptools", "numpy", "pillow", "pyyaml", "rosbags", "safetensors"],
     extras_require={"test": ["hypothesis", "pytest"]},  # colcon test then calls pytest
     zip_safe=False,
     maintainer="WorldSample maintainers",

@@ -24,6 +24,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from a1x_driver.driver_config import DriverConfig
+from worldsample_core.camera_calibration import optical_frame
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.messages.conversions import image_to_message, to_time
 from worldsample_core.messages.qos import SENSOR
@@ -108,7 +109,7 @@ class StandInCameraNode(Node):
                 image = np.zeros_like(image)
             elif fault == "wrong_size":
                 image = image[: self._height // 2, : self._width // 2]
-            frame = f"{shown}_color_optical_frame"
+            frame = optical_frame(shown)
             message = image_to_message(image, frame, stamp)
             if fault == "wrong_encoding":
                 message.encoding = "yuv422_yuy2"

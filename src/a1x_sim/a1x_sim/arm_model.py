@@ -10,6 +10,11 @@ from worldsample_core.arm.a1x_kinematics import ARM_JOINTS, FINGER_JOINT_NAMES, 
 
 LIGHT, DARK, TRIM = "arm_light", "arm_dark", "arm_trim"
 
+WRIST_POSITION = (-0.05, 0.0, 0.088)
+WRIST_AXES = "0 -1 0 0.15 0 0.989"
+WRIST_FOVY = 66.0
+"""The wrist camera: place in gripper_link, m; MJCF ``xyaxes``; vertical field of view, degrees."""
+
 DEFAULTS = """
     <default class="look"><geom contype="0" conaffinity="0" group="1" mass="0"/></default>
     <default class="hand"><geom contype="2" conaffinity="1" group="1" mass="0"/></default>
@@ -108,7 +113,7 @@ def _gripper(held: str) -> str:
         {box("0.032 0 0", "0.004 0.068 0.014", DARK)}
         {box("-0.062 0 0.085", "0.010 0.030 0.011", "camera_body")}
         {box("-0.050 0 0.050", "0.004 0.010 0.030", DARK)}
-        <camera name="wrist" pos="-0.050 0 0.088" xyaxes="0 -1 0 0.15 0 0.989" fovy="66"/>
+        <camera name="wrist" pos="{text(WRIST_POSITION)}" xyaxes="{WRIST_AXES}" fovy="{WRIST_FOVY:g}"/>
         {_finger(0)}{_finger(1)}{held}
       </body>"""
 

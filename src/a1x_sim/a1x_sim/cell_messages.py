@@ -11,18 +11,13 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, JointState
 
 from a1x_sim.ticking_cell import TickingCell
+from worldsample_core.arm.a1x_kinematics import BASE_FRAME
 from worldsample_core.arm.rotation import matrix_to_quaternion
+from worldsample_core.camera_calibration import optical_frame
 from worldsample_msgs.msg import CommandResult, EndEffectorCommand, GripperState, RobotStatus, SimState
 
 if TYPE_CHECKING:
     from a1x_sim.cell import Cell
-
-BASE_FRAME = "base_link"
-
-
-def optical_frame(view: str) -> str:
-    """Name of the frame in which a camera's pixels lie (REP 103)."""
-    return f"{view}_color_optical_frame"
 
 
 def camera_info(cell: Cell, view: str, image: NDArray[np.uint8], stamp: Time) -> CameraInfo:

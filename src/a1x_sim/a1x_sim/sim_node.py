@@ -24,7 +24,6 @@ from a1x_sim.cell_messages import (
     ee_pose,
     gripper_state,
     joint_state,
-    optical_frame,
     robot_status,
     sim_state,
 )
@@ -32,6 +31,7 @@ from a1x_sim.graphics import NoRenderer, load_mujoco
 from a1x_sim.lockstep import LearnerPacing
 from a1x_sim.sim_config import SimConfig
 from a1x_sim.ticking_cell import RefusedReset, TickingCell
+from worldsample_core.camera_calibration import optical_frame
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.messages.conversions import command_from_message, image_to_message, time_of_ns
 from worldsample_core.messages.qos import COMMAND, RESULTS, SENSOR, STATUS

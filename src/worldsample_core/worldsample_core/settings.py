@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from worldsample_core.camera_calibration import CameraCalibration
 from worldsample_core.command_name import command_name
 from worldsample_core.config import TaskConfig, from_mapping, read_yaml
 from worldsample_core.units import Episodes, Frames, Pixels, RealSteps, Seconds
@@ -91,6 +92,9 @@ class RecordingConfig:
     still count the simulator's own success. auto: the classifier on a real cell that has one, else the
     button.
     """
+    bag_pictures: Literal["jpeg", "png", "none"] = "jpeg"
+    """Encoding of the pictures that stand beside the transitions in each episode's bag, with poses and
+    transforms, for Foxglove, RViz and the like. Training never reads them. none: transitions alone."""
     classifier: str = "worldsample_worldmodel.success_detection:make"
     """Implementation of the classifier's judgement, as module:function (see
     :mod:`worldsample_core.success_detector`).
@@ -169,6 +173,14 @@ class CamerasConfig:
     """Height of the images that the cameras publish; 0: any height."""
     max_age: Seconds = 0.25
     """Real time: an image older than this is stale."""
+    side: CameraCalibration = field(default_factory=CameraCalibration)
+    """Calibration of the side camera."""
+    wrist: CameraCalibration = field(default_factory=CameraCalibration)
+    """Calibration of the wrist camera."""
+
+    def calibration(self, view: str) -> CameraCalibration:
+        """Calibration of a view."""
+        return {"side": self.side, "wrist": self.wrist}[view]
 
 
 @dataclass(frozen=True)

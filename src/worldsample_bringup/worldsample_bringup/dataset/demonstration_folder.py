@@ -12,6 +12,7 @@ from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import encode_transition
 from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.episodes.standard_messages import StandardMessages
 from worldsample_core.settings import Settings
 from worldsample_core.transition import EpisodeSummary
 
@@ -38,7 +39,8 @@ def write_demonstrations(
     custom = {"task": settings.task.name, "image_size": str(settings.run.image_size)}
     counts = [0, 0]
     try:
-        store = EpisodeStore(part, settings.run.name, custom=custom)
+        standard = StandardMessages.of(settings)
+        store = EpisodeStore(part, settings.run.name, custom=custom, standard=standard)
         try:
             for episode in episodes:
                 succeeded = _write(store, episode)

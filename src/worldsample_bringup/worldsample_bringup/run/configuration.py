@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from a1x_sim.simulated_cameras import calibrations
+from a1x_sim.tasks import make_task
 from worldsample_core.config import (
     ConfigError,
     TaskConfig,
@@ -143,7 +146,16 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
             _follow_run(values, path)
     for section, (module, name) in SECTION_CLASSES.items():
         values[section] = to_mapping(from_mapping(_class(module, name), values.get(section, {}), section))
-    return from_mapping(Settings, values)
+    settings = from_mapping(Settings, values)
+    return _see_simulated_cameras(settings) if settings.run.sim else settings
+
+
+def _see_simulated_cameras(settings: Settings) -> Settings:
+    """Settings with the calibration of the cameras in the task's scene."""
+    run, cameras = settings.run, settings.cameras
+    size = cameras.width or run.image_size, cameras.height or run.image_size
+    known = calibrations(make_task(settings.task.name, settings.task), size)
+    return replace(settings, cameras=replace(cameras, side=known["side"], wrist=known["wrist"]))
 
 
 def _follow_run(values: dict[str, Any], path: tuple[str, ...]) -> None:

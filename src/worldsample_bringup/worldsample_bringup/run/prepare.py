@@ -15,6 +15,7 @@ from worldsample_bringup.run.provenance import git_revision, installed_versions
 from worldsample_bringup.run.run_folder import RunFolder, check_disk_space, free_path, newest_runs
 from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError, merge, to_mapping
+from worldsample_core.observation import VIEWS
 from worldsample_core.settings import Settings
 
 
@@ -310,6 +311,9 @@ def _plan_eval(request: Request, runs: Path) -> Plan:
         lockstep=settings.run.lockstep and not request.realtime,
     )
     values = to_mapping(dataclasses.replace(settings, run=run))
+    if settings.run.sim:  # the real cell's cameras are not the simulated ones
+        for view in VIEWS:
+            del values["cameras"][view]
     for path in configuration.FOLLOWS_RUN:
         section: Any = values
         for key in path:

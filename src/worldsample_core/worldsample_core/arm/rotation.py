@@ -32,6 +32,25 @@ def matrix_to_rotvec(matrix: Array) -> Array:
     return np.pi * column / np.sqrt(column @ column)
 
 
+def roll_pitch_yaw_to_matrix(angles: tuple[float, float, float]) -> Array:
+    """Roll, pitch, yaw about the fixed axes x, y, z, rad, as in URDF -> rotation matrix (3, 3)."""
+    turns = (rotvec_to_matrix(np.eye(3)[axis] * angle) for axis, angle in enumerate(angles))
+    roll, pitch, yaw = turns
+    return yaw @ pitch @ roll
+
+
+def matrix_to_roll_pitch_yaw(matrix: Array) -> tuple[float, float, float]:
+    """Rotation matrix (3, 3) -> roll, pitch, yaw about the fixed axes x, y, z, rad; pitch in +-pi/2."""
+    pitch = np.arctan2(-matrix[2, 0], np.hypot(matrix[0, 0], matrix[1, 0]))
+    if np.cos(pitch) < 1e-9:  # looking straight up or down: roll and yaw turn about one axis
+        return 0.0, float(pitch), float(np.arctan2(-matrix[0, 1], matrix[1, 1]))
+    return (
+        float(np.arctan2(matrix[2, 1], matrix[2, 2])),
+        float(pitch),
+        float(np.arctan2(matrix[1, 0], matrix[0, 0])),
+    )
+
+
 def matrix_to_quaternion(matrix: Array) -> Array:
     """Rotation matrix (3, 3) -> unit quaternion (4,) as w, x, y, z."""
     rotvec = matrix_to_rotvec(matrix)

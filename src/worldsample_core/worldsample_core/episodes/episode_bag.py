@@ -1,9 +1,13 @@
 """One episode as a rosbag2 folder (MCAP, zstd chunks): what the run folder keeps of every real episode.
 
 Topics: ``/transitions`` (worldsample_msgs/Transition) and ``/episodes`` (worldsample_msgs/EpisodeSummary,
-once, last), with their message definitions. ``ros2 bag info``, ``ros2 bag play`` and the public ``rosbags``
-library read it. The summary also stands in the bag's metadata (``custom_data``), so that an index of a run
-reads no images.
+once, last), with their message definitions, and for viewers the same in ROS 2's own messages
+(:mod:`worldsample_core.episodes.standard_messages`), which no reader here looks at. ``ros2 bag info``,
+``ros2 bag play`` and the public ``rosbags`` library read it. The summary also stands in the bag's metadata
+(``custom_data``), so that an index of a run reads no images.
+
+The metadata have version 8, not 9: rosbag2 of Humble and Iron cannot read the QoS profiles of 9, and that of
+Jazzy and later reads both.
 
 The data file carries the checksums of its format (:mod:`worldsample_core.episodes.mcap_checksums`), and the
 last line of ``metadata.yaml``, a comment, is the SHA-256 of what stands above it. Bags of version 0.1.0 have
@@ -16,16 +20,18 @@ import dataclasses
 import functools
 import hashlib
 import json
+import logging
 import os
 import shutil
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 from ament_index_python.packages import get_package_share_directory
 from rclpy.serialization import deserialize_message, serialize_message
+from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -39,7 +45,9 @@ from worldsample_core.episodes.mcap_checksums import (
     has_checksums,
     verify_checksums,
 )
+from worldsample_core.episodes.standard_messages import StandardMessage, StandardMessages, qos_of, type_of
 from worldsample_core.messages.conversions import (
+    stamp_ns,
     summary_from_message,
     summary_to_message,
     to_time,
@@ -52,9 +60,13 @@ from worldsample_core.transition import EpisodeSummary, Transition
 from worldsample_msgs.msg import EpisodeSummary as EpisodeSummaryMsg
 from worldsample_msgs.msg import Transition as TransitionMsg
 
+log = logging.getLogger(__name__)
+
 TRANSITIONS = "/transitions"
 EPISODES = "/episodes"
 METADATA = "metadata.yaml"
+METADATA_VERSION: Literal[8] = 8
+"""Version of ``metadata.yaml``, as rosbag2 counts them."""
 DIGEST = "# sha256 "
 """Begin of the last line of ``metadata.yaml``: the digest of the bytes above it follows."""
 _TYPES = ("Observation", "Transition", "EpisodeSummary")
@@ -113,8 +125,19 @@ def message_types() -> Typestore:
     return store
 
 
+@functools.cache
+def _definition(kind: str) -> tuple[str, str]:
+    """Text and hash of a message type: they cost more than a short episode's messages."""
+    types = message_types()
+    return types.generate_msgdef(kind, ros_version=2)[0], types.hash_rihs01(kind)
+
+
 def write_bag(
-    path: Path, records: Sequence[bytes], summary: EpisodeSummary, custom: Mapping[str, str]
+    path: Path,
+    records: Sequence[bytes],
+    summary: EpisodeSummary,
+    custom: Mapping[str, str],
+    standard: StandardMessages | None = None,
 ) -> None:
     """Write the bag folder ``path``, flushed to disk, whole or not at all.
 
@@ -122,6 +145,7 @@ def write_bag(
         records: CDR-encoded transitions in order.
         summary: of the episode.
         custom: further strings for the bag's metadata (task, image size).
+        standard: makes the messages for viewers; None: the bag has none.
 
     Raises:
         DiskFull, StorageError: nothing was left behind.
@@ -131,7 +155,7 @@ def write_bag(
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(temporary, records, summary, custom)
+        _write(temporary, records, summary, custom, standard)
         for part in temporary.iterdir():
             flush(part)
         os.rename(temporary, path)
@@ -141,13 +165,43 @@ def write_bag(
         raise explain(error, path) from error
 
 
-def _write(path: Path, records: Sequence[bytes], summary: EpisodeSummary, custom: Mapping[str, str]) -> None:
-    writer = Writer(path, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP)
+def _stamps_of(records: Sequence[bytes]) -> list[int]:
+    """Log times of the transitions, ns, ascending: readers order by them."""
+    stamps: list[int] = []
+    for record in records:
+        stamps.append(max(stamps[-1] + 1 if stamps else 1, stamp_of(record)))
+    return stamps
+
+
+def _for_viewers(
+    standard: StandardMessages | None, records: Sequence[bytes], stamps: Sequence[int], path: Path
+) -> list[StandardMessage]:
+    """The messages beside the transitions; none where they cannot be made: the record itself counts more."""
+    if standard is None or not records:
+        return []
+    try:
+        steps = [transition_message(record) for record in records]
+        first = max(0, min(stamp_ns(steps[0].observation.stamp), stamps[0] - 1))
+        return list(standard.episode(steps, [first, *stamps]))
+    except (InvalidObservation, ValueError, OSError) as problem:
+        log.warning("the bag %s has no pictures for viewers: %s", path, problem)
+        return []
+
+
+def _write(
+    path: Path,
+    records: Sequence[bytes],
+    summary: EpisodeSummary,
+    custom: Mapping[str, str],
+    standard: StandardMessages | None = None,
+) -> None:
+    writer = Writer(path, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     writer.set_custom_data("summary", json.dumps(dataclasses.asdict(summary)))
     for key, value in custom.items():
         writer.set_custom_data(key, value)
-    types = message_types()
+    stamps = _stamps_of(records)
+    beside = _for_viewers(standard, records, stamps, path)
     writer.open()
     chunks: list[int] = []
     compress = writer.storage.compressor  # type: ignore[union-attr]
@@ -158,20 +212,30 @@ def _write(path: Path, records: Sequence[bytes], summary: EpisodeSummary, custom
 
     writer.storage.compressor = compressed  # type: ignore[union-attr]
     try:
-        transitions = writer.add_connection(TRANSITIONS, "worldsample_msgs/msg/Transition", typestore=types)
-        episodes = writer.add_connection(EPISODES, "worldsample_msgs/msg/EpisodeSummary", typestore=types)
-        stamp = 0
-        for record in records:
-            stamp = max(stamp + 1, stamp_of(record))  # readers order by it
-            writer.write(transitions, stamp, record)
-        message = summary_to_message(summary, to_time(stamp * 1e-9))
-        writer.write(episodes, stamp, bytes(serialize_message(message)))
+        transitions = _connect(writer, TRANSITIONS, "worldsample_msgs/msg/Transition")
+        episodes = _connect(writer, EPISODES, "worldsample_msgs/msg/EpisodeSummary")
+        others = {
+            topic: _connect(writer, topic, type_of(topic), qos_of(topic))
+            for topic in dict.fromkeys(message.topic for message in beside)
+        }
+        ours = [(transitions, stamp, record) for stamp, record in zip(stamps, records, strict=True)]
+        theirs = [(others[message.topic], message.stamp, message.data) for message in beside]
+        for connection, stamp, data in sorted([*theirs, *ours], key=lambda message: message[1]):
+            writer.write(connection, stamp, data)
+        end = stamps[-1] if stamps else 0
+        message = summary_to_message(summary, to_time(end * 1e-9))
+        writer.write(episodes, end, bytes(serialize_message(message)))
         writer.close()
     except BaseException:
         writer.abort()
         raise
     add_checksums(path / f"{path.name}.mcap", chunks)
     seal_metadata(path)
+
+
+def _connect(writer: Writer, topic: str, kind: str, qos: Sequence[Qos] = ()) -> Connection:
+    text, digest = _definition(kind)
+    return writer.add_connection(topic, kind, msgdef=text, rihs01=digest, offered_qos_profiles=qos)
 
 
 def seal_metadata(path: Path) -> None:

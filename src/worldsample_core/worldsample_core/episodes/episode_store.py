@@ -16,7 +16,7 @@ import queue
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from worldsample_core.episodes.episode_numbering import (
     read_numbering,
 )
 from worldsample_core.episodes.journal import Journal, StorageError, disk_full, read_journal
+from worldsample_core.episodes.standard_messages import StandardMessages
 from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import EpisodeKind, EpisodeSummary, Transition
@@ -100,6 +101,7 @@ class EpisodeStore:
         run_folder: its ``episodes`` folder is made where it is missing.
         run: name of the run, for summaries.
         custom: strings for each bag's metadata (task, image size).
+        standard: makes what viewers need in each bag; None: bags hold transitions alone.
         durable: flush each step to the disk: for robots that may lose power.
         min_free_bytes: what must be free on the disk to begin an episode.
         on_closed: called, from the writing thread, with each episode whose bag is complete.
@@ -117,6 +119,7 @@ class EpisodeStore:
         run: str,
         *,
         custom: Mapping[str, str] | None = None,
+        standard: StandardMessages | None = None,
         durable: bool = False,
         min_free_bytes: int = 64_000_000,
         on_closed: Callable[[EpisodeSummary], None] | None = None,
@@ -124,7 +127,7 @@ class EpisodeStore:
         self.run_folder, self.run = run_folder, run
         self.folder = run_folder / FOLDER
         self.custom, self.durable, self.min_free_bytes = dict(custom or {}), durable, min_free_bytes
-        self.on_closed = on_closed
+        self.standard, self.on_closed = standard, on_closed
         self.problems: list[str] = []
         self._lock = threading.RLock()
         self._summaries: list[EpisodeSummary] = []
@@ -227,7 +230,7 @@ class EpisodeStore:
         rescued.parent.mkdir(exist_ok=True)
         shutil.copyfile(data_file(path, _information(path)), rescued)
         shutil.rmtree(path)
-        write_bag(path, records, summary, self.custom)
+        self._write_bag(path, records, summary)
         self._report(f"{problem}; rebuilt from its data file")
         return summary
 
@@ -303,7 +306,7 @@ class EpisodeStore:
             real_steps=real_steps + (steps if summary.kind == "train" else 0),
             path=f"{FOLDER}/{bag_name(summary.episode)}",
         )
-        write_bag(self.folder / bag_name(summary.episode), records, summary, self.custom)
+        self._write_bag(self.folder / bag_name(summary.episode), records, summary)
         path.unlink()
         return summary
 
@@ -427,6 +430,9 @@ class EpisodeStore:
                 self._first_seqs.append(summary.first_seq)
         return summary
 
+    def _write_bag(self, path: Path, records: Sequence[bytes], summary: EpisodeSummary) -> None:
+        write_bag(path, records, summary, self.custom, self.standard)
+
     def _write_bags(self) -> None:
         while (item := self._closing.get()) is not None:
             self._write_one(item)
@@ -436,7 +442,7 @@ class EpisodeStore:
     def _write_one(self, item: _Open) -> None:
         try:
             records = read_journal(item.journal).records
-            write_bag(self.folder / bag_name(item.summary.episode), records, item.summary, self.custom)
+            self._write_bag(self.folder / bag_name(item.summary.episode), records, item.summary)
             with self._lock:
                 self._summaries.append(item.summary)
                 self._first_seqs.append(item.summary.first_seq)

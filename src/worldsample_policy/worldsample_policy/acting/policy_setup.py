@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.episodes.standard_messages import StandardMessages
 from worldsample_core.node.run_settings import require_image_size
 from worldsample_core.settings import Settings
 from worldsample_core.success_detector import make_success_detector
@@ -56,6 +57,7 @@ def make_store(
         run.path,
         run.name,
         custom={"task": settings.task.name, "image_size": str(run.image_size)},
+        standard=StandardMessages.of(settings),
         durable=durable,
         min_free_bytes=_bytes_of_two_episodes(settings),
         on_closed=on_closed,
@@ -63,10 +65,10 @@ def make_store(
 
 
 def _bytes_of_two_episodes(settings: Settings) -> int:
-    """Size that two episodes may take on the disk, journal and bag, with a little reserve."""
+    """Size that two episodes may take on the disk, journal, bag and its pictures, with a little reserve."""
     frame = 2 * 3 * settings.run.image_size**2
     steps = min(settings.task.horizon, settings.task.max_real_steps)
-    return 16_000_000 + 4 * steps * 2 * frame
+    return 16_000_000 + (4 * 2 + 2) * steps * frame
 
 
 def take_demonstrations(store: EpisodeStore, settings: Settings) -> int:
