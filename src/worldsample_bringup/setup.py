@@ -18,6 +18,7 @@ setup(
         (f"{share}/config/machines", glob("config/machines/*.yaml")),
         (f"{share}/config/methods", glob("config/methods/*.yaml")),
         (f"{share}/config/tasks", glob("config/tasks/*.yaml")),
+        (f"{share}/viewers", glob("viewers/*")),
     ],
     install_requires=[
         "setuptools",
