@@ -1,4 +1,6 @@
-"""The operator of the real cell: a gamepad, a SpaceMouse or the keyboard -> ``operator/intervention``.
+"""A person as the operator: a gamepad, a SpaceMouse or the keyboard -> ``operator/intervention``.
+
+At a simulated cell the simulator itself tells of success, beside the person's button.
 
 Without a live device nothing is published: the policy then gets no control step and the arm holds, because
 nobody could intervene.
@@ -25,12 +27,13 @@ from sensor_msgs.msg import Joy
 from a1x_driver.keyboard import Keyboard, pending_keys, raw_terminal
 from a1x_driver.operator_device import OperatorDevice
 from a1x_driver.teleop_config import TeleopConfig
+from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.messages.qos import SENSOR, STATUS
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.node.steady_time import steady_timer
-from worldsample_msgs.msg import Intervention
+from worldsample_msgs.msg import Intervention, SimState
 
 
 class TeleopNode(Node):
@@ -49,6 +52,7 @@ class TeleopNode(Node):
         self._stamp = PoseStamped().header.stamp
         self._said = ""
         self._keyboard: Keyboard | None = None
+        self._solved = self._tell_solved = False
         self._publisher = self.create_publisher(Intervention, "operator/intervention", STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=1))
         self.create_subscription(PoseStamped, "a1x/ee_pose", self._on_pose, SENSOR)
@@ -57,13 +61,15 @@ class TeleopNode(Node):
             self.create_subscription(TwistStamped, config.twist_topic, self._on_stamped, SENSOR)
         else:
             self.create_subscription(Twist, config.twist_topic, self._on_twist, SENSOR)
+        if settings.run.sim:
+            self.create_subscription(SimState, "sim/state", self._on_state, STATUS)
         self._terminal = raw_terminal()
         self._keys = self._terminal.__enter__() if config.device == "keyboard" else None
         if config.device == "keyboard":
             if self._keys is None:
                 raise ConfigError(
                     "teleop.device is keyboard, and this node has no terminal: start it in one of its own, "
-                    "python -m a1x_driver.teleop_node --ros-args -p config:=…/config.yaml"
+                    f"{command_name()} teleop"
                 )
             self._keyboard = Keyboard(config)
         steady_timer(self, 1.0 / config.rate, self._publish)
@@ -71,6 +77,10 @@ class TeleopNode(Node):
 
     def _on_pose(self, message: PoseStamped) -> None:
         self._stamp = message.header.stamp
+
+    def _on_state(self, message: SimState) -> None:
+        self._tell_solved = self._tell_solved or (bool(message.success) and not self._solved)
+        self._solved = bool(message.success)
 
     def _on_joy(self, message: Joy) -> None:
         self.input.take_joy(message.axes, message.buttons, time.monotonic())
@@ -95,7 +105,8 @@ class TeleopNode(Node):
         wish = self.input.wish(now)
         message = Intervention(active=wish.active, action=wish.action)
         message.header.stamp, message.header.frame_id = self._stamp, "base_link"
-        message.success, message.failure = wish.success, wish.failure
+        message.success, message.failure = wish.success or self._tell_solved, wish.failure
+        self._tell_solved = False  # once: told again, it would end the next episode, too
         message.abort = wish.abort or wish.reset
         self._publisher.publish(message)
 

@@ -12,6 +12,7 @@ from worldsample_core.config import TaskConfig, from_mapping, read_yaml
 from worldsample_core.units import Episodes, Frames, Pixels, RealSteps, Seconds
 
 Mode = Literal["train", "eval", "demos", "label"]
+Operator = Literal["auto", "scripted", "person"]
 Reward = Literal["auto", "button", "classifier"]
 
 
@@ -62,6 +63,10 @@ class CellConfig:
 
     sim: bool = True
     """Simulated cell instead of the real one."""
+    operator: Operator = "auto"
+    """Operator at the cell. scripted: a script that sees the simulator's truth. person: whoever holds the
+    device ``teleop.device``; in simulation the simulator tells of success, too. auto: scripted in simulation,
+    a person at a real cell."""
     lockstep: bool = True
     """The simulator waits for the policy, and for the learner up to ``lag`` steps; otherwise 10 Hz by the
     wall clock."""
@@ -139,6 +144,10 @@ class RunConfig(EvaluationConfig, RecordingConfig, CellConfig, IdentityConfig):
             raise ValueError(f"image_size must be a multiple of 8 from 16 to 512, got {self.image_size}")
         if min(self.publish_every, self.checkpoint_every, self.keep_checkpoints) < 1:
             raise ValueError("publish_every, checkpoint_every and keep_checkpoints must be at least 1")
+        if self.operator == "scripted" and not self.sim:
+            raise ValueError("the scripted operator needs the simulator: at a real cell a person drives")
+        if self.has_person and self.sim and self.lockstep:
+            raise ValueError("a person does not wait for the simulator: set lockstep=false (--realtime)")
         if self.lag < 1:
             raise ValueError("lag must be at least 1: the learner gets a step only after it is finished")
         if self.labels < 1:
@@ -149,6 +158,11 @@ class RunConfig(EvaluationConfig, RecordingConfig, CellConfig, IdentityConfig):
                 "reward=classifier needs a classifier, and there is none: record labelled frames with "
                 f"`{command_name()} label{real}`, then give them with --classifier-from DIR"
             )
+
+    @property
+    def has_person(self) -> bool:
+        """True if a person is the operator, and not a script."""
+        return self.operator == "person" or (self.operator == "auto" and not self.sim)
 
     @property
     def judged_by_classifier(self) -> bool:

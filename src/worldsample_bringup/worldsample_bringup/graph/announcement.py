@@ -49,6 +49,7 @@ def opening(plan: Plan, domain: int | None) -> list[str]:
             f"Recording demonstrations of {task.name}, seed {run.seed}: {cell}, {clock}",
             f"  plan    {run.demos} episodes, successes only",
         ]
+    lines += _person_in_words(plan.settings)
     lines += [f"  folder  {path}"]
     if run.mode == "train":
         lines += [f"  curves  tensorboard --logdir {path}"]
@@ -63,6 +64,13 @@ def _topics_in_words(mode: str, domain: int | None) -> str:
     topic = "/learner/status" if mode == "train" else "/policy/status"
     alone = ", this machine only" if os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST" else ""
     return f"  topics  ROS_DOMAIN_ID={domain}{alone}: ros2 topic echo {topic}"
+
+
+def _person_in_words(settings: Settings) -> list[str]:
+    """The keyboard is read by a process of its own, which a person starts."""
+    if not settings.run.has_person or settings.teleop.get("device") != "keyboard":
+        return []
+    return [f"  drive   in another terminal: {command_name()} teleop"]
 
 
 def _plan_in_words(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from worldsample_bringup.graph.node_spec import ONE_THREAD, NodeSpec, OnExit
-from worldsample_bringup.graph.real_cell import real_cell
+from worldsample_bringup.graph.real_cell import person, real_cell
 from worldsample_core.config import choose
 from worldsample_core.settings import Settings
 from worldsample_core.world_model_use import world_model_use
@@ -51,8 +51,11 @@ def cell(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSpec, .
     """The robot, its cameras and its operator. Simulated or real, they speak the same topics."""
     if not settings.run.sim:
         return real_cell(settings, parameters)
+    simulator = NodeSpec("a1x_sim", "sim_node", "a1x", parameters, environment=ONE_THREAD)
+    if settings.run.has_person:
+        return (simulator, *person(settings, parameters))
     return (
-        NodeSpec("a1x_sim", "sim_node", "a1x", parameters, environment=ONE_THREAD),
+        simulator,
         NodeSpec("a1x_sim", "operator_node", "operator", parameters, environment=ONE_THREAD),
     )
 

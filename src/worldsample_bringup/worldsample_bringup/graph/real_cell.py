@@ -23,12 +23,10 @@ def real_cell(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSp
     if settings.run.lockstep:
         raise ConfigError("a real arm does not wait: run.lockstep must be false (as --real makes it)")
     config = from_mapping(DriverConfig, settings.driver, "driver")
-    teleop = from_mapping(TeleopConfig, settings.teleop, "teleop")
     driver = NodeSpec("a1x_driver", "driver_node", "a1x", parameters, environment=ONE_THREAD)
-    operator = NodeSpec("a1x_driver", "teleop_node", "operator", parameters, environment=ONE_THREAD)
     if config.standin:
-        return (*_stand_ins(config, parameters), driver, operator)
-    return (*cameras(config.cameras), driver, *_operator(teleop, operator))
+        return (*_stand_ins(config, parameters), driver, _teleop(parameters))
+    return (*cameras(config.cameras), driver, *person(settings, parameters))
 
 
 def _stand_ins(config: DriverConfig, parameters: Mapping[str, str]) -> tuple[NodeSpec, ...]:
@@ -88,11 +86,17 @@ def cameras(config: CameraNodes) -> tuple[NodeSpec, ...]:
     )
 
 
-def _operator(teleop: TeleopConfig, operator: NodeSpec) -> tuple[NodeSpec, ...]:
-    """The operator's node, and its device's driver where it is installed.
+def _teleop(parameters: Mapping[str, str]) -> NodeSpec:
+    return NodeSpec("a1x_driver", "teleop_node", "operator", parameters, environment=ONE_THREAD)
 
-    A keyboard needs a terminal of its own: the person starts that node.
+
+def person(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSpec, ...]:
+    """The node of a person as operator, and their device's driver where it is installed.
+
+    A keyboard needs a terminal of its own: the person starts that node (``worldsample teleop``).
     """
+    teleop = from_mapping(TeleopConfig, settings.teleop, "teleop")
+    operator = _teleop(parameters)
     if teleop.device == "keyboard":
         return ()
     package, executable = {"joy": ("joy", "joy_node"), "spacemouse": ("spacenav", "spacenav_node")}[

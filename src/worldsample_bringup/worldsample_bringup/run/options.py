@@ -43,6 +43,10 @@ class Option:
         return f"{self.help} (default: {self.default})" if self.default else self.help
 
 
+DEVICES = {"keyboard": "keyboard", "gamepad": "joy", "spacemouse": "spacemouse"}
+"""What ``--operator`` calls a person's devices, and their values of ``teleop.device``."""
+OPERATORS = ("scripted", *DEVICES, "none")
+"""The values of ``--operator``."""
 NEWEST = "newest"
 """The value of a bare ``--resume``."""
 
@@ -141,6 +145,15 @@ OPTIONS: tuple[Option, ...] = (
         ("train", "eval", "demos", "label"),
     ),
     Option("sim", "the simulated cell in place of the real one", bool, "true", "", NEW),
+    Option(
+        "operator",
+        "who demonstrates and helps: scripted, or a person with keyboard, gamepad or spacemouse, who drives "
+        "in real time; none: nobody helps",
+        str,
+        "scripted in simulation, teleop.device at a real cell",
+        "WHO",
+        NEW,
+    ),
     Option("real", "the real cell: the same as --no-sim", bool, "false", "", NEW),
     Option(
         "machine",
@@ -181,6 +194,7 @@ class Request:
     sim: bool | None = None
     real: bool = False
     realtime: bool = False
+    operator: str = ""
     machine: str = ""
     overrides: tuple[str, ...] = field(default=())
 

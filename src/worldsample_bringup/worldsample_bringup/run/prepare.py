@@ -10,11 +10,11 @@ from typing import IO, Any
 from worldsample_bringup.run import configuration
 from worldsample_bringup.run.compute_devices import require_devices
 from worldsample_bringup.run.labels import FILE, check_classifier, check_image_size, check_task
-from worldsample_bringup.run.options import DEFAULT_METHOD, DEFAULT_TASK, NEWEST, Request
+from worldsample_bringup.run.options import DEFAULT_METHOD, DEFAULT_TASK, DEVICES, NEWEST, OPERATORS, Request
 from worldsample_bringup.run.provenance import git_revision, installed_versions
 from worldsample_bringup.run.run_folder import RunFolder, check_disk_space, free_path, newest_runs
 from worldsample_core.command_name import command_name
-from worldsample_core.config import ConfigError, merge, to_mapping
+from worldsample_core.config import ConfigError, choose, merge, to_mapping
 from worldsample_core.observation import VIEWS
 from worldsample_core.settings import Settings
 
@@ -76,6 +76,7 @@ def _plan_new(request: Request, runs: Path) -> Plan:
     sim = False if request.real else request.sim
     if sim is False and values.get("worldmodel", {}).get("enabled"):  # a person says when it succeeded, late
         values = merge(values, {"worldmodel": {"reward": {"unsure": 1}}})
+    values = merge(values, _operator(request, sim is not False))
     what = {"demos": "demos", "label": "labels"}.get(request.mode, method)
     folder = _new_folder(request, runs, f"{task}-{what}-seed{seed}")
     run = {
@@ -104,6 +105,25 @@ def _plan_new(request: Request, runs: Path) -> Plan:
     _check_image_size(settings)
     check_image_size(settings)
     return Plan(folder, settings)
+
+
+def _operator(request: Request, sim: bool) -> dict[str, Any]:
+    """Settings of who demonstrates and helps. Raises :class:`ConfigError`."""
+    if not request.operator:
+        return {}
+    who = choose(request.operator, OPERATORS, "operator")
+    if who in DEVICES:
+        return {
+            "run": {"operator": "person", **({"lockstep": False} if sim else {})},
+            "teleop": {"device": DEVICES[who]},
+        }
+    if not sim:
+        raise ConfigError(f"--operator {who} is of the simulation: a person drives a real cell")
+    if who == "scripted":
+        return {"run": {"operator": "scripted"}}
+    if request.mode != "train":
+        raise ConfigError("--operator none records nothing: somebody must demonstrate")
+    return {"operator": {"bother_first": 0.0, "bother_last": 0.0}}  # it tells of success, and never drives
 
 
 def _new_folder(request: Request, runs: Path, name: str) -> RunFolder:
