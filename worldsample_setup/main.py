@@ -48,6 +48,7 @@ CLI_COMMANDS = (
     "eval",
     "demos",
     "label",
+    "crop",
     "export",
     "dataset",
     "imagine",
@@ -70,6 +71,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   eval     evaluate a checkpoint
   demos    record demonstrations
   label    record frames of success and of failure for the reward model
+  crop     choose the square of each camera's picture that the policy sees
   export   write a trained policy as a small folder
   dataset  take demonstrations in, write episodes out: LeRobotDataset, rosbag2
   imagine  draw what a run's world model imagines, below the real frames

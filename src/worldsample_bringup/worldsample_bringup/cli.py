@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from worldsample_bringup.bench.bench_command import add_benches
+from worldsample_bringup.crop.crop_command import add_crop_options, crop
 from worldsample_bringup.dataset.dataset_command import add_dataset_commands
 from worldsample_bringup.imagine.imagine_command import add_imagine_options, imagine
 from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_unknown
@@ -45,6 +46,8 @@ DESCRIPTIONS = {
     "verify": "Check everything in a run folder: what is whole, what can be mended, what is lost.\n"
     "Changes nothing. Exit code: 0 all is whole, 3 what is damaged is rebuilt as the run goes on,\n"
     "1 something is lost.",
+    "crop": "Choose the square of each camera's picture that the policy sees, by drawing on a page.\n"
+    "Without --sim or --pictures it takes one picture of each camera that publishes now.",
     "settings": "Print every setting of config.yaml with its default, unit, meaning and source.\n"
     "With --method, --task or --machine also the values of these layers.",
     "topics": "Print every topic and service of the graph with its type and fields, as Markdown.",
@@ -80,6 +83,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_benches(_add(commands, "bench"))
     add_dataset_commands(_add(commands, "dataset"))
     add_imagine_options(_add(commands, "imagine", imagine))
+    crop_command = _add(commands, "crop", crop, "Settings as section.key=value may follow.\n")
+    add_crop_options(crop_command)
+    _add_open(crop_command, "show the page in a browser")
     _add_export(_add(commands, "export", _export))
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from worldsample_core.arm.a1x_kinematics import BASE_FRAME, EE_FRAME
 from worldsample_core.arm.rotation import matrix_to_quaternion, roll_pitch_yaw_to_matrix
-from worldsample_core.units import Metres, Radians
+from worldsample_core.messages.images import Crop, square_of
+from worldsample_core.units import Metres, Pixels, Radians
 
 PARENTS: Mapping[str, str] = {"side": BASE_FRAME, "wrist": EE_FRAME}
 """The frame that each camera is fixed to."""
@@ -39,8 +40,14 @@ class CameraCalibration:
     lens: Lens | None = None
     """fx, fy, cx, cy in pixels of the camera's images, ``cameras.width`` x ``cameras.height``, without
     distortion. null: not known, and recorded episodes have no CameraInfo."""
+    crop: tuple[Pixels, Pixels, Pixels] | None = None
+    """Region of interest: left, top and side, in pixels of the camera's images, of the square that becomes
+    the training image. null: the largest centred square. Episodes remember it, and a run with another one
+    refuses them."""
 
     def __post_init__(self) -> None:
+        if self.crop is not None and self.crop[2] < 1:
+            raise ValueError(f"the side of a crop is above 0, got {list(self.crop)}")
         numbers = (*(self.position or ()), *self.rotation, *(self.lens or ()))
         if not np.isfinite(numbers).all():
             raise ValueError("position, rotation and lens must be finite")
@@ -99,19 +106,21 @@ def camera_transforms(view: str, camera: CameraCalibration, *, inner: bool = Tru
     )
 
 
-def lens_of_square(lens: Lens, size: tuple[int, int], side: int) -> Lens:
-    """The lens of a training image: of the largest centred square, averaged down.
+def lens_of_square(lens: Lens, size: tuple[int, int], side: int, crop: Crop | None = None) -> Lens:
+    """The lens of a training image: of a square of the camera's image, averaged down.
 
     Args:
         lens: of the camera's images.
         size: (width, height) of the camera's images.
         side: of the training images, pixels.
+        crop: see :func:`worldsample_core.messages.images.square_of`.
+
+    Raises:
+        InvalidObservation: there is no such square in the image.
     """
     fx, fy, cx, cy = lens
-    width, height = size
-    square = min(width, height)
+    left, top, square = square_of(*size, side, crop)
     scale = side / square
-    left, top = (width - square) // 2, (height - square) // 2
     return (
         fx * scale,
         fy * scale,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from worldsample_core.camera_calibration import CameraCalibration
 from worldsample_core.command_name import command_name
 from worldsample_core.config import TaskConfig, from_mapping, read_yaml
+from worldsample_core.observation import VIEWS
 from worldsample_core.units import Episodes, Frames, Pixels, RealSteps, Seconds
 
 Mode = Literal["train", "eval", "demos", "label"]
@@ -191,6 +192,12 @@ class CamerasConfig:
     """Calibration of the side camera."""
     wrist: CameraCalibration = field(default_factory=CameraCalibration)
     """Calibration of the wrist camera."""
+
+    @property
+    def crops(self) -> str:
+        """The regions of interest in words, as episodes remember them; "" where there are none."""
+        chosen = {view: self.calibration(view).crop for view in VIEWS}
+        return ", ".join(f"{view} {list(crop)}" for view, crop in chosen.items() if crop is not None)
 
     def calibration(self, view: str) -> CameraCalibration:
         """Calibration of a view."""

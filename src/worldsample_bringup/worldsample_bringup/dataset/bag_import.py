@@ -26,9 +26,11 @@ from worldsample_bringup.dataset.recorded_episode import RecordedEpisode
 from worldsample_core.config import ConfigError, TaskConfig, choose
 from worldsample_core.episodes.episode_bag import TRANSITIONS, DamagedBag, decode_transition, read_metadata
 from worldsample_core.episodes.episode_store import BAG_NAME
+from worldsample_core.episodes.recorded_with import refuse_other_crops
 from worldsample_core.messages.conversions import image_to_numpy, stamp_ns
 from worldsample_core.messages.images import to_training_size
 from worldsample_core.observation import GRIPPER, VIEWS, InvalidObservation, clean_action
+from worldsample_core.settings import CamerasConfig
 from worldsample_core.transition import Transition
 from worldsample_msgs.msg import EndEffectorCommand, GripperState
 from worldsample_policy.acting.proprioception import Pose, Proprioception
@@ -71,6 +73,7 @@ class BagDemonstrations:
         folder: a bag, or a folder of bags at any depth (a run folder is one).
         task: the task that the demonstrations show.
         image_size: side of the images, pixels.
+        cameras: their regions of interest; None: none.
         topics: topics that are called differently, by what they are: side, wrist, pose, gripper, command.
 
     Raises:
@@ -78,9 +81,15 @@ class BagDemonstrations:
     """
 
     def __init__(
-        self, folder: Path, task: TaskConfig, image_size: int, topics: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        task: TaskConfig,
+        image_size: int,
+        topics: Mapping[str, str] | None = None,
+        cameras: CamerasConfig | None = None,
     ) -> None:
         self.folder, self.task, self.size = folder, task, image_size
+        self.cameras = cameras or CamerasConfig()
         for name in topics or {}:
             choose(name, TOPICS, "topic in --map:")
         self.topics = {**TOPICS, **(topics or {})}
@@ -122,6 +131,7 @@ class BagDemonstrations:
             shown = read_metadata(bag)[1].get("task", self.task.name)
             if shown != self.task.name:
                 raise ConfigError(f"{bag} shows the task {shown}, not {self.task.name}")
+            refuse_other_crops(str(bag), [read_metadata(bag)[1]], self.cameras.crops)
         steps: list[Transition] = []
         for _, _, data in reader.messages(connections):
             step = decode_transition(bytes(data))
@@ -162,7 +172,7 @@ class BagDemonstrations:
             seen = {name: streams[name].before(stamp) for name in ("side", "wrist", "pose", "gripper")}
             if any(value is None for value in seen.values()):
                 continue  # a camera or the arm began later
-            images.append(np.stack([self._picture(seen[view]) for view in VIEWS]))
+            images.append(np.stack([self._picture(seen[view], view) for view in VIEWS]))
             proprio.append(proprioception.observe(_pose(seen["pose"]), float(seen["gripper"].opening)))
             actions.append(self._action(bag, command))
         if len(actions) < 2:
@@ -218,13 +228,13 @@ class BagDemonstrations:
                 f"{self.task.control_period:g} s: an action means another motion then"
             )
 
-    def _picture(self, message: Any) -> NDArray[np.uint8]:
+    def _picture(self, message: Any, view: str) -> NDArray[np.uint8]:
         if isinstance(message, CompressedImage):
             with Picture.open(io.BytesIO(bytes(message.data))) as picture:
                 image: NDArray[np.uint8] = np.asarray(picture.convert("RGB"))
         else:
             image = image_to_numpy(message)
-        return to_training_size(image, self.size)
+        return to_training_size(image, self.size, self.cameras.calibration(view).crop)
 
     def _action(self, bag: Path, command: Any) -> NDArray[np.float32]:
         move, turn, scale = command.translation, command.rotation, self.task.scale

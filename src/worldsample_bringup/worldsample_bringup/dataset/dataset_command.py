@@ -143,14 +143,17 @@ def _lerobot_source(options: argparse.Namespace, planned: Any) -> Any:
 
     info, task = read_info(Path(options.lerobot)), planned.settings.task
     mapping = find_mapping(info, parse_entries(options.map), task)
-    return LerobotDemonstrations(info, mapping, task, options.image_size, options.action_unit)
+    return LerobotDemonstrations(
+        info, mapping, task, options.image_size, options.action_unit, planned.settings.cameras
+    )
 
 
 def _bag_source(options: argparse.Namespace, planned: Any) -> Any:
     from worldsample_bringup.dataset.bag_import import BagDemonstrations
 
     topics = dict(text.partition("=")[::2] for text in options.map)
-    return BagDemonstrations(Path(options.bag), planned.settings.task, options.image_size, topics)
+    settings = planned.settings
+    return BagDemonstrations(Path(options.bag), settings.task, options.image_size, topics, settings.cameras)
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import encode_transition
 from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.episodes.recorded_with import recorded_with
 from worldsample_core.episodes.standard_messages import StandardMessages
 from worldsample_core.settings import Settings
 from worldsample_core.transition import EpisodeSummary
@@ -36,7 +37,7 @@ def write_demonstrations(
     """
     part = folder.path.with_name(f"{folder.path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    custom = {"task": settings.task.name, "image_size": str(settings.run.image_size)}
+    custom = recorded_with(settings)
     counts = [0, 0]
     try:
         standard = StandardMessages.of(settings)

@@ -21,8 +21,9 @@ from worldsample_bringup.dataset.lerobot_reader import (
 from worldsample_bringup.dataset.name_mapping import Element, NameMapping, Unit
 from worldsample_bringup.dataset.recorded_episode import RecordedEpisode
 from worldsample_core.config import ConfigError, TaskConfig
-from worldsample_core.messages.images import to_training_size
-from worldsample_core.observation import GRIPPER, InvalidObservation, clean_action
+from worldsample_core.messages.images import Crop, to_training_size
+from worldsample_core.observation import GRIPPER, VIEWS, InvalidObservation, clean_action
+from worldsample_core.settings import CamerasConfig
 
 ROOM = 0.05
 """Distance by which a position may leave the workspace box, m: an arm that is pushed leaves it a little."""
@@ -36,6 +37,7 @@ class LerobotDemonstrations:
         mapping: where our cameras and numbers stand in it.
         task: the task that the demonstrations show.
         image_size: side of the images, pixels.
+        cameras: their regions of interest, for datasets of others; None: none.
         unit: unit of the dataset's actions: "normalised" (-1 .. 1), or "si" (m and rad per control step).
 
     Raises:
@@ -43,7 +45,13 @@ class LerobotDemonstrations:
     """
 
     def __init__(
-        self, info: DatasetInfo, mapping: NameMapping, task: TaskConfig, image_size: int, unit: Unit
+        self,
+        info: DatasetInfo,
+        mapping: NameMapping,
+        task: TaskConfig,
+        image_size: int,
+        unit: Unit,
+        cameras: CamerasConfig | None = None,
     ) -> None:
         rate = 1.0 / task.control_period
         if abs(info.fps - rate) > 1e-6:
@@ -54,8 +62,13 @@ class LerobotDemonstrations:
             )
         self.info, self.mapping, self.task, self.size, self.unit = info, mapping, task, image_size, unit
         self.rows = episode_rows(info)
+        self.crops: dict[str, Crop | None] = dict.fromkeys(mapping.cameras)
+        ours = origin_files(info.root)  # those were cropped when they were recorded
+        if cameras is not None and not ours:
+            views = zip(mapping.cameras, VIEWS, strict=True)
+            self.crops = {camera: cameras.calibration(view).crop for camera, view in views}
         self.final: dict[str, NDArray[Any]] = {}
-        if origin_files(info.root):
+        if ours:
             from safetensors.numpy import load_file
 
             shown = json.loads((info.root / fmt.ORIGIN).read_text()).get("task")
@@ -117,7 +130,7 @@ class LerobotDemonstrations:
 
     def _picture(self, image: NDArray[np.uint8], camera: str) -> NDArray[np.uint8]:
         try:
-            return to_training_size(image, self.size)
+            return to_training_size(image, self.size, self.crops.get(camera))
         except InvalidObservation as error:
             raise ConfigError(f"{camera}: {error}; choose a smaller one with --image-size") from error
 

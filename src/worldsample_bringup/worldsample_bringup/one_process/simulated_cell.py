@@ -16,7 +16,7 @@ from worldsample_core.arm.rotation import matrix_to_quaternion
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.images import to_training_size
 from worldsample_core.node.stopping import RunFailed
-from worldsample_core.observation import GRIPPER, Observation
+from worldsample_core.observation import GRIPPER, VIEWS, Observation
 from worldsample_core.settings import Settings
 from worldsample_policy.acting.observation_assembly import OperatorInput, Tick
 from worldsample_policy.acting.proprioception import Pose, Proprioception
@@ -41,6 +41,7 @@ class SimulatedCell:
         config = from_mapping(SimConfig, settings.sim, "sim")
         shape = (settings.cameras.height or size, settings.cameras.width or size)
         self._run, self._size, self._scale = run.name, size, settings.task.scale
+        self._crops = [settings.cameras.calibration(view).crop for view in VIEWS]
         cell = Cell(settings.task.name, shape, run.seed, settings.task, rendered_lines=config.rendered_lines)
         pacing = LearnerPacing(NEVER_HELD, config.learner_patience)
         self._ticks = TickingCell(cell, config, pacing, run.seed, FIRST_STAMP, time.monotonic())
@@ -60,7 +61,8 @@ class SimulatedCell:
         position, rotation = ticks.cell.ee_pose()
         w, x, y, z = map(float, matrix_to_quaternion(rotation))
         pose = Pose(position, (x, y, z, w), ticks.stamp)
-        images = np.stack([to_training_size(image, self._size) for image in ticks.observation.images])
+        pictures = zip(ticks.observation.images, self._crops, strict=True)
+        images = np.stack([to_training_size(picture, self._size, crop) for picture, crop in pictures])
         proprio = self._proprioception.observe(pose, float(np.float32(ticks.cell.gripper()[0])))
         signal = self._operator.answer(ticks.state)
         operator = OperatorInput()

@@ -29,6 +29,8 @@ from worldsample_core.config import (
     to_mapping,
 )
 from worldsample_core.extension_path import METHOD_PATH, TASK_PATH, extension_files
+from worldsample_core.messages.images import square_of
+from worldsample_core.observation import VIEWS, InvalidObservation
 from worldsample_core.settings import CamerasConfig, RunConfig, Settings
 
 SECTION_CLASSES = {
@@ -155,6 +157,15 @@ def _see_simulated_cameras(settings: Settings) -> Settings:
     run, cameras = settings.run, settings.cameras
     size = cameras.width or run.image_size, cameras.height or run.image_size
     known = calibrations(make_task(settings.task.name, settings.task), size)
+    for view in VIEWS:
+        crop = cameras.calibration(view).crop
+        try:
+            square_of(*size, run.image_size, crop)
+        except InvalidObservation as problem:
+            raise ConfigError(
+                f"cameras.{view}: {problem}; cameras.width and height say their size"
+            ) from problem
+        known[view] = replace(known[view], crop=crop)
     return replace(settings, cameras=replace(cameras, side=known["side"], wrist=known["wrist"]))
 
 

@@ -69,9 +69,12 @@ def check_image_size(settings: Settings) -> None:
     from worldsample_core.episodes.episode_bag import read_metadata
     from worldsample_core.episodes.episode_store import find_bags
     from worldsample_core.episodes.label_count import is_kept
+    from worldsample_core.episodes.recorded_with import refuse_other_crops
 
     found = [read_metadata(bag) for bag in find_bags(Path(run.classifier_from))]
-    sizes = {custom.get("image_size", "") for summary, custom in found if is_kept(summary)}
+    kept = [custom for summary, custom in found if is_kept(summary)]
+    refuse_other_crops(f"--classifier-from: {run.classifier_from}", kept, settings.cameras.crops)
+    sizes = {custom.get("image_size", "") for custom in kept}
     other = sorted(sizes - {"", str(run.image_size)})
     if other:
         raise ConfigError(

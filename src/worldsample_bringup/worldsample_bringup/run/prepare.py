@@ -188,7 +188,11 @@ def _check_image_size(settings: Settings) -> None:
     run = settings.run
     if not run.demos_from:
         return
-    sizes = {custom.get("image_size", "") for custom in _successful_demonstrations(Path(run.demos_from))}
+    from worldsample_core.episodes.recorded_with import refuse_other_crops
+
+    shown = _successful_demonstrations(Path(run.demos_from))
+    refuse_other_crops(f"--demos-from: {run.demos_from}", shown, settings.cameras.crops)
+    sizes = {custom.get("image_size", "") for custom in shown}
     other = sorted(sizes - {"", str(run.image_size)})
     if other:
         raise ConfigError(
@@ -226,6 +230,11 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
     resumed = configuration.make_settings(
         merge(to_mapping(settings), {"run": run, "task": task_values}, said)
     )
+    if resumed.cameras.crops != settings.cameras.crops:
+        raise ConfigError(
+            f"{folder.path} was begun with the regions of interest {settings.cameras.crops or 'none'}, and "
+            "has learned with them: leave cameras.side.crop and cameras.wrist.crop as they are"
+        )
     _check_something_is_left(request, folder, resumed)
     return Plan(folder, resumed)
 
@@ -333,7 +342,7 @@ def _plan_eval(request: Request, runs: Path) -> Plan:
     values = to_mapping(dataclasses.replace(settings, run=run))
     if settings.run.sim:  # the real cell's cameras are not the simulated ones
         for view in VIEWS:
-            del values["cameras"][view]
+            values["cameras"][view] = {"crop": values["cameras"][view]["crop"]}
     for path in configuration.FOLLOWS_RUN:
         section: Any = values
         for key in path:

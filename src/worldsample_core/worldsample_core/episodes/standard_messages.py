@@ -110,7 +110,7 @@ class StandardMessages:
         return cls(
             run.bag_pictures,
             {
-                view: lens_of_square(camera.lens, size, run.image_size)
+                view: lens_of_square(camera.lens, size, run.image_size, camera.crop)
                 for view, camera in known.items()
                 if camera.lens is not None
             },

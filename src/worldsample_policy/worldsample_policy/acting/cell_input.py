@@ -18,7 +18,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from worldsample_core.messages.conversions import check_image, image_to_numpy, stamp_ns
-from worldsample_core.messages.images import to_training_size
+from worldsample_core.messages.images import square_of, to_training_size
 from worldsample_core.messages.qos import SENSOR, STATUS
 from worldsample_core.messages.reception import Reception
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
@@ -126,13 +126,11 @@ class CellInput:
                 f"{wanted[0]}x{wanted[1]}: give the camera that profile, or change the configuration"
             )
         check_image(message)
-        if min(size) < least:
-            raise InvalidObservation(
-                f"the camera image is {size[0]}x{size[1]}, smaller than the training size {least}x{least}"
-            )
+        square_of(*size, least, cameras.calibration(view).crop)
 
     def _decode(self, view: str, message: Image) -> NDArray[np.uint8]:
-        return to_training_size(image_to_numpy(message), self.settings.run.image_size)
+        crop = self.settings.cameras.calibration(view).crop
+        return to_training_size(image_to_numpy(message), self.settings.run.image_size, crop)
 
     def restart(self, stamp: int) -> None:
         """A new episode: observations from ``stamp`` (ns) on count."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.episodes.recorded_with import recorded_with
 from worldsample_core.episodes.standard_messages import StandardMessages
 from worldsample_core.node.run_settings import require_image_size
 from worldsample_core.settings import Settings
@@ -56,7 +57,7 @@ def make_store(
     return EpisodeStore(
         run.path,
         run.name,
-        custom={"task": settings.task.name, "image_size": str(run.image_size)},
+        custom=recorded_with(settings),
         standard=StandardMessages.of(settings),
         durable=durable,
         min_free_bytes=_bytes_of_two_episodes(settings),

@@ -11,6 +11,7 @@ from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import read_metadata, read_transitions
 from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.episodes.label_count import LabelCount, is_kept, label_count
+from worldsample_core.episodes.recorded_with import CROPS
 from worldsample_core.settings import Settings
 from worldsample_worldmodel.reward.reward_model import LabelledFrames, joined, recorded_frames
 from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
@@ -48,6 +49,7 @@ def _check(bag: Path, custom: dict[str, str], settings: Settings) -> None:
     for what, there, here in (
         ("task", custom.get("task"), settings.task.name),
         ("image_size", custom.get("image_size"), str(settings.run.image_size)),
+        ("regions of interest", custom.get(CROPS, "") or "none", settings.cameras.crops or "none"),
     ):
         if there not in (None, here):
             raise ConfigError(
