@@ -44,7 +44,7 @@ class Option:
 
 
 DEVICES = {"keyboard": "keyboard", "gamepad": "joy", "spacemouse": "spacemouse"}
-"""What ``--operator`` calls a person's devices, and their values of ``teleop.device``."""
+"""A person's devices, as ``--operator`` calls them, and their values of ``teleop.device``."""
 OPERATORS = ("scripted", *DEVICES, "none")
 """The values of ``--operator``."""
 NEWEST = "newest"
