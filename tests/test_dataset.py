@@ -355,6 +355,77 @@ def test_a_damaged_bag_is_named(run: Path, tmp_path: Path, capsys: pytest.Captur
     assert "episode_000000 is damaged" in capsys.readouterr().err and not (tmp_path / "o").exists()
 
 
+def import_bags(folder: Path, out: Path) -> int:
+    """Exit code."""
+    said = ["dataset", "import", "--bag", str(folder), "--task", "pick_place", "--out", str(out)]
+    return cli.main(said)
+
+
+@pytest.mark.parametrize("metadata", ["", "rosbag2_bagfile_information: {version: 9}\n"])
+def test_field_12_bags_with_lost_or_remade_metadata_come_in_from_their_data(
+    run: Path, tmp_path: Path, metadata: str
+) -> None:
+    folder = tmp_path / "lost"
+    shutil.copytree(run, folder)
+    file = find_bags(folder)[1] / "metadata.yaml"
+    file.write_text(metadata) if metadata else file.unlink()
+    assert import_bags(folder, tmp_path / "out") == 0
+    for found, wanted in zip(episodes_of(tmp_path / "out"), episodes_of(run), strict=True):
+        assert_equal(found, wanted)
+    taken = prepare.plan(
+        Request("train", task="pick_place", demos_from=str(folder), machine="cpu"), tmp_path / "runs"
+    )
+    assert taken.settings.run.demos == 3, "train --demos-from takes it, too"
+
+
+def test_field_12_raw_topics_without_metadata_come_in_and_a_wrong_count_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = Cell("pick_place", 64)
+    record_raw(tmp_path / "bag", cell, 7)
+    cell.close()
+    metadata = tmp_path / "bag" / "metadata.yaml"
+    text = metadata.read_text()
+    count = text.rpartition("message_count: ")[2].partition("\n")[0]
+    metadata.write_text(text.replace(f"message_count: {count}", "message_count: 3"))
+    assert import_bags(tmp_path / "bag", tmp_path / "wrong") == 2
+    assert "its metadata count 3" in capsys.readouterr().err
+    metadata.unlink()
+    assert import_bags(tmp_path / "bag", tmp_path / "out") == 0
+
+
+def test_field_12_a_recording_that_was_cut_off_is_named_with_the_remedy(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "cut_off"
+    shutil.copytree(run, folder)
+    data = next(find_bags(folder)[0].glob("*.mcap"))
+    data.write_bytes(data.read_bytes()[:-40])
+    assert import_bags(folder, tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert f"mcap recover {data}" in told and "move" in told
+    plan = prepare.plan(
+        Request("train", task="pick_place", demos_from=str(folder), machine="cpu"), tmp_path / "runs"
+    )
+    assert plan.settings.run.demos == 2, "the whole ones are used"
+    told = capsys.readouterr().err
+    assert "episode_000000" in told and "left out" in told and "verify" in told
+
+
+def test_field_12_a_folder_of_another_format_is_named(
+    run: Path, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = tmp_path / "bag"
+    shutil.copytree(find_bags(run)[0], bag)
+    for folder, option in ((exported, "--lerobot"), (bag, "--bag")):
+        assert cli.main(["train", "--task", "pick_place", "--demos-from", str(folder)]) == 2
+        assert f"dataset import {option} {folder}" in capsys.readouterr().err
+    assert import_bags(exported, tmp_path / "out") == 2
+    assert f"--lerobot {exported}" in capsys.readouterr().err
+    assert import_code(run, tmp_path / "out") == 2
+    assert f"--bag {run}" in capsys.readouterr().err
+
+
 # With the real package, in an environment of its own.
 
 needs_lerobot = pytest.mark.skipif(not LEROBOT, reason="LEROBOT_PYTHON names no Python with lerobot 0.6")

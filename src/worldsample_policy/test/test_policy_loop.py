@@ -15,7 +15,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("worldsample_msgs")
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import decode_transition
-from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
 from worldsample_core.episodes.label_count import label_count
 from worldsample_core.node.stopping import RunFailed
 from worldsample_policy.acting.observation_assembly import OperatorInput, Tick
@@ -299,6 +299,21 @@ def test_demonstrations_of_another_folder(tmp_path: Path) -> None:
         run = dataclasses.replace(cell.settings.run, **{"demos": 3, **changes})  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match=message):
             import_demonstrations(cell.store, dataclasses.replace(cell.settings, run=run))
+    cell.store.close()
+
+
+def test_field_12_a_damaged_demonstration_is_told_and_the_others_are_taken(tmp_path: Path) -> None:
+    source = RunInMemory(tmp_path / "source", mode="demos", demos=3)
+    source.run()
+    source.store.close()
+    first, second, _ = find_bags(tmp_path / "source")
+    data = next(first.glob("*.mcap"))
+    data.write_bytes(data.read_bytes()[:-40])
+    (second / "metadata.yaml").unlink()
+    cell = RunInMemory(tmp_path / "run", demos_from=str(tmp_path / "source"), image_size=16)
+    told: list[str] = []
+    assert import_demonstrations(cell.store, cell.settings, told.append) == 2
+    assert len(told) == 2 and "left out" in told[0] and "read from its data file" in told[1]
     cell.store.close()
 
 

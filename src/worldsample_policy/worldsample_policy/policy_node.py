@@ -78,7 +78,7 @@ class PolicyNode(CallbackNode):
         try:
             for problem in self.store.problems:
                 self.get_logger().warning(problem)
-            if copied := take_demonstrations(self.store, self.settings):
+            if copied := take_demonstrations(self.store, self.settings, self.get_logger().warning):
                 self.get_logger().info(f"{copied} demonstrations taken from {self.settings.run.demos_from}")
             self.loop = make_loop(
                 self.settings,

@@ -24,8 +24,15 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from worldsample_bringup.dataset.recorded_episode import RecordedEpisode
 from worldsample_core.config import ConfigError, TaskConfig, choose
-from worldsample_core.episodes.episode_bag import TRANSITIONS, DamagedBag, decode_transition, read_metadata
+from worldsample_core.episodes.episode_bag import (
+    METADATA,
+    TRANSITIONS,
+    DamagedBag,
+    decode_transition,
+    read_metadata,
+)
 from worldsample_core.episodes.episode_store import BAG_NAME
+from worldsample_core.episodes.recorded_bags import LEROBOT, read_bag
 from worldsample_core.episodes.recorded_with import refuse_other_crops
 from worldsample_core.messages.conversions import image_to_numpy, stamp_ns
 from worldsample_core.messages.images import to_training_size
@@ -43,6 +50,9 @@ TOPICS = {
     "command": "/a1x/command",
 }
 """Topics of the cell; ``--map side=/other/topic`` names another one."""
+
+BAG_FILES = (METADATA, "*.mcap", "*.db3")
+"""Files by which a rosbag2 folder is known."""
 
 TYPES: dict[str, dict[str, Any]] = {
     "side": {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage},
@@ -93,11 +103,13 @@ class BagDemonstrations:
         for name in topics or {}:
             choose(name, TOPICS, "topic in --map:")
         self.topics = {**TOPICS, **(topics or {})}
+        if (folder / LEROBOT).is_file():
+            raise ConfigError(f"{folder} is a LeRobotDataset: give it with --lerobot {folder}")
         self.bags = sorted(
-            path.parent for path in folder.rglob("metadata.yaml") if "damaged" not in path.parts
+            {path.parent for name in BAG_FILES for path in folder.rglob(name) if "damaged" not in path.parts}
         )
         if not self.bags:
-            raise ConfigError(f"there is no rosbag2 folder (metadata.yaml) in {folder}")
+            raise ConfigError(f"there is no rosbag2 folder (metadata.yaml, *.mcap, *.db3) in {folder}")
 
     def explained(self) -> list[str]:
         """Lines for people: what is taken from where, and what is assumed."""
@@ -112,29 +124,33 @@ class BagDemonstrations:
         """Each episode. Raises :class:`ConfigError`, :class:`DamagedBag` where a bag cannot be used."""
         for bag in self.bags:
             try:
-                with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
+                with AnyReader(_data(bag), default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
                     own = [c for c in reader.connections if c.topic == TRANSITIONS]
                     if own:
                         yield from self._transitions(bag, reader, own)
                     else:
                         yield self._raw(bag, reader)
-            except (ConfigError, DamagedBag):
+            except (ConfigError, DamagedBag) as error:
+                if isinstance(error, DamagedBag):
+                    raise DamagedBag(f"{error}\n{_remedy(bag)}") from error
                 raise
             except InvalidObservation as error:
                 raise ConfigError(f"{bag}: {error}") from error
             except Exception as error:  # a damaged file fails anywhere inside the reader
-                raise DamagedBag(f"the bag {bag} is damaged: {type(error).__name__}: {error}") from error
+                raise DamagedBag(
+                    f"the bag {bag} is damaged: {type(error).__name__}: {error}\n{_remedy(bag)}"
+                ) from error
 
     def _transitions(self, bag: Path, reader: Any, connections: list[Any]) -> Iterator[RecordedEpisode]:
         """The episodes of a bag that holds transitions."""
         if BAG_NAME.match(bag.name):
-            shown = read_metadata(bag)[1].get("task", self.task.name)
+            shown = read_bag(bag).custom.get("task", self.task.name)
             if shown != self.task.name:
                 raise ConfigError(f"{bag} shows the task {shown}, not {self.task.name}")
-            refuse_other_crops(str(bag), [read_metadata(bag)[1]], self.cameras.crops)
+            refuse_other_crops(str(bag), [read_bag(bag).custom], self.cameras.crops)
         steps: list[Transition] = []
-        for _, _, data in reader.messages(connections):
-            step = decode_transition(bytes(data))
+        for data in _messages(bag, reader, connections):
+            step = decode_transition(data)
             if steps and step.episode != steps[-1].episode:
                 yield self._episode(steps)
                 steps = []
@@ -207,9 +223,7 @@ class BagDemonstrations:
             raise ConfigError(
                 f"{bag}: {topic} is {kind}; for {name}, {' or '.join(TYPES[name])} is understood"
             )
-        messages = [
-            deserialize_message(bytes(data), TYPES[name][kind]) for _, _, data in reader.messages(found)
-        ]
+        messages = [deserialize_message(data, TYPES[name][kind]) for data in _messages(bag, reader, found)]
         messages.sort(key=lambda message: stamp_ns(message.header.stamp))
         stream = _Stream()
         for message in messages:
@@ -245,6 +259,47 @@ class BagDemonstrations:
                 "control step: was it recorded with another task?"
             )
         return clean_action(np.array([*motion, command.gripper]), self.task.active_mask)
+
+
+def _data(bag: Path) -> list[Path]:
+    """The paths that a reader is given: the folder, or its data files where its metadata are lost."""
+    if (bag / METADATA).is_file() and not (BAG_NAME.match(bag.name) and _lost(bag)):
+        return [bag]
+    return sorted(path for name in BAG_FILES[1:] for path in bag.glob(name))
+
+
+def _lost(bag: Path) -> bool:
+    """True if the metadata of a run's bag are not those that the run wrote."""
+    try:
+        read_metadata(bag)
+        return False
+    except DamagedBag:
+        return True
+
+
+def _messages(bag: Path, reader: Any, connections: list[Any]) -> Iterator[bytes]:
+    """All messages of a topic. Raises :class:`DamagedBag` where they are not as many as the bag says."""
+    counted = 0
+    for _, _, data in reader.messages(connections):
+        counted += 1
+        yield bytes(data)
+    said = sum(connection.msgcount for connection in connections)
+    if counted != said:
+        topic = connections[0].topic
+        raise DamagedBag(f"the bag {bag} holds {counted} messages on {topic}, its metadata count {said}")
+
+
+def _remedy(bag: Path) -> str:
+    """What a person can do about a bag that cannot be read."""
+    again = f"  Or move {bag} elsewhere, and import the rest."
+    file = next(iter(sorted(bag.glob("*.mcap"))), None)
+    if file is None:
+        return f"  Rebuild its metadata: ros2 bag reindex {bag}\n{again}"
+    whole = file.with_name(f"{file.stem}_whole.mcap")
+    return (
+        f"  A recording that was cut off: mcap recover {file} -o {whole} (https://mcap.dev), then keep only "
+        f"that file and remove {METADATA}.\n{again}"
+    )
 
 
 def _pose(message: PoseStamped) -> Pose:

@@ -90,12 +90,11 @@ def _export(options: argparse.Namespace) -> int:
     require_optional("pyarrow")
     from worldsample_bringup.dataset.lerobot_export import export_lerobot
     from worldsample_bringup.run.prepare import existing_run
-    from worldsample_core.episodes.episode_bag import read_metadata
-    from worldsample_core.episodes.episode_store import find_bags
+    from worldsample_core.episodes.recorded_bags import recorded_bags
 
     folder, out = existing_run(options.folder, Path("runs")), Path(options.lerobot)
     task = folder.settings().task
-    bags = [(bag, read_metadata(bag)[0]) for bag in find_bags(folder.path)]
+    bags = [(bag.path, bag.summary) for bag in recorded_bags(folder.path, told=_tell)]
     wanted = [
         (bag, summary)
         for bag, summary in bags

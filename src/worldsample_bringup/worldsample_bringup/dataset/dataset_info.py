@@ -37,10 +37,10 @@ def _lerobot(folder: Path) -> dict[str, Any]:
 
 
 def _bags(folder: Path) -> dict[str, Any]:
-    from worldsample_core.episodes.episode_bag import read_metadata
-    from worldsample_core.episodes.episode_store import find_bags
+    from worldsample_core.episodes.recorded_bags import recorded_bags
 
-    found = [read_metadata(bag) for bag in find_bags(folder)]
+    problems: list[str] = []
+    found = [(bag.summary, bag.custom) for bag in recorded_bags(folder, told=problems.append)]
     if not found:
         raise ConfigError(
             f"{folder} holds no episodes of a run (episodes/episode_…) and no LeRobotDataset ({INFO})"
@@ -62,4 +62,5 @@ def _bags(folder: Path) -> dict[str, Any]:
         "episodes": len(found),
         "frames": sum(summary.steps for summary, _ in found),
         **kinds,
+        **({"problems": "; ".join(problems)} if problems else {}),
     }

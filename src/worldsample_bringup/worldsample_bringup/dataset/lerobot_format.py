@@ -106,7 +106,9 @@ def read_info(root: Path) -> DatasetInfo:
     try:
         raw = json.loads(path.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"{root} is no LeRobotDataset: it has no {INFO}") from None
+        bags = any(root.rglob("metadata.yaml")) or any(root.rglob("*.mcap"))
+        other = f"; it holds rosbag2 recordings: give it with --bag {root}" if bags else ""
+        raise ConfigError(f"{root} is no LeRobotDataset: it has no {INFO}{other}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     version = str(raw.get("codebase_version", "")) if isinstance(raw, dict) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from worldsample_bringup.run.run_folder import RunFolder
@@ -39,14 +40,13 @@ def check_classifier(path: str, task: str) -> str:
     Raises:
         ConfigError: it has neither, too few, or they are of another task.
     """
-    from worldsample_core.episodes.episode_bag import read_metadata  # needs the message packages
-    from worldsample_core.episodes.episode_store import find_bags
     from worldsample_core.episodes.label_count import is_kept, label_count
+    from worldsample_core.episodes.recorded_bags import recorded_bags  # needs the message packages
 
     folder = Path(path).absolute()
-    found = [read_metadata(bag) for bag in find_bags(folder)]
-    labelled = [(summary, custom) for summary, custom in found if is_kept(summary)]
-    count = label_count(summary for summary, _ in labelled)
+    found = recorded_bags(folder, "label", lambda problem: print(f"  {problem}", file=sys.stderr))
+    labelled = [bag for bag in found if is_kept(bag.summary)]
+    count = label_count(bag.summary for bag in labelled)
     if not labelled and (folder / FILE).is_file():
         return str(folder)
     if not (count.successes and count.failures):
@@ -56,7 +56,7 @@ def check_classifier(path: str, task: str) -> str:
             f"--classifier-from: there are {what} in {folder}; record some: "
             f"{command_name()} label --task {task} --out {path}"
         )
-    shown = {custom.get("task", task) for _, custom in labelled}
+    shown = {bag.custom.get("task", task) for bag in labelled}
     check_task("--classifier-from", folder, shown, task, "label")
     return str(folder)
 
@@ -66,13 +66,12 @@ def check_image_size(settings: Settings) -> None:
     run = settings.run
     if not run.classifier_from:
         return
-    from worldsample_core.episodes.episode_bag import read_metadata
-    from worldsample_core.episodes.episode_store import find_bags
     from worldsample_core.episodes.label_count import is_kept
+    from worldsample_core.episodes.recorded_bags import recorded_bags
     from worldsample_core.episodes.recorded_with import refuse_other_crops
 
-    found = [read_metadata(bag) for bag in find_bags(Path(run.classifier_from))]
-    kept = [custom for summary, custom in found if is_kept(summary)]
+    found = recorded_bags(Path(run.classifier_from), "label")
+    kept = [bag.custom for bag in found if is_kept(bag.summary)]
     refuse_other_crops(f"--classifier-from: {run.classifier_from}", kept, settings.cameras.crops)
     sizes = {custom.get("image_size", "") for custom in kept}
     other = sorted(sizes - {"", str(run.image_size)})

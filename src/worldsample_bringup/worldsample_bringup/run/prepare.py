@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -147,13 +149,17 @@ def _new_folder(request: Request, runs: Path, name: str) -> RunFolder:
     return folder
 
 
-def _successful_demonstrations(folder: Path) -> list[dict[str, str]]:
-    """Task and image size of each demonstration in a folder that shows a success."""
-    from worldsample_core.episodes.episode_bag import read_metadata  # needs the message packages
-    from worldsample_core.episodes.episode_store import find_bags
+def _successful_demonstrations(
+    folder: Path, told: Callable[[str], object] = lambda _: None
+) -> list[dict[str, str]]:
+    """Task and image size of each demonstration in a folder that shows a success.
 
-    found = [read_metadata(bag) for bag in find_bags(folder)]
-    return [custom for summary, custom in found if summary.kind == "demo" and summary.success]
+    Args:
+        told: gets a sentence for each bag that is damaged.
+    """
+    from worldsample_core.episodes.recorded_bags import recorded_bags  # needs the message packages
+
+    return [bag.custom for bag in recorded_bags(folder, "demo", told) if bag.summary.success]
 
 
 def _demonstrations(path: str, task: str) -> dict[str, Any]:
@@ -163,7 +169,7 @@ def _demonstrations(path: str, task: str) -> dict[str, Any]:
         ConfigError: there are none, or they show another task.
     """
     folder = Path(path).absolute()
-    shown = _successful_demonstrations(folder)
+    shown = _successful_demonstrations(folder, lambda problem: print(f"  {problem}", file=sys.stderr))
     if not shown and _has_labels(folder):
         raise ConfigError(f"--demos-from: {folder} holds labelled frames: give it with --classifier-from")
     if not shown:
@@ -177,10 +183,9 @@ def _demonstrations(path: str, task: str) -> dict[str, Any]:
 
 def _has_labels(folder: Path) -> bool:
     """True for a folder of labelled frames."""
-    from worldsample_core.episodes.episode_bag import read_metadata
-    from worldsample_core.episodes.episode_store import find_bags
+    from worldsample_core.episodes.recorded_bags import recorded_bags
 
-    return any(read_metadata(bag)[0].kind == "label" for bag in find_bags(folder))
+    return bool(recorded_bags(folder, "label"))
 
 
 def _check_image_size(settings: Settings) -> None:

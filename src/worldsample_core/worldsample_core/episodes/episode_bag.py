@@ -386,6 +386,21 @@ def read_transitions(path: Path) -> list[Transition]:
     return [decode_transition(record) for record in read_records(path)]
 
 
+def true_summary(path: Path, transitions: list[Transition]) -> EpisodeSummary:
+    """The summary in the data of a bag, its numbers those of the transitions. Raises DamagedBag."""
+    summary = read_summary(path)
+    steps = len(transitions)
+    if not steps or [t.seq - transitions[0].seq for t in transitions] != list(range(steps)):
+        raise DamagedBag(f"the bag {path} has steps that do not follow each other")
+    return dataclasses.replace(
+        summary,
+        episode=transitions[0].episode,
+        first_seq=transitions[0].seq,
+        steps=steps,
+        real_steps=max(summary.real_steps, steps if summary.kind == "train" else 0),
+    )
+
+
 def check_bag(path: Path) -> EpisodeSummary:
     """Verify a whole bag: metadata, checksums, number of steps, and each record's place in its episode.
 

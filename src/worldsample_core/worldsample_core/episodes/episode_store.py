@@ -30,7 +30,7 @@ from worldsample_core.episodes.episode_bag import (
     read_information,
     read_metadata,
     read_records,
-    read_summary,
+    true_summary,
     write_bag,
 )
 from worldsample_core.episodes.episode_numbering import (
@@ -222,7 +222,7 @@ class EpisodeStore:
         try:
             records = read_records(path)
             transitions = [decode_transition(record) for record in records]
-            summary = self._true_summary(path, transitions)
+            summary = true_summary(path, transitions)
         except (DamagedBag, InvalidObservation):
             self._set_aside(path, str(problem))
             return None
@@ -233,20 +233,6 @@ class EpisodeStore:
         self._write_bag(path, records, summary)
         self._report(f"{problem}; rebuilt from its data file")
         return summary
-
-    def _true_summary(self, path: Path, transitions: list[Transition]) -> EpisodeSummary:
-        """The summary in the data of a bag, its numbers those of the transitions. Raises DamagedBag."""
-        summary = read_summary(path)
-        steps = len(transitions)
-        if not steps or [t.seq - transitions[0].seq for t in transitions] != list(range(steps)):
-            raise DamagedBag(f"the bag {path} has steps that do not follow each other")
-        return dataclasses.replace(
-            summary,
-            episode=transitions[0].episode,
-            first_seq=transitions[0].seq,
-            steps=steps,
-            real_steps=max(summary.real_steps, steps if summary.kind == "train" else 0),
-        )
 
     def _note_damage(self, path: Path) -> None:
         """Remember the numbers of a damaged bag's steps, as far as it tells them: they are not used again."""

@@ -72,11 +72,11 @@ def _bytes_of_two_episodes(settings: Settings) -> int:
     return 16_000_000 + (4 * 2 + 2) * steps * frame
 
 
-def take_demonstrations(store: EpisodeStore, settings: Settings) -> int:
+def take_demonstrations(store: EpisodeStore, settings: Settings, warn: Callable[[str], object]) -> int:
     """Copy the demonstrations of another run into this one, where the run says so. Returns their number."""
     if not settings.run.demos_from or settings.run.mode != "train":
         return 0
-    copied = import_demonstrations(store, settings)
+    copied = import_demonstrations(store, settings, warn)
     store.drain()
     return copied
 

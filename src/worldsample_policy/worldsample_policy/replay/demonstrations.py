@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError
-from worldsample_core.episodes.episode_bag import encode_transition, read_metadata, read_transitions
-from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
+from worldsample_core.episodes.episode_bag import encode_transition, read_transitions
+from worldsample_core.episodes.episode_store import EpisodeStore
+from worldsample_core.episodes.recorded_bags import recorded_bags
 from worldsample_core.settings import Settings
 
 
-def import_demonstrations(store: EpisodeStore, settings: Settings) -> int:
+def import_demonstrations(
+    store: EpisodeStore, settings: Settings, told: Callable[[str], object] = lambda _: None
+) -> int:
     """Copy the successful demonstrations of ``run.demos_from`` into ``store``; returns how many were copied.
 
     The source is a run folder, or a folder of its bags. Copying ends when ``store`` has ``run.demos``
     demonstrations. They get new sequence numbers.
 
+    Args:
+        told: gets a sentence for each bag that was mended, or is left out because it is damaged.
+
     Raises:
         ConfigError: the folder has too few, or they are of another task or image size.
-        StorageError: a bag is damaged, or the disk is full.
+        StorageError: the disk is full.
     """
     run = settings.run
     present = sum(e.kind == "demo" and e.success for e in store.summaries)
@@ -30,17 +37,17 @@ def import_demonstrations(store: EpisodeStore, settings: Settings) -> int:
     if not folder.is_dir():
         raise ConfigError(f"run.demos_from: there is no folder {folder}")
     found = []
-    for bag in find_bags(folder):
-        summary, custom = read_metadata(bag)
-        if summary.kind == "demo" and summary.success:
-            task = custom.get("task", settings.task.name)
+    for bag in recorded_bags(folder, "demo", told):
+        if bag.summary.success:
+            task = bag.custom.get("task", settings.task.name)
             if task != settings.task.name:
-                raise ConfigError(f"{bag} shows the task {task!r}, this run is {settings.task.name!r}")
-            found.append((bag, summary))
+                raise ConfigError(f"{bag.path} shows the task {task!r}, this run is {settings.task.name!r}")
+            found.append((bag.path, bag.summary))
     if len(found) < run.demos:
+        fewer = f"set run.demos={len(found)}, or " if found else ""
         raise ConfigError(
             f"{folder} has {len(found)} successful demonstrations, {run.demos} are wanted: "
-            f"set run.demos={len(found)} or record more with `{command_name()} demos`"
+            f"{fewer}record more with `{command_name()} demos`"
         )
     size = (run.image_size, run.image_size)
     for bag, summary in found[present : run.demos]:

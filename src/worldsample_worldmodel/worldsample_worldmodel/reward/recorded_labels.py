@@ -8,9 +8,9 @@ import numpy as np
 
 from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError
-from worldsample_core.episodes.episode_bag import read_metadata, read_transitions
-from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.label_count import LabelCount, is_kept, label_count
+from worldsample_core.episodes.recorded_bags import recorded_bags
 from worldsample_core.episodes.recorded_with import CROPS
 from worldsample_core.settings import Settings
 from worldsample_worldmodel.reward.reward_model import LabelledFrames, joined, recorded_frames
@@ -18,12 +18,8 @@ from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
 
 
 def count_labels(folder: Path) -> LabelCount:
-    """Count the labelled frames of a folder.
-
-    Raises:
-        DamagedBag: a bag cannot be read.
-    """
-    return label_count(read_metadata(bag)[0] for bag in find_bags(folder))
+    """Count the labelled frames of a folder."""
+    return label_count(bag.summary for bag in recorded_bags(folder, "label"))
 
 
 def recorded_labels(folder: Path, settings: Settings, config: RewardModelConfig) -> LabelledFrames | None:
@@ -34,11 +30,10 @@ def recorded_labels(folder: Path, settings: Settings, config: RewardModelConfig)
         DamagedBag: a bag cannot be read.
     """
     found = []
-    for bag in find_bags(folder):
-        summary, custom = read_metadata(bag)
-        if is_kept(summary):
-            _check(bag, custom, settings)
-            found.append(bag)
+    for bag in recorded_bags(folder, "label"):
+        if is_kept(bag.summary):
+            _check(bag.path, bag.custom, settings)
+            found.append(bag.path)
     if not found:
         return None
     order = np.random.default_rng(config.seed).permutation(len(found))
