@@ -103,6 +103,11 @@ def set_up_graphics(home: Home, progress: Progress) -> tuple[dict[str, str], str
             shutil.rmtree(home.graphics_folder, ignore_errors=True)
             progress.detail = f"{backend} of this system"
             return {"MUJOCO_GL": backend}, "system"
+    if (platform := os.environ.get("PYOPENGL_PLATFORM", "")) not in ("", *BACKENDS):
+        raise SetupProblem(
+            f"MuJoCo cannot render here while PYOPENGL_PLATFORM={platform} is set.",
+            f"unset PYOPENGL_PLATFORM\nthen start again. Log: {home.log}",
+        )
     reason = "this is no Debian or Ubuntu, so the libraries could not be fetched"
     if debian_packages.is_debian():
         for backend, packages in DEBIAN_SETS:

@@ -50,6 +50,8 @@ FAULTS = {
     "operator_unproven": "the operator's device has shown nothing but zeros",
     "operator_buttons": "the operator's device has fewer buttons than are used",
     "operator_button_stuck": "a button of the operator's device is down all the time",
+    "two_users": "another user's processes are found, and nothing that they send arrives",
+    "inherited_environment": "a variable of another project decides which nodes are found",
     "vendor_messages_missing": "hdas_msg is not installed",
     "disk_full": "there is little room for episodes",
     "gpu_missing": "the configuration wants a GPU, and there is none",
@@ -86,6 +88,7 @@ def find_faults(
         *_cameras(facts, task, size, reference),
         *_clocks(facts, driver),
         *_operator(facts),
+        *_environment(facts),
         *_machine(facts, driver, machine),
     ]
     return sorted(findings, key=lambda finding: finding.level)
@@ -329,6 +332,23 @@ def _operator(facts: CellFacts) -> Iterator[Finding]:
             f"{', '.join(names)} of the operator's device is down all the time: let go, or correct "
             "teleop.buttons",
         )
+
+
+def _environment(facts: CellFacts) -> Iterator[Finding]:
+    """Reasons why nodes of one machine do not hear each other, although all run."""
+    topics = (facts.arm, facts.gripper, facts.joy, *facts.cameras.values())
+    silent = [heard.topic for heard in topics if heard.publishers and not heard.count]
+    if facts.other_users and silent:
+        yield _error(
+            "two_users",
+            f"{', '.join(silent)}: nothing comes, and {', '.join(facts.other_users)} runs ROS 2 here, too: "
+            "Fast DDS's shared memory does not reach from one user to another. Run both as one user (in a "
+            "compose file: `user:`), or start both with ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET and "
+            "FASTDDS_BUILTIN_TRANSPORTS=UDPv4",
+        )
+    tell = _warning if facts.arm.count else _error
+    for sentence in facts.left_over:
+        yield tell("inherited_environment", sentence)
 
 
 def _machine(facts: CellFacts, driver: DriverConfig, machine: str) -> Iterator[Finding]:

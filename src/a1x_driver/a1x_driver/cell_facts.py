@@ -82,6 +82,8 @@ class CellFacts:
             zeros has come from the operator's device. gripper_range: smallest and largest reading.
         have_vendor: hdas_msg is installed. free_bytes: on the disk of the run. gpu: there is one.
         seconds: for how long was listened.
+        other_users: whose processes use the shared memory of DDS, too.
+        left_over: sentences about variables by which nodes do not find each other.
     """
 
     arm: Heard
@@ -103,3 +105,5 @@ class CellFacts:
     have_vendor: bool = True
     free_bytes: int = 1 << 40
     gpu: bool = False
+    other_users: list[str] = field(default_factory=list)
+    left_over: list[str] = field(default_factory=list)

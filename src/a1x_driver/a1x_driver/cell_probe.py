@@ -24,6 +24,8 @@ from a1x_driver.teleop_config import TeleopConfig
 from a1x_driver.topic_qos import qos_of
 from a1x_driver.vendor_config import Topic
 from worldsample_core.messages.qos import SENSOR
+from worldsample_core.node.inherited_environment import left_over
+from worldsample_core.node.shared_memory import other_users
 from worldsample_core.observation import VIEWS
 
 OURS = ("a1x", "cell_probe")
@@ -168,6 +170,8 @@ class CellProbe:
             have_vendor=vendor.HAVE_VENDOR,
             free_bytes=shutil.disk_usage(folder).free,
             gpu=gpu,
+            other_users=other_users(),
+            left_over=left_over(),
         )
 
     def _few_buttons(self) -> str:

@@ -17,6 +17,7 @@ from a1x_driver.driver_config import DriverConfig
 from a1x_driver.teleop_config import TeleopConfig
 from a1x_driver.vendor_config import Topic, VendorTopics
 from worldsample_core.config import TaskConfig, to_mapping
+from worldsample_core.node.inherited_environment import left_over
 from worldsample_core.settings import CamerasConfig, RunConfig, Settings
 
 rclpy = pytest.importorskip("rclpy")
@@ -325,6 +326,24 @@ def test_attack_03_clocks_of_two_computers_are_bounded(
     facts.cameras["side"].skew = skew
     found = find_faults(facts, DriverConfig(), task, SIZE, "cpu")
     assert [(fault.name, fault.level) for fault in found] == ([("clock_skew", level)] if level else [])
+
+
+def test_field_report_14_two_users_of_one_machine_are_named(task: TaskConfig) -> None:
+    facts = healthy(task)
+    facts.other_users = ["root"]
+    assert names(facts, task) == set(), "they are heard: another way than shared memory was chosen"
+    facts.arm.count = 0
+    (text,) = (f.text for f in find_faults(facts, DriverConfig(), task, SIZE) if f.name == "two_users")
+    assert "/hdas/feedback_arm" in text and "root runs ROS 2 here" in text and "as one user" in text
+
+
+def test_field_report_15_a_discovery_server_left_in_the_shell_is_named(task: TaskConfig) -> None:
+    facts = healthy(task)
+    facts.left_over = left_over({"ROS_DISCOVERY_SERVER": "10.0.0.1:11811", "ROS_LOCALHOST_ONLY": "0"})
+    assert names(facts, task) == {"inherited_environment"}
+    facts.arm.count, facts.arm.publishers = 0, []
+    found = {f.name: f for f in find_faults(facts, DriverConfig(), task, SIZE)}["inherited_environment"]
+    assert found.level == "error" and "unset ROS_DISCOVERY_SERVER" in found.text
 
 
 @pytest.mark.slow

@@ -11,10 +11,13 @@ class NoRenderer(RuntimeError):
     """MuJoCo cannot draw on this machine; the message says what to install."""
 
     def __init__(self, cause: BaseException) -> None:
-        backend = os.environ.get("MUJOCO_GL", "")
+        backend, platform = os.environ.get("MUJOCO_GL", ""), os.environ.get("PYOPENGL_PLATFORM", "")
+        remedy = f"On Debian or Ubuntu: {APT_COMMAND}; then MUJOCO_GL=egl, or leave it unset."
+        if platform not in ("", backend):  # another project's: MuJoCo sets it itself where it is not set
+            remedy = f"PYOPENGL_PLATFORM={platform} is set: `unset PYOPENGL_PLATFORM`, and start again."
         super().__init__(
             f"MuJoCo has no off-screen OpenGL (MUJOCO_GL={backend}: {type(cause).__name__}: {cause}). "
-            f"On Debian or Ubuntu: {APT_COMMAND}; then MUJOCO_GL=egl, or leave it unset."
+            f"{remedy}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,7 @@ def test_a_session_tells_where_everything_is_and_ends_with_json(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, ros_domain: int
 ) -> None:
     with_scripts(monkeypatch)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert cli.main(["train", "--machine", "cpu", "--quick", "--json", "run.demos=2"]) == 0
     lines = capfd.readouterr().out.splitlines()
     text = "\n".join(lines)
@@ -145,7 +147,7 @@ def test_a_session_tells_where_everything_is_and_ends_with_json(
         "Training pushing with worldsample, seed 0",
         "2 demonstrations, up to 150 real steps",
         "folder  runs/pushing-worldsample-seed0",
-        "tensorboard --logdir runs/pushing-worldsample-seed0",
+        "curves  runs/pushing-worldsample-seed0/report.html",
         f"ROS_DOMAIN_ID={ros_domain}",
         "train --resume runs/pushing-worldsample-seed0",
         "a1x        | cell is up",

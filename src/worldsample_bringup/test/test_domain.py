@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from worldsample_bringup import cli
 from worldsample_bringup.graph.domain import DomainClaim, DomainTaken, claim_domain
+from worldsample_core.config import ConfigError
 from worldsample_core.node.parent_death import die_with_parent
 
 DOMAIN = 97
@@ -55,7 +58,22 @@ def test_the_domain_of_the_environment_is_kept() -> None:
     claim.release()
 
 
-@pytest.mark.parametrize("text", ["x", "-1", "102"])
+@pytest.mark.parametrize("text", ["x", "-1", "102", "²"])
 def test_what_is_no_domain_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="0 to 101"):
+    with pytest.raises(ConfigError, match="0 to 101"):
         claim_domain("mine", {"ROS_DOMAIN_ID": text})
+
+
+@pytest.mark.parametrize("command", [["train", "--machine", "cpu", "--quick"], ["check", "--cell"]])
+def test_field_report_domain_300_is_one_sentence(
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROS_DOMAIN_ID", "300")
+    assert cli.main(command) == 2
+    told = capsys.readouterr()
+    assert "ROS_DOMAIN_ID is '300': it must be a number from 0 to 101" in told.err
+    assert "Traceback" not in told.err and not list(tmp_path.iterdir()), "nothing has begun"

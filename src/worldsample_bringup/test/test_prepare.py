@@ -431,3 +431,13 @@ def test_the_revision_says_what_the_code_was(tmp_path: Path, monkeypatch: pytest
 
 def test_free_path(tmp_path: Path) -> None:
     assert run_folder.free_path(tmp_path / "a") == tmp_path / "a"
+
+
+def test_field_report_20_only_what_is_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = new(tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "tensorboard" not in "\n".join(opening(plan, 0))
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert "curves  tensorboard --logdir" in "\n".join(opening(plan, 0))

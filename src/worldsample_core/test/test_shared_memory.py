@@ -8,7 +8,14 @@ from xml.etree import ElementTree
 import pytest
 
 from worldsample_core.node import shared_memory
-from worldsample_core.node.shared_memory import PROFILE, VARIABLES, remove_abandoned, use_shared_memory
+from worldsample_core.node.inherited_environment import also, left_over
+from worldsample_core.node.shared_memory import (
+    PROFILE,
+    VARIABLES,
+    other_users,
+    remove_abandoned,
+    use_shared_memory,
+)
 
 
 def test_the_profile_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -18,7 +25,7 @@ def test_the_profile_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert environment == dict.fromkeys(VARIABLES, str(PROFILE))
 
 
-@pytest.mark.parametrize("variable", VARIABLES)
+@pytest.mark.parametrize("variable", [*VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"])
 def test_settings_of_the_user_win(variable: str) -> None:
     environment = {variable: "/home/me/fastdds.xml"}
     assert not use_shared_memory(environment)
@@ -53,3 +60,20 @@ def test_segments_of_processes_that_were_killed_are_removed(tmp_path: Path) -> N
         assert remove_abandoned(tmp_path) == 1
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {f"fastrtps_{name}{end}" for name in names[1:] for end in ("", "_el")}
+
+
+def test_field_report_14_other_users_are_told_by_their_segments(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "fastrtps_0123456789abcdef").touch()
+    (tmp_path / "another_program").touch()
+    assert other_users(tmp_path) == []
+    monkeypatch.setattr(os, "getuid", lambda: os.stat(tmp_path).st_uid + 1)
+    assert len(other_users(tmp_path)) == 1
+
+
+def test_field_report_15_variables_that_keep_nodes_apart_are_named() -> None:
+    assert left_over({**dict.fromkeys(VARIABLES, str(PROFILE)), "ROS_LOCALHOST_ONLY": ""}) == []
+    assert also({}) == ""
+    assert "ROS_DISCOVERY_SERVER=1.2.3.4:11811 is set" in also({"ROS_DISCOVERY_SERVER": "1.2.3.4:11811"})
+    assert "unset FASTRTPS_DEFAULT_PROFILES_FILE" in also({"FASTRTPS_DEFAULT_PROFILES_FILE": "/x.xml"})

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("worldsample_msgs")
 
+from worldsample_core.node.stopping import RunFailed
 from worldsample_msgs.srv import Reset
 from worldsample_policy.acting.cell_calls import AFTER_FAILURE, ASK_AGAIN, BUSY_PATIENCE, CellCalls
 
@@ -89,3 +90,12 @@ def test_attack_minor_a_reset_that_failed_is_asked_for_again_after_a_pause() -> 
     assert len(cell.answers) == 1
     cell.go_on(0.4)
     assert len(cell.answers) == 2
+
+
+def test_field_report_15_a_silent_arm_s_remedy_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = RefusingCell()
+    monkeypatch.setattr(cell, "service_is_ready", lambda: False)
+    monkeypatch.setenv("ROS_DISCOVERY_SERVER", "1.2.3.4:11811")
+    cell.calls.reset(Reset.Request())
+    with pytest.raises(RunFailed, match="unset ROS_DISCOVERY_SERVER"):
+        cell.go_on(61.0)

@@ -290,7 +290,7 @@ def _messages(bag: Path, reader: Any, connections: list[Any]) -> Iterator[bytes]
 
 
 def _remedy(bag: Path) -> str:
-    """What a person can do about a bag that cannot be read."""
+    """The remedy for a bag that cannot be read, for people."""
     again = f"  Or move {bag} elsewhere, and import the rest."
     file = next(iter(sorted(bag.glob("*.mcap"))), None)
     if file is None:

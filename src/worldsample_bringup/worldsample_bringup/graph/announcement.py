@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.run.prepare import Plan
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.command_name import command_name
+from worldsample_core.node.inherited_environment import left_over
 from worldsample_core.settings import Settings
 
 
@@ -52,8 +54,10 @@ def opening(plan: Plan, domain: int | None) -> list[str]:
     lines += _person_in_words(plan.settings)
     lines += [f"  folder  {path}"]
     if run.mode == "train":
-        lines += [f"  curves  tensorboard --logdir {path}"]
+        viewer = f"tensorboard --logdir {path}" if shutil.which("tensorboard") else f"{path}/report.html"
+        lines += [f"  curves  {viewer}"]
     lines += [_topics_in_words(run.mode, domain)]
+    lines += [f"  note    {sentence}" for sentence in left_over()]
     later = f"; go on later: {command_name()} {run.mode} --resume {path}" if run.mode != "eval" else ""
     return [*lines, f"  stop    Ctrl-C{later}", ""]
 

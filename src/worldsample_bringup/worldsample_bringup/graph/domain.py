@@ -15,6 +15,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from worldsample_core.config import ConfigError
+
 LAST_DOMAIN = 101
 """Beyond it the ports of DDS reach into Linux's range of ephemeral ports."""
 
@@ -67,18 +69,24 @@ class DomainClaim:
                 connection.sendall(owner.encode()[:4096])
 
 
+def named_domain(environment: Mapping[str, str] | None = None) -> int | None:
+    """The domain of ``ROS_DOMAIN_ID``; None where it is not set. Raises ConfigError where it is none."""
+    text = (os.environ if environment is None else environment).get("ROS_DOMAIN_ID", "").strip()
+    if text and (not text.isdecimal() or int(text) > LAST_DOMAIN):
+        raise ConfigError(f"ROS_DOMAIN_ID is {text!r}: it must be a number from 0 to {LAST_DOMAIN}")
+    return int(text) if text else None
+
+
 def claim_domain(owner: str, environment: Mapping[str, str] | None = None) -> DomainClaim:
     """The domain of ``ROS_DOMAIN_ID`` where it is set, otherwise the first free one, from 0.
 
     Raises:
         DomainTaken: it is in use, or all are.
-        ValueError: ROS_DOMAIN_ID is not a domain.
+        ConfigError: ROS_DOMAIN_ID is not a domain.
     """
-    text = (os.environ if environment is None else environment).get("ROS_DOMAIN_ID", "").strip()
-    if text:
-        if not text.isdigit() or int(text) > LAST_DOMAIN:
-            raise ValueError(f"ROS_DOMAIN_ID is {text!r}: it must be a number from 0 to {LAST_DOMAIN}")
-        return DomainClaim(int(text), owner)
+    named = named_domain(environment)
+    if named is not None:
+        return DomainClaim(named, owner)
     for domain in range(LAST_DOMAIN + 1):
         with contextlib.suppress(DomainTaken):
             return DomainClaim(domain, owner)

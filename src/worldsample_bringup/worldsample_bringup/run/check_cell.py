@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from worldsample_bringup.graph.domain import named_domain
 from worldsample_bringup.run.options import Request
 from worldsample_bringup.run.prepare import plan
 
@@ -29,6 +30,7 @@ def check_cell(overrides: Sequence[str], runs: Path, seconds: float, remember: b
     Raises:
         ConfigError: the settings cannot be used.
     """
+    named_domain()
     settings = plan(Request("demos", real=True, overrides=tuple(overrides)), runs).settings
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import pwd
 import re
 import shutil
 import time
@@ -14,12 +16,16 @@ PROFILE = Path(__file__).with_name("fastdds.xml")
 VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """Variables by which Fast DDS 3 and 2 find their settings; one that is set already wins."""
 
+TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+"""Variable by which a user chooses another way than shared memory."""
+
 FOLDER = Path("/dev/shm")
 NEEDED = 512 * 1024 * 1024
 """Free bytes of :data:`FOLDER` from which the graph's processes may have larger segments."""
 ABANDONED_AFTER = 60.0
 """s of age from which a segment that nobody holds is removed."""
 
+_OF_PROCESS = "fastrtps_*"
 _SEGMENT = re.compile(r"fastrtps_[0-9a-f]{16}$")
 
 
@@ -37,7 +43,7 @@ def use_shared_memory(environment: MutableMapping[str, str] | None = None, folde
         True where the profile is used.
     """
     environment = os.environ if environment is None else environment
-    if any(environment.get(name) for name in VARIABLES):
+    if any(environment.get(name) for name in (*VARIABLES, TRANSPORTS)):
         return False
     try:
         remove_abandoned(folder)
@@ -69,3 +75,22 @@ def remove_abandoned(folder: Path = FOLDER) -> int:
             continue
         removed += 1
     return removed
+
+
+def other_users(folder: Path = FOLDER) -> list[str]:
+    """Names of the other users whose processes use Fast DDS's shared memory.
+
+    A process finds those of another user, but cannot open their shared memory: nothing arrives.
+    """
+    owners = set()
+    for segment in folder.glob(_OF_PROCESS):
+        with contextlib.suppress(OSError):
+            owners.add(segment.stat().st_uid)
+    return sorted(_name(uid) for uid in owners - {os.getuid()})
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container's user
+        return f"user {uid}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from rclpy.node import Node
 
+from worldsample_core.node.inherited_environment import also
 from worldsample_core.node.stopping import RunFailed
 from worldsample_msgs.srv import Checkpoint, Reset
 
@@ -126,5 +127,5 @@ class CellCalls:
                 f"nobody offers the service {name}"
                 if call == "arm"
                 else f"{name} did not answer within {limit:g} s",
-                "is the arm's (or the simulator's) node running, on the same ROS_DOMAIN_ID?",
+                "is the arm's (or the simulator's) node running, on the same ROS_DOMAIN_ID?" + also(),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from worldsample_core.node.inherited_environment import also
 from worldsample_core.node.stopping import RunFailed
 
 TYPES_CHECKED_EVERY = 2.0
@@ -74,5 +75,6 @@ class CellWatch:
         if silent > (self._sensor_timeout if self._observed else self._start_timeout):
             raise RunFailed(
                 fault or f"no observation for {silent:.0f} s: {self._cell.explain_missing()}",
-                "look at that node's log; is it running, on the same ROS_DOMAIN_ID, with these topic names?",
+                "look at that node's log; is it running, on the same ROS_DOMAIN_ID, with these topic names?"
+                + also(),
             )

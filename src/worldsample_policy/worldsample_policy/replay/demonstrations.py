@@ -37,12 +37,14 @@ def import_demonstrations(
     if not folder.is_dir():
         raise ConfigError(f"run.demos_from: there is no folder {folder}")
     found = []
-    for bag in recorded_bags(folder, "demo", told):
-        if bag.summary.success:
-            task = bag.custom.get("task", settings.task.name)
+    for recorded in recorded_bags(folder, "demo", told):
+        if recorded.summary.success:
+            task = recorded.custom.get("task", settings.task.name)
             if task != settings.task.name:
-                raise ConfigError(f"{bag.path} shows the task {task!r}, this run is {settings.task.name!r}")
-            found.append((bag.path, bag.summary))
+                raise ConfigError(
+                    f"{recorded.path} shows the task {task!r}, this run is {settings.task.name!r}"
+                )
+            found.append((recorded.path, recorded.summary))
     if len(found) < run.demos:
         fewer = f"set run.demos={len(found)}, or " if found else ""
         raise ConfigError(
