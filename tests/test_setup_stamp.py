@@ -22,6 +22,7 @@ from worldsample_setup.stamp import (
     work_to_do,
     write_stamp,
 )
+from worldsample_setup.workspace import colcon_command
 
 
 def write(path: Path, text: str = "") -> Path:
@@ -64,7 +65,7 @@ def finished(home: Home) -> Stamp:
         gpu_device=has_gpu_device(),
         top_level=["numpy", "pip", "torch"],
         cmake_paths="/usr/include/python3.11:/numpy/include",
-        packages={name: package_hash(path) for name, path in source_packages(home.source).items()},
+        packages={name: package_hash(path) for name, path in source_packages(home).items()},
         workspace_paths={"PYTHONPATH": [str(home.build_base / "some_node")]},
         graphics={"MUJOCO_GL": "egl"},
         graphics_from="system",
@@ -244,7 +245,17 @@ def test_removed_package_leaves_nothing_behind(home: Home) -> None:
 
 def test_folder_without_package_xml_is_no_package(home: Home) -> None:
     os.makedirs(home.source / "notes")
-    assert list(source_packages(home.source)) == ["some_msgs", "some_node"]
+    assert list(source_packages(home)) == ["some_msgs", "some_node"]
+
+
+def test_what_the_wheels_lack_of_ros_is_built_for_them_only(home: Home) -> None:
+    write(home.root / "worldsample_setup/ros_packages/tf2_msgs/package.xml", "<package/>")
+    assert sorted(source_packages(home)) == ["some_msgs", "some_node", "tf2_msgs"]
+    assert work_to_do(home, finished(home)).build == ["tf2_msgs"]  # not installed yet
+    ros = Home("ros", home.root, home.folder, "jazzy")
+    assert list(source_packages(ros)) == ["some_msgs", "some_node"]
+    command = colcon_command(home, ["tf2_msgs"])
+    assert str(home.root / "worldsample_setup/ros_packages/tf2_msgs") in command
 
 
 def test_no_work_is_false() -> None:

@@ -47,6 +47,13 @@ class Home:
         return self.root / "src"
 
     @property
+    def sources(self) -> tuple[Path, ...]:
+        """Folders that colcon searches: `src`, and what the wheels lack of ROS 2's own packages."""
+        lacking = self.root / "worldsample_setup" / "ros_packages"
+        packages = sorted(path.parent for path in lacking.glob("*/package.xml"))
+        return (self.source, *packages) if self.kind == "wheels" else (self.source,)
+
+    @property
     def workspace(self) -> Path:
         return self.folder / "workspace" if self.kind == "wheels" else self.root
 

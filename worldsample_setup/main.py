@@ -221,7 +221,7 @@ class _SetUp:
         self.stamp = stamp
         self.work = work
         self.lock = lock
-        self.packages = source_packages(home.source)
+        self.packages = source_packages(home)
 
     def run(self) -> Stamp:
         home, work = self.home, self.work

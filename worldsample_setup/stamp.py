@@ -82,9 +82,11 @@ def has_gpu_device() -> bool:
     return any(os.path.exists(path) for path in GPU_DEVICES)
 
 
-def source_packages(source: Path) -> dict[str, Path]:
-    """The workspace's packages by name: every `src/*/` that holds a package.xml."""
-    return {path.parent.name: path.parent for path in sorted(source.glob("*/package.xml"))}
+def source_packages(home: Home) -> dict[str, Path]:
+    """The packages to build by name: every `src/*/` that holds a package.xml, and what the wheels lack."""
+    source, *others = home.sources
+    own = [path.parent for path in sorted(source.glob("*/package.xml"))]
+    return {path.name: path for path in (*others, *own)}
 
 
 def package_hash(package: Path) -> str:
@@ -140,7 +142,7 @@ class Work:
 
 def work_to_do(home: Home, stamp: Stamp | None) -> Work:
     """Compares the stamp with the checkout and with what is on disk. Reads only, within milliseconds."""
-    packages = source_packages(home.source)
+    packages = source_packages(home)
     everything = Work(
         environment=True,
         python_packages=True,

@@ -20,7 +20,7 @@ COMPILED = re.compile(r"\[(\d+)/(\d+)\] ")  # ninja: [done/all]
 def colcon_command(home: Home, packages: list[str]) -> list[str]:
     """The command that builds the named packages; `console_direct+` brings compiler errors into the log."""
     command = [str(home.python), "-m", "colcon", "--log-base", str(home.log_base), "build"]
-    command += ["--base-paths", str(home.source)]
+    command += ["--base-paths", *map(str, home.sources)]
     command += ["--build-base", str(home.build_base), "--install-base", str(home.install_base)]
     if home.kind == "wheels":
         command.append("--merge-install")

@@ -45,10 +45,12 @@ from a1x_driver.vendor_link import VendorLink
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.conversions import command_from_message, stamp_ns, time_of_ns
 from worldsample_core.messages.qos import COMMAND, RESULTS, SENSOR, STATUS
+from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.precedence import ARM, come_first
 from worldsample_core.node.run_settings import run_settings
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.node.steady_time import EvenStamps, steady_timer
+from worldsample_core.node.transform_publisher import TransformPublisher
 from worldsample_msgs.msg import CommandResult, EndEffectorCommand, GripperState, RobotStatus
 
 STATUS_RATE = 10.0
@@ -75,6 +77,8 @@ class DriverNode(Node):
 
         self._vendor = VendorLink(self, config)
         self._joints = self.create_publisher(JointState, "joint_states", SENSOR)
+        urdf = fixed_parameter(self, "urdf", "", "File of the arm's description.")
+        self._transforms = TransformPublisher(self, settings, self._now(), urdf, inner=config.standin)
         self._pose = self.create_publisher(PoseStamped, "~/ee_pose", SENSOR)
         self._gripper = self.create_publisher(GripperState, "~/gripper", SENSOR)
         self._status = self.create_publisher(RobotStatus, "~/status", STATUS)
@@ -157,7 +161,9 @@ class DriverNode(Node):
         self._pose.publish(pose_message(feedback.position, feedback.rotation, stamp))
         if not feedback.gripper_fault(time.monotonic()):
             self._gripper.publish(gripper_message(feedback, stamp))
-        self._joints.publish(joints_message(feedback, stamp))
+        joints = joints_message(feedback, stamp)
+        self._joints.publish(joints)
+        self._transforms.send(joints)
 
     def _publish_status(self) -> None:
         state, detail = self.arm.state(time.monotonic())

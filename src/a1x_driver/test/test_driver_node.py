@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from a1x_driver.driver_config import DriverConfig, ResetMotion, Watchdog
+from worldsample_core.camera_calibration import CameraCalibration
 from worldsample_core.config import TaskConfig, to_mapping
-from worldsample_core.settings import RunConfig, Settings
+from worldsample_core.settings import CamerasConfig, RunConfig, Settings
 
 rclpy = pytest.importorskip("rclpy")
 pytest.importorskip("worldsample_msgs.msg")
@@ -29,12 +30,20 @@ from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import JointState, Joy  # noqa: E402
 from std_msgs.msg import Bool  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
+from tf2_msgs.msg import TFMessage  # noqa: E402
 
 import a1x_driver.driver_node as driver_node  # noqa: E402
 import a1x_driver.teleop_node as teleop_node  # noqa: E402
 from a1x_driver.standin_arm_node import StandInArmNode  # noqa: E402
 from worldsample_core.messages.conversions import to_time  # noqa: E402
-from worldsample_core.messages.qos import COMMAND, RESULTS, SENSOR, STATUS  # noqa: E402
+from worldsample_core.messages.qos import (  # noqa: E402
+    COMMAND,
+    LATCHED,
+    RESULTS,
+    SENSOR,
+    STATUS,
+    TRANSFORMS,
+)
 from worldsample_msgs.msg import (  # noqa: E402
     CommandResult,
     EndEffectorCommand,
@@ -64,11 +73,12 @@ class DriverBench:
         task: TaskConfig,
         config: DriverConfig = CONFIG,
         vendor: Callable[[Context], Node] | None = None,
+        cameras: CamerasConfig | None = None,
         **arm: Any,
     ) -> None:
         self.config = folder / "config.yaml"
         run = RunConfig(name="real", directory=str(folder), lockstep=False, sim=False)
-        settings = Settings(run=run, task=task, driver=to_mapping(config))
+        settings = Settings(run=run, task=task, cameras=cameras or CamerasConfig(), driver=to_mapping(config))
         self.config.write_text(yaml.safe_dump(to_mapping(settings)))
         self.context = Context()
         rclpy.init(context=self.context, domain_id=DOMAIN)
@@ -91,6 +101,8 @@ class DriverBench:
             ("status", RobotStatus, "a1x/status", STATUS),
             ("executed", CommandResult, "a1x/executed", RESULTS),
             ("diagnostics", DiagnosticArray, "/diagnostics", 10),
+            ("tf", TFMessage, "/tf", TRANSFORMS),
+            ("tf_static", TFMessage, "/tf_static", LATCHED),
             ("intervention", Intervention, "operator/intervention", STATUS),
             ("target_pose", PoseStamped, config.topics.target_pose.name, 10),
         ):
@@ -179,6 +191,27 @@ def test_reset_then_commands_move_the_arm(make: Callable[..., DriverBench]) -> N
     assert bench.until(lambda: bench.heard["diagnostics"])
     values = {v.key: v.value for v in bench.heard["diagnostics"][-1].status[0].values}
     assert float(values["feedback_hz"]) > 5 and "command_to_target_p99_ms" in values
+
+
+def frames(message: TFMessage) -> dict[str, str]:
+    """Parent of each frame in a message."""
+    return {each.child_frame_id: each.header.frame_id for each in message.transforms}
+
+
+def test_transforms_come_with_the_joints_and_the_calibration(make: Callable[..., DriverBench]) -> None:
+    side = CameraCalibration(position=(0.8, -0.4, 0.4), rotation=(0.0, 0.5, 2.4))
+    bench = make(cameras=CamerasConfig(side=side))
+    assert bench.until(lambda: bench.heard["tf"] and bench.heard["tf_static"])
+    assert frames(bench.heard["tf_static"][-1]) == {
+        "gripper_link": "arm_link6",
+        "side_link": "base_link",  # the wrist camera is not calibrated
+        "side_color_frame": "side_link",
+        "side_color_optical_frame": "side_color_frame",
+    }
+    assert len(frames(bench.heard["tf"][-1])) == 8
+    joints = {message.header.stamp.nanosec for message in bench.heard["joints"]}
+    stamps = {message.transforms[0].header.stamp.nanosec for message in bench.heard["tf"]}
+    assert joints & stamps
 
 
 @pytest.mark.slow

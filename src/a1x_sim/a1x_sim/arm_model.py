@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from a1x_sim.arm_dimensions import BASE_MASS, FINGER_MASS, FINGER_ORIGINS, FINGERTIP, GRIPPER_MASS, TIP_RADIUS
+from a1x_sim.arm_dimensions import BASE_MASS, FINGER_MASS, FINGERTIP, GRIPPER_MASS, TIP_RADIUS
 from a1x_sim.shapes import ball, box, capsule, cylinder, text
-from worldsample_core.arm.a1x_kinematics import ARM_JOINTS, FINGER_JOINT_NAMES, FINGER_STROKE, GRIPPER_ORIGIN
+from worldsample_core.arm.a1x_kinematics import (
+    ARM_JOINTS,
+    FINGER_JOINT_NAMES,
+    FINGER_ORIGINS,
+    FINGER_STROKE,
+    GRIPPER_ORIGIN,
+)
 
 LIGHT, DARK, TRIM = "arm_light", "arm_dark", "arm_trim"
 

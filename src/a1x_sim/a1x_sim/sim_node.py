@@ -44,6 +44,7 @@ from worldsample_core.node.run_topics import RunTopics
 from worldsample_core.node.single_writer import commanders
 from worldsample_core.node.spinning_node import run_node
 from worldsample_core.node.steady_time import EvenStamps, steady_timer
+from worldsample_core.node.transform_publisher import TransformPublisher
 from worldsample_core.observation import VIEWS
 from worldsample_msgs.msg import (
     CommandResult,
@@ -97,6 +98,9 @@ class SimNode(Node):
             view: self.create_publisher(CameraInfo, f"{view}/color/camera_info", SENSOR) for view in VIEWS
         }
         self._joints = self.create_publisher(JointState, "joint_states", SENSOR)
+        urdf = fixed_parameter(self, "urdf", "", "File of the arm's description.")
+        begin = time_of_ns(self._ticks.stamp)
+        self._transforms = TransformPublisher(self, settings, begin, urdf, inner=True)
         self._pose = self.create_publisher(PoseStamped, "~/ee_pose", SENSOR)
         self._gripper = self.create_publisher(GripperState, "~/gripper", SENSOR)
         self._status = self.create_publisher(RobotStatus, "~/status", STATUS)
@@ -198,7 +202,9 @@ class SimNode(Node):
         for image, view in zip(ticks.observation.images, VIEWS, strict=True):
             self._images[view].publish(image_to_message(image, optical_frame(view), stamp))
             self._infos[view].publish(camera_info(cell, view, image, stamp))
-        self._joints.publish(joint_state(cell, stamp))
+        joints = joint_state(cell, stamp)
+        self._joints.publish(joints)
+        self._transforms.send(joints)
         self._pose.publish(ee_pose(cell, stamp))
         self._gripper.publish(gripper_state(cell, stamp))
         self._status.publish(robot_status(ticks, time.monotonic(), stamp))

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a1x_sim.inverse_kinematics import InverseKinematics
-from worldsample_core.arm.a1x_kinematics import JOINT_HIGH, JOINT_LOW, forward_kinematics
+from worldsample_core.arm.a1x_kinematics import (
+    ARM_JOINT_NAMES,
+    FINGER_JOINT_NAMES,
+    JOINT_HIGH,
+    JOINT_LOW,
+    forward_kinematics,
+)
+from worldsample_core.arm.link_transforms import HAND, link_transforms
 from worldsample_core.arm.rotation import matrix_to_quaternion, matrix_to_rotvec, rotvec_to_matrix
 
 # The vendor's table, typed in once more: origin xyz, axis, lower and upper limit.
@@ -84,6 +91,21 @@ def test_urdf_matches_the_table() -> None:
         assert float(joint.find("limit").get("upper")) == high
     assert joints["gripper_joint"].find("origin").get("xyz") == "0.08165 0 0"
     assert {"gripper_finger_joint1", "gripper_finger_joint2"} < set(joints)
+
+
+def test_transforms_are_those_of_the_urdf() -> None:
+    robot = ElementTree.parse(Path(__file__).parent.parent / "urdf" / "a1x.urdf").getroot()
+    names = (*ARM_JOINT_NAMES, *FINGER_JOINT_NAMES)
+    known = [*link_transforms(dict.fromkeys(names, 0.0)), HAND]
+    found = {each.child: (each.parent, each.translation) for each in known}
+    described = {
+        joint.find("child").get("link"): (
+            joint.find("parent").get("link"),
+            tuple(float(value) for value in joint.find("origin").get("xyz").split()),
+        )
+        for joint in robot.findall("joint")
+    }
+    assert found == described
 
 
 def test_inverse_kinematics_reaches(inverse: InverseKinematics) -> None:

@@ -1,6 +1,7 @@
 """The simulator and operator nodes over real DDS, all in one process and one thread."""
 
 import time
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES, forward_kinematics
 from worldsample_core.config import to_mapping
 
 rclpy = pytest.importorskip("rclpy")
@@ -18,13 +20,16 @@ from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+from tf2_msgs.msg import TFMessage  # noqa: E402
 
 import a1x_sim.operator_node as operator_node  # noqa: E402
 import a1x_sim.sim_node as sim_node  # noqa: E402
+from a1x_sim.simulated_cameras import calibrations  # noqa: E402
 from a1x_sim.tasks import TASKS  # noqa: E402
 from worldsample_core.messages.conversions import image_to_numpy, stamp_ns  # noqa: E402
-from worldsample_core.messages.qos import COMMAND, SENSOR, STATUS  # noqa: E402
-from worldsample_core.settings import RunConfig, Settings  # noqa: E402
+from worldsample_core.messages.qos import COMMAND, LATCHED, SENSOR, STATUS, TRANSFORMS  # noqa: E402
+from worldsample_core.settings import CamerasConfig, RunConfig, Settings  # noqa: E402
 from worldsample_msgs.msg import (  # noqa: E402
     EndEffectorCommand,
     Intervention,
@@ -37,6 +42,7 @@ from worldsample_msgs.srv import Reset  # noqa: E402
 pytestmark = pytest.mark.real_time
 
 PERIOD = 100_000_000
+URDF = Path(__file__).parent.parent / "urdf" / "a1x.urdf"
 
 
 class CellClient(Node):
@@ -74,6 +80,7 @@ class CellGraph:
 
     def __init__(self, config: Path, lag: int, lockstep: bool) -> None:
         options = f"--ros-args -p config:={config} -p lag:={lag} -p lockstep:={str(lockstep).lower()}"
+        options += f" -p urdf:={URDF}"
         rclpy.init(args=options.split(), domain_id=90)
         self.sim, self.operator, self.client = sim_node.SimNode(), operator_node.OperatorNode(), CellClient()
         self.executor = SingleThreadedExecutor()
@@ -121,7 +128,9 @@ class CellGraph:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("run") / "config.yaml"
-    settings = Settings(run=RunConfig(name="test", directory=str(path.parent)), task=TASKS["pushing"].config)
+    cameras = CamerasConfig(**calibrations(TASKS["pushing"](), (64, 64)))
+    run, task = RunConfig(name="test", directory=str(path.parent)), TASKS["pushing"].config
+    settings = Settings(run=run, task=task, cameras=cameras)
     path.write_text(yaml.safe_dump(to_mapping(settings)))
     return path
 
@@ -151,6 +160,34 @@ def test_lockstep_advances_exactly_on_the_right_stamp(graph: CellGraph) -> None:
     assert image_to_numpy(client.last("side")).shape == (64, 64, 3)
     assert client.last("joints").name[:1] == ["arm_joint1"] and len(client.last("joints").position) == 8
     assert client.last("info").k[0] == pytest.approx(32 / np.tan(np.radians(33)))
+
+
+def test_the_tree_of_frames_is_complete(graph: CellGraph) -> None:
+    """A viewer that joins late finds every frame, and the hand where the arm says it is."""
+    graph.reset(1, "train")
+    heard: dict[str, list[Any]] = {"tf": [], "tf_static": [], "description": []}
+    client = graph.client
+    client.create_subscription(TFMessage, "/tf", heard["tf"].append, TRANSFORMS)
+    client.create_subscription(TFMessage, "/tf_static", heard["tf_static"].append, LATCHED)
+    client.create_subscription(String, "/robot_description", heard["description"].append, LATCHED)
+    assert graph.until(lambda: all(heard.values()))
+    moving, fixed = heard["tf"][-1].transforms, heard["tf_static"][-1].transforms
+    assert all(each.header.stamp == heard["tf"][-1].transforms[0].header.stamp for each in moving)
+    parents = {each.child_frame_id: each.header.frame_id for each in (*moving, *fixed)}
+    assert len(parents) == len(moving) + len(fixed)  # nobody has two parents
+    robot = ElementTree.fromstring(heard["description"][0].data)
+    links = {str(link.get("name")) for link in robot.findall("link")}
+    cameras = {client.last(view).header.frame_id for view in ("side", "wrist")}
+    assert set(parents) >= (links - {"base_link"}) | cameras
+    for frame in parents:
+        while frame != "base_link":
+            frame = parents[frame]
+    joints = dict(zip(client.last("joints").name, client.last("joints").position, strict=True))
+    position, _ = forward_kinematics(np.array([joints[name] for name in ARM_JOINT_NAMES]))
+    at = client.last("pose").pose.position
+    np.testing.assert_allclose(position, (at.x, at.y, at.z), atol=1e-6)
+    angle = {each.child_frame_id: each.transform.rotation for each in moving}["arm_link2"]
+    assert 2 * np.arctan2(angle.y, angle.w) == pytest.approx(joints["arm_joint2"])
 
 
 def test_bad_commands_are_counted_and_not_applied(graph: CellGraph) -> None:

@@ -34,6 +34,7 @@ FILES = {
     "worldsample_policy/learner_node.py": ("learner", ["learner_node"]),
     "worldsample_worldmodel/worldmodel_node.py": ("worldmodel", ["worldmodel_node"]),
     "worldsample_core/node/transition_worker.py": ("", ["learner_node", "worldmodel_node"]),
+    "worldsample_core/node/transform_publisher.py": ("a1x", ["sim_node", "driver_node"]),
     "worldsample_core/episodes/transition_fetch.py": ("", ["learner_node", "worldmodel_node"]),
     "worldsample_bringup/dashboard_node.py": ("dashboard", ["dashboard_node"]),
     "worldsample_bringup/dashboard/imagination_watch.py": ("dashboard", ["dashboard_node"]),

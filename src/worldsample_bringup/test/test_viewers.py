@@ -122,6 +122,9 @@ def test_rviz_shows_topics_that_exist_with_their_types(rviz: dict[str, Any]) -> 
         assert KNOWN[topic] in wanted[kind], topic
     cameras = {topic for topic, kind in KNOWN.items() if kind in PICTURES}
     assert {display["Topic"]["Value"] for display in named} >= cameras
+    (arm,) = (display for display in displays(rviz) if display["Class"].endswith("/RobotModel"))
+    assert KNOWN[arm["Description Topic"]["Value"]] == "std_msgs/String"
+    assert arm["Description Topic"]["Durability Policy"] == "Transient Local"  # as it is published: once
 
 
 def test_rviz_hears_what_is_published(rviz: dict[str, Any]) -> None:

@@ -75,6 +75,9 @@ class CellConfig:
     """Lockstep only: how many steps the learner may be behind; also how far ahead weights are dated."""
     publish_every: RealSteps = 20
     """Time between two publications of the weights."""
+    arm_transforms: bool = True
+    """The arm's links on ``/tf``, and ``/robot_description``, are published with the joints. false: another
+    node does so, for instance robot_state_publisher with the vendor's URDF."""
     image_size: Pixels = 64
     """Side of the training images; a multiple of 8."""
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from worldsample_bringup.graph.arm_description import with_description
 from worldsample_bringup.graph.node_spec import ONE_THREAD, NodeSpec, OnExit
 from worldsample_bringup.graph.real_cell import person, real_cell
 from worldsample_core.config import choose
@@ -51,7 +52,8 @@ def cell(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSpec, .
     """The robot, its cameras and its operator. Simulated or real, they speak the same topics."""
     if not settings.run.sim:
         return real_cell(settings, parameters)
-    simulator = NodeSpec("a1x_sim", "sim_node", "a1x", parameters, environment=ONE_THREAD)
+    arm = with_description(parameters)
+    simulator = NodeSpec("a1x_sim", "sim_node", "a1x", arm, environment=ONE_THREAD)
     if settings.run.has_person:
         return (simulator, *person(settings, parameters))
     return (

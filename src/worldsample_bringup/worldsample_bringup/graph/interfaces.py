@@ -86,6 +86,25 @@ TOPICS = (
         "Measured pose of gripper_link in base_link.",
     ),
     GraphTopic(
+        "/tf",
+        "tf2_msgs/TFMessage",
+        "TRANSFORMS",
+        BOTH_ARMS,
+        (),
+        "The arm's links, at the measured joints.",
+    ),
+    GraphTopic(
+        "/tf_static",
+        "tf2_msgs/TFMessage",
+        "LATCHED",
+        (*BOTH_ARMS, "realsense2_camera_node"),
+        (),
+        "gripper_link in arm_link6, and the cameras where their place is known.",
+    ),
+    GraphTopic(
+        "/robot_description", "std_msgs/String", "LATCHED", BOTH_ARMS, (), "URDF of the arm, for viewers."
+    ),
+    GraphTopic(
         "/a1x/gripper",
         "worldsample_msgs/GripperState",
         "SENSOR",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from a1x_driver.driver_config import CameraNodes, DriverConfig
 from a1x_driver.teleop_config import TeleopConfig
+from worldsample_bringup.graph.arm_description import with_description
 from worldsample_bringup.graph.node_spec import ONE_THREAD, NodeSpec
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.observation import VIEWS
@@ -23,7 +24,8 @@ def real_cell(settings: Settings, parameters: Mapping[str, str]) -> tuple[NodeSp
     if settings.run.lockstep:
         raise ConfigError("a real arm does not wait: run.lockstep must be false (as --real makes it)")
     config = from_mapping(DriverConfig, settings.driver, "driver")
-    driver = NodeSpec("a1x_driver", "driver_node", "a1x", parameters, environment=ONE_THREAD)
+    arm = with_description(parameters)
+    driver = NodeSpec("a1x_driver", "driver_node", "a1x", arm, environment=ONE_THREAD)
     if config.standin:
         return (*_stand_ins(config, parameters), driver, _teleop(parameters))
     return (*cameras(config.cameras), driver, *person(settings, parameters))

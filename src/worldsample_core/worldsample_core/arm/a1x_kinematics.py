@@ -43,6 +43,7 @@ BASE_FRAME, EE_FRAME = "base_link", "gripper_link"
 ARM_JOINT_NAMES = tuple(joint.name for joint in ARM_JOINTS)
 FINGER_JOINT_NAMES = ("gripper_finger_joint1", "gripper_finger_joint2")
 FINGER_STROKE = 0.05  # m, each finger
+FINGER_ORIGINS = ((0.0369, 0.01345, 0.00012), (0.0369, -0.01345, -0.00012))  # in gripper_link, at joint 0
 JOINT_LOW: Array = np.array([joint.low for joint in ARM_JOINTS])
 JOINT_HIGH: Array = np.array([joint.high for joint in ARM_JOINTS])
 

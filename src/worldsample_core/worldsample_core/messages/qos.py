@@ -38,6 +38,9 @@ LATCHED_HISTORY = QoSProfile(
 STATUS = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """Status topics, episodes, operator."""
 
+TRANSFORMS = QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+"""Moving transforms, as tf2 publishes and hears them."""
+
 EPISODES = QoSProfile(
     depth=1000,
     history=HistoryPolicy.KEEP_LAST,
