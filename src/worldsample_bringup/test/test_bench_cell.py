@@ -63,6 +63,9 @@ def test_phases_end_with_their_episodes(tmp_path: Path) -> None:
         more.write('nd": "episode", "episode_kind": "demo"}\n{"kind": "policy", "phase": "train"}\n')
         more.write('{"kind": "episode", "episode_kind": "eval"}\n')
     assert tail.phases() == ["demonstrations", "evaluation"] and tail.phases() == []
+    with file.open("ab") as more:
+        more.write(b'{"kind": \n5\n\xff\n{"kind": "episode"}\n' + b"[" * 100_000 + b"\n")
+    assert tail.phases() == []  # damaged lines are passed over
 
 
 def test_pieces_stand_with_their_process_and_the_rest_is_named() -> None:

@@ -18,6 +18,8 @@ pytest.importorskip("rclpy")
 from rosbags.rosbag2 import Reader
 
 from worldsample_bringup.dashboard.metrics import MetricsLog
+from worldsample_bringup.graph.announcement import closing
+from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.report.report import write_report
 from worldsample_bringup.run.configuration import layers, make_settings, write_config
 from worldsample_bringup.run.history import read_history
@@ -100,6 +102,16 @@ def test_attack_02_every_flipped_bit_of_an_episode_is_found(run: RunFolder, tmp_
             flip(copy / name, dice.randrange(size), dice.randrange(8))
             with pytest.raises(DamagedBag):
                 check_bag(copy)
+
+
+def test_attack_02_the_data_of_another_episode_do_not_pass_for_this_one(run: RunFolder) -> None:
+    first, second, _ = find_bags(run.path)
+    shutil.copy(second / f"{second.name}.mcap", first / f"{first.name}.mcap")
+    with pytest.raises(DamagedBag, match="not the one"):
+        check_bag(first)
+    with pytest.raises(DamagedBag, match="not the one"):
+        read_transitions(first)
+    assert worst(verify(run)) == "lost"
 
 
 def test_attack_02_a_changed_action_is_not_read(run: RunFolder) -> None:
@@ -223,6 +235,33 @@ def test_attack_08_a_damaged_line_of_the_evaluations_is_repeated_not_fatal(run: 
     again = EvaluationLog(run.path)
     assert ([e.summary.episode for e in again.entries], again.damaged) == ([1], 1)
     assert EvaluationLog(run.path).damaged == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5",
+        "[" * 100_000,
+        '{"finished": "yes"}',
+        '{"finished": true, "real_steps": "many"}',
+        '{"finished": true, "real_steps": -1}',
+        '{"finished": false, "eval_success_rate": 0.5}',
+        '{"finished": false, "wall_seconds": 1e999}',
+        '{"finished": true, "eval_history": [[1, 2]]}',
+    ],
+)
+def test_attack_08_a_damaged_summary_is_none(run: RunFolder, text: str) -> None:
+    run.summary.write_text(text)
+    assert run.read_summary() == {}
+    assert worst(verify(run)) == "mended"
+    assert closing(run, run.settings(), Outcome(0))
+    assert write_report(run)["episodes"] == 3 and run.read_summary()["episodes"] == 3
+
+
+def test_attack_08_a_summary_that_knows_nothing_is_told(run: RunFolder) -> None:
+    names = ("real_steps", "demo_successes", "label_successes", "wall_seconds", "intervention_rate")
+    run.summary.write_text(json.dumps({**dict.fromkeys(names), "demo_episodes": 3}))
+    assert any("0 real steps" in line for line in closing(run, run.settings(), Outcome(0)))
 
 
 def test_attack_07_summaries_of_episodes_that_never_were_do_not_count(run: RunFolder) -> None:

@@ -106,3 +106,13 @@ def test_choose_lists_what_is_known() -> None:
         ConfigError, match=r"unknown task 'pushin'; did you mean 'pushing'.*insertion, pushing"
     ):
         choose("pushin", ["pushing", "insertion"], "task")
+
+
+@pytest.mark.parametrize(
+    "value", ["!!bool maybe", "!!int x", "!!float .", "!!timestamp 2026-99-99", "!!binary é"]
+)
+def test_a_value_that_is_none_of_its_tag_is_no_yaml(tmp_path: Path, value: str) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(f"a: {value}")
+    with pytest.raises(ConfigError, match=r"bad.yaml is not valid YAML"):
+        read_yaml(bad)

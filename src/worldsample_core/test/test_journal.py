@@ -2,13 +2,22 @@
 
 import errno
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worldsample_core.episodes.journal import MAGIC, DiskFull, Journal, StorageError, read_journal
+from worldsample_core.episodes.journal import (
+    MAGIC,
+    OLD_MAGIC,
+    DiskFull,
+    Journal,
+    StorageError,
+    read_journal,
+)
 
 RECORDS = st.lists(st.binary(min_size=1, max_size=200), max_size=8)
 SETTINGS = settings(
@@ -56,7 +65,9 @@ def test_a_flipped_bit_never_gives_a_wrong_record(
     contents[position] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(contents)
     good = sum(end <= position for end in ends[1:])
-    assert read_journal(path).records == records[:good]
+    contents_read = read_journal(path)
+    assert contents_read.records == records[:good]
+    assert contents_read.damaged  # a flipped length, too, is told from a record that was never finished
 
 
 @SETTINGS
@@ -91,7 +102,7 @@ def test_a_full_disk_keeps_what_was_written(tmp_path: Path, monkeypatch: pytest.
     real_write = os.write
 
     def half_then_full(file: int, data: bytes) -> int:
-        if len(data) < 50:
+        if len(data) < 60:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real_write(file, data[:60])
 
@@ -103,6 +114,17 @@ def test_a_full_disk_keeps_what_was_written(tmp_path: Path, monkeypatch: pytest.
     assert read_journal(path).torn_bytes == 0
     journal.append(b"space again")
     assert read_journal(path).records == [b"safe", b"space again"]
+
+
+def test_a_journal_of_the_first_format_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    parts = [b'{"episode": 3}', b"one", b"two"]
+    framed = [struct.pack("<II", len(part), zlib.crc32(part)) + part for part in parts]
+    path.write_bytes(OLD_MAGIC + b"".join(framed))
+    contents = read_journal(path)
+    assert (contents.header, contents.records, contents.damaged) == ({"episode": 3}, [b"one", b"two"], False)
+    path.write_bytes(OLD_MAGIC + b"".join(framed)[:-1])
+    assert read_journal(path).records == [b"one"]
 
 
 def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:

@@ -77,3 +77,10 @@ def test_weights_of_another_network_are_refused() -> None:
     packed = pack({"w": np.zeros(2, np.float32)}, ARCHITECTURE, 1)
     with pytest.raises(InvalidWeights, match="another network"):
         unpack(packed, {**ARCHITECTURE, "hidden": [64]})
+
+
+@pytest.mark.parametrize("architecture", ["", "{", '{"a": 1', "[" * 100_000, "9" * 5000, "\x00"])
+def test_weights_that_do_not_say_of_which_network_they_are_are_refused(architecture: str) -> None:
+    packed = pack({"w": np.zeros(2, np.float32)}, ARCHITECTURE, 1)
+    with pytest.raises(InvalidWeights, match=r"of which network|another network"):
+        unpack(dataclasses.replace(packed, architecture=architecture), ARCHITECTURE)

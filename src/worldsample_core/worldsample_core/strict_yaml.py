@@ -52,7 +52,7 @@ def load_yaml(text: str | bytes) -> Any:
         return yaml.load(text, _StrictLoader)
     except UnusableYaml:
         raise
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError, AttributeError) as error:
+    except Exception as error:  # its constructors of numbers, dates and flags raise many kinds
         raise UnusableYaml(str(error) or type(error).__name__) from error
 
 

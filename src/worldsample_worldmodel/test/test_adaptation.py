@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.config import TaskConfig
@@ -84,6 +86,26 @@ def test_the_whole_life(adaptation: Adaptation, episodes: list[Episode], tmp_pat
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(CheckpointError, match="cannot be read"):
         restored.load(path)
+
+
+def test_every_flipped_bit_of_a_model_file_is_found(tmp_path: Path) -> None:
+    path, dice = tmp_path / "model.safetensors", random.Random(1)
+    model_file.write(path, {"a": torch.arange(12.0).reshape(3, 4), "b": torch.tensor(True)}, {"updates": 7})
+    whole = path.read_bytes()
+    assert model_file.read(path)[1] == {"updates": 7}
+    for _ in range(300):
+        data = bytearray(whole)
+        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError):
+            model_file.read(path)
+
+
+def test_a_model_file_without_a_digest_is_one_of_the_first_version(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.ones(3)}, path, {"counters": '{"updates": 7}'})
+    tensors, counters = model_file.read(path)
+    assert counters == {"updates": 7} and tensors["a"].tolist() == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("gone", ["updates", "version"])

@@ -21,6 +21,9 @@ BENCHES = {
     "learner": "An update of HiL-SERL's and WorldSample's learner, CPU and wall time, beside LeRobot's.\n"
     "LeRobot is installed into an environment of its own at first use. Wants an idle machine.",
     "safety": "The real arm's driver against a stand-in: adversarial commands, stop times, added latency.",
+    "fuzz": "Mutated messages, weights, episodes, checkpoints, metrics, configurations for every decoder:\n"
+    "errors that it does not declare (uncaught), and damage that no check finds (silent).\n"
+    "Exit code 1 where there is one. Ctrl-C shows what was done so far.",
     "transport": "Weights and transitions between two processes, beside agentlace and LeRobot's gRPC.\n"
     "Both are installed into environments of their own at first use. Wants an idle machine.",
     "worldmodel": "The world model on held-out episodes of a simulated online run: image quality beside\n"
@@ -54,6 +57,7 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     safety.add_argument(
         "--sequences", type=int, default=10_000, metavar="N", help="of commands (default: %(default)s)"
     )
+    _add_fuzz_options(_add(benches, "fuzz", _fuzz))
     transport = _add(benches, "transport", _transport)
     _add_peers(transport)
     transport.add_argument(
@@ -115,6 +119,19 @@ def _add_imagination_options(parser: argparse.ArgumentParser) -> None:
         )
     _add_run_options(
         parser, "only at the end", "runs/bench/imagination", "benchmarks/results/imagination.json"
+    )
+
+
+def _add_fuzz_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--inputs", type=int, default=100_000, metavar="N", help="of all decoders (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="equal seeds give equal inputs (default: %(default)s)",
     )
 
 
@@ -228,6 +245,15 @@ def _safety(options: argparse.Namespace) -> int:
     result = import_module("worldsample_bringup.bench.bench_safety").measure(options.sequences)
     _show(options, result)
     return int(bool(result["limit_violations"] or result["jumps"]))
+
+
+def _fuzz(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_fuzz import measure, table
+
+    result = {**measure(options.inputs, options.seed), "command": this_command()}
+    faults = result["uncaught"] + result["silent"] + result["one_bit"] - result["one_bit_found"]
+    return _show_table(options, result, table(result), 130 if not result["finished"] else int(faults > 0))
 
 
 def _transport(options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from worldsample_bringup.bench.grid import GridCell, progress_of
 from worldsample_bringup.bench.process_watch import ProcessWatch, machine_seconds
 from worldsample_bringup.dashboard.progress import duration
 from worldsample_bringup.graph.terminal import Console
-from worldsample_bringup.run.history import Record
+from worldsample_bringup.run.metrics_record import Record
 from worldsample_core.node.parent_death import die_with_parent
 
 LOOK = 0.25
@@ -135,8 +135,8 @@ class EpisodeTail:
         """The phase of every episode that has ended since the last call, :data:`START` before the first."""
         found = []
         for record in self._records():
-            if record.get("kind") == "episode":
-                found.append(PHASES.get(str(record["episode_kind"]), str(record["episode_kind"])))
+            if record.get("kind") == "episode" and (kind := record.get("episode_kind")) is not None:
+                found.append(PHASES.get(str(kind), str(kind)))
             elif record.get("kind") == "policy" and not self._begun and record.get("phase") != "starting":
                 self._begun = True
                 found.append(START)
@@ -150,4 +150,13 @@ class EpisodeTail:
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._at += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+        return [record for line in whole.splitlines() if (record := _record_of(line)) is not None]
+
+
+def _record_of(line: bytes) -> Record | None:
+    """The record in a line, whatever version wrote it; None where it is damaged."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None

@@ -106,6 +106,10 @@ def _reward_in_words(settings: Settings) -> list[str]:
 def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str]:
     """Lines that say how it went and where the result is, from ``summary.json``."""
     summary, run = folder.read_summary(), settings.run
+
+    def count(name: str) -> int:  # null where it does not apply, or nothing is known
+        return int(summary.get(name) or 0)
+
     lines = [""]
     if outcome.code == 0:
         what = {"train": "Training", "eval": "Evaluation"}.get(run.mode, "Recording")
@@ -120,14 +124,13 @@ def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str
         lines += [f"  success   {100 * rate:.0f} % of {summary['eval_episodes']} evaluation episodes"]
     if run.mode == "train":
         share = f", {100 * helped:.0f} % of them driven by the operator" if helped is not None else ""
-        lines += [f"  steps     {summary.get('real_steps', 0):,} real steps{share}"]
+        lines += [f"  steps     {count('real_steps'):,} real steps{share}"]
     if run.mode == "label":
         lines += [
-            f"  labels    {summary.get('label_successes', 0)} frames of success, "
-            f"{summary.get('label_failures', 0)} of failure"
+            f"  labels    {count('label_successes')} frames of success, {count('label_failures')} of failure"
         ]
     elif run.mode != "eval":
-        succeeded, recorded = summary.get("demo_successes", 0), summary.get("demo_episodes", 0)
+        succeeded, recorded = count("demo_successes"), count("demo_episodes")
         failed = f"; {recorded - succeeded} more did not succeed" if recorded > succeeded else ""
         lines += [f"  demos     {succeeded} demonstrations{failed}"]
     lines += _lapses_in_words(summary)

@@ -240,7 +240,7 @@ def _plan_resume(request: Request, runs: Path) -> Plan:
             f"{folder.path} was begun with the regions of interest {settings.cameras.crops or 'none'}, and "
             "has learned with them: leave cameras.side.crop and cameras.wrist.crop as they are"
         )
-    _check_something_is_left(request, folder, resumed)
+    check_something_is_left(request, folder, resumed)
     return Plan(folder, resumed)
 
 
@@ -266,7 +266,7 @@ def _check_identity(request: Request, folder: RunFolder, settings: Settings) -> 
             )
 
 
-def _check_something_is_left(request: Request, folder: RunFolder, resumed: Settings) -> None:
+def check_something_is_left(request: Request, folder: RunFolder, resumed: Settings) -> None:
     """Raises :class:`ConfigError` where the run is complete: nothing would be left to do."""
     summary = folder.read_summary()
     if summary.get("exported"):

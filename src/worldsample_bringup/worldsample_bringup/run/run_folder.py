@@ -17,12 +17,12 @@ summary.json      the result
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import IO, Any
 
+from worldsample_bringup.run.summary_record import read_summary_text
 from worldsample_core.config import ConfigError
 from worldsample_core.settings import Settings, load_settings
 
@@ -80,9 +80,9 @@ class RunFolder:
         return load_settings(self.config)
 
     def read_summary(self) -> dict[str, Any]:
-        """``summary.json``, {} where there is none."""
+        """``summary.json``, {} where there is none, or a damaged one."""
         try:
-            return dict(json.loads(self.summary.read_text()))
+            return read_summary_text(self.summary.read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
 

@@ -5,7 +5,6 @@ It reads everything and changes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from worldsample_bringup.run.history import count_damaged
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_bringup.run.summary_record import read_summary_text
 from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import DamagedBag, check_bag, read_records, read_summary
@@ -197,7 +197,8 @@ def _derived(folder: RunFolder) -> Iterator[FileFinding]:
         yield FileFinding("evaluations.jsonl", "mended" if damaged else "whole", detail)
     if folder.summary.exists():
         try:
-            json.loads(folder.summary.read_bytes())
+            read_summary_text(folder.summary.read_bytes())
             yield FileFinding("summary.json", "whole")
-        except (ValueError, RecursionError):
-            yield FileFinding("summary.json", "mended", "unreadable: `worldsample report` writes it again")
+        except ValueError as problem:
+            detail = f"unreadable ({problem}): `worldsample report` writes it again"
+            yield FileFinding("summary.json", "mended", detail)

@@ -9,9 +9,10 @@ once, last), with their message definitions, and for viewers the same in ROS 2's
 The metadata have version 8, not 9: rosbag2 of Humble and Iron cannot read the QoS profiles of 9, and that of
 Jazzy and later reads both.
 
-The data file carries the checksums of its format (:mod:`worldsample_core.episodes.mcap_checksums`), and the
-last line of ``metadata.yaml``, a comment, is the SHA-256 of what stands above it. Bags of version 0.1.0 have
-neither; they are read as they are.
+The data file carries the checksums of its format (:mod:`worldsample_core.episodes.mcap_checksums`). The last
+lines of ``metadata.yaml``, comments, are the SHA-256 of the data file, so that no other episode's file passes
+for it, and the SHA-256 of what stands above. Bags of version 0.1.0 have none of these; they are read as they
+are.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ EPISODES = "/episodes"
 METADATA = "metadata.yaml"
 METADATA_VERSION: Literal[8] = 8
 """Version of ``metadata.yaml``, as rosbag2 counts them."""
+DATA_DIGEST = "# data sha256 "
+"""Begin of the line of ``metadata.yaml`` with the digest of the data file."""
 DIGEST = "# sha256 "
 """Begin of the last line of ``metadata.yaml``: the digest of the bytes above it follows."""
 _TYPES = ("Observation", "Transition", "EpisodeSummary")
@@ -229,8 +232,9 @@ def _write(
     except BaseException:
         writer.abort()
         raise
-    add_checksums(path / f"{path.name}.mcap", chunks)
-    seal_metadata(path)
+    data = path / f"{path.name}.mcap"
+    add_checksums(data, chunks)
+    _seal_metadata(path, hashlib.sha256(data.read_bytes()).hexdigest())
 
 
 def _connect(writer: Writer, topic: str, kind: str, qos: Sequence[Qos] = ()) -> Connection:
@@ -238,10 +242,10 @@ def _connect(writer: Writer, topic: str, kind: str, qos: Sequence[Qos] = ()) -> 
     return writer.add_connection(topic, kind, msgdef=text, rihs01=digest, offered_qos_profiles=qos)
 
 
-def seal_metadata(path: Path) -> None:
-    """Write the digest of a bag's metadata below them."""
+def _seal_metadata(path: Path, data_digest: str) -> None:
+    """Write the digests of a bag's data and of its metadata below the metadata."""
     file = path / METADATA
-    text = file.read_bytes()
+    text = file.read_bytes() + f"{DATA_DIGEST}{data_digest}\n".encode()
     file.write_bytes(text + f"{DIGEST}{hashlib.sha256(text).hexdigest()}\n".encode())
 
 
@@ -279,14 +283,7 @@ def read_information(path: Path) -> dict[str, Any]:
         DamagedBag: it is missing, has changed since it was written, or is no bag's.
     """
     try:
-        text = (path / METADATA).read_bytes()
-        body, mark, digest = text.rpartition(f"\n{DIGEST}".encode())
-        if mark:
-            if hashlib.sha256(body + b"\n").hexdigest() != digest.strip().decode(errors="replace"):
-                raise DamagedBag(f"the metadata of the bag {path} have changed since they were written")
-        elif any(has_checksums(file) for file in path.glob("*.mcap")):
-            raise DamagedBag(f"the metadata of the bag {path} have lost their digest, or were written anew")
-        information = load_yaml(text)["rosbag2_bagfile_information"]
+        information = load_yaml(_metadata_text(path))["rosbag2_bagfile_information"]
         if not isinstance(information, dict):
             raise TypeError("no sections")
         return information
@@ -294,6 +291,18 @@ def read_information(path: Path) -> dict[str, Any]:
         raise DamagedBag(f"the bag {path} lacks its metadata ({METADATA})") from error
     except (OSError, KeyError, TypeError, UnusableYaml) as error:
         raise DamagedBag(f"the metadata of the bag {path} are unreadable: {error}") from error
+
+
+def _metadata_text(path: Path) -> bytes:
+    """The text of a bag's metadata, its digest verified. Raises OSError; DamagedBag where it has changed."""
+    text = (path / METADATA).read_bytes()
+    body, mark, digest = text.rpartition(f"\n{DIGEST}".encode())
+    if mark:
+        if hashlib.sha256(body + b"\n").hexdigest() != digest.strip().decode(errors="replace"):
+            raise DamagedBag(f"the metadata of the bag {path} have changed since they were written")
+    elif any(has_checksums(file) for file in path.glob("*.mcap")):
+        raise DamagedBag(f"the metadata of the bag {path} have lost their digest, or were written anew")
+    return text
 
 
 def _counted(information: dict[str, Any]) -> int | None:
@@ -329,12 +338,25 @@ def verify_data(path: Path, file: Path) -> bool:
     """Compare the data of a bag with their checksums; False where it was written without any.
 
     Raises:
-        DamagedBag: bits have changed since it was written.
+        DamagedBag: bits have changed since it was written, or it is another bag's.
     """
     try:
-        return verify_checksums(file)
+        verified = verify_checksums(file)
+        noted = _noted_digest(path)
+        if noted and hashlib.sha256(file.read_bytes()).hexdigest() != noted:
+            raise WrongChecksum("its data file is not the one that its metadata were written for")
+        return verified
     except (OSError, WrongChecksum) as error:
         raise DamagedBag(f"the bag {path} is damaged: {error}") from error
+
+
+def _noted_digest(path: Path) -> str:
+    """The digest of the data in a bag's metadata; "" where they are damaged, or have none (0.1.0)."""
+    try:
+        lines = _metadata_text(path).decode(errors="replace").splitlines()
+    except (DamagedBag, OSError):
+        return ""
+    return next((line.removeprefix(DATA_DIGEST) for line in lines if line.startswith(DATA_DIGEST)), "")
 
 
 def _named_data(path: Path) -> Path:

@@ -2,11 +2,14 @@ r"""An append-only file of checksummed records that keeps each finished robot st
 
 Layout::
 
-    "WSJRNL1\n"  record  record ...          record = length uint32, crc32 uint32 (little-endian), payload
+    "WSJRNL2\n"  record  record ...          record = length, check, check of these two, payload
 
-The first record is a JSON header. A record goes out in one ``write(2)``: killing the process loses at most
-the record being written; ``durable`` also survives a power cut. A torn last record is recognised by its
-length or checksum.
+All three are uint32, little-endian; ``check`` is the CRC-32 of the payload. The first record is a JSON
+header. A record goes out in one ``write(2)``: killing the process loses at most the record being written;
+``durable`` also survives a power cut. A torn last record has a whole head and too few bytes, or not even a
+head. A head whose own check differs is damage: without it, one changed bit of a length would look like a torn
+record and cost all that follows. Journals of version 0.1.0 ("WSJRNL1\n") lack that check; they are read as
+they are.
 """
 
 from __future__ import annotations
@@ -22,11 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MAGIC = b"WSJRNL1\n"
+MAGIC = b"WSJRNL2\n"
+OLD_MAGIC = b"WSJRNL1\n"
+"""Begin of a journal of version 0.1.0, whose records have no check of their head."""
 MAX_RECORD = 256 * 1024 * 1024
 """Bytes; a longer length is damage."""
 
 _FRAME = struct.Struct("<II")
+_CHECK = struct.Struct("<I")
 
 
 class StorageError(RuntimeError):
@@ -85,7 +91,8 @@ class Journal:
         """Add one record; when this returns, killing the process does not lose it."""
         if not 0 < len(payload) <= MAX_RECORD:
             raise ValueError(f"a record has 1 to {MAX_RECORD} bytes, got {len(payload)}")
-        self._write(_FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
+        head = _FRAME.pack(len(payload), zlib.crc32(payload))
+        self._write(head + _CHECK.pack(zlib.crc32(head)) + payload)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -134,20 +141,22 @@ def read_journal(path: Path) -> JournalContents:
         FileNotFoundError: it became a bag meanwhile.
     """
     data = path.read_bytes()
-    if not MAGIC.startswith(data[: len(MAGIC)]):
+    begin = data[: len(MAGIC)]
+    if not (MAGIC.startswith(begin) or OLD_MAGIC.startswith(begin)):
         raise StorageError(f"{path} is not a journal of an episode")
     records: list[bytes] = []
+    head = _FRAME.size + (0 if begin == OLD_MAGIC else _CHECK.size)
     position = len(MAGIC)
     damaged = False
-    while position + _FRAME.size <= len(data):
+    while position + head <= len(data):
         length, checksum = _FRAME.unpack_from(data, position)
-        end = position + _FRAME.size + length
-        if not 0 < length <= MAX_RECORD:
+        start, end = position + head, position + head + length
+        if not _is_head(data[position:start], length):
             damaged = any(data[position:])  # only zeros: the tail of a file after a power cut
             break
         if end > len(data):
             break
-        payload = data[position + _FRAME.size : end]
+        payload = data[start:end]
         if zlib.crc32(payload) != checksum:
             damaged = True
             break
@@ -162,3 +171,10 @@ def read_journal(path: Path) -> JournalContents:
     except ValueError as error:
         raise StorageError(f"the header of {path} is damaged: {error}") from error
     return JournalContents(header, records[1:], len(data) - position, damaged)
+
+
+def _is_head(head: bytes, length: int) -> bool:
+    """True for a possible length, and a check of the head (where it has one) that agrees."""
+    checked = head[_FRAME.size :]
+    whole = not checked or _CHECK.unpack(checked)[0] == zlib.crc32(head[: _FRAME.size])
+    return whole and 0 < length <= MAX_RECORD

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load
 
 Tensors = dict[str, NDArray[Any]]
@@ -126,14 +125,23 @@ def unpack(packed: PackedWeights, architecture: Mapping[str, Any] | None = None)
     """
     if hashlib.sha256(packed.data).hexdigest() != packed.sha256:
         raise InvalidWeights(f"weights version {packed.version} are damaged: sha256 differs")
-    if architecture is not None and json.loads(packed.architecture) != json.loads(json.dumps(architecture)):
+    if architecture is not None and _described(packed) != json.loads(json.dumps(architecture)):
         raise InvalidWeights(
-            f"weights version {packed.version} are of another network: {packed.architecture} instead of "
-            f"{json.dumps(architecture, sort_keys=True)}; give every node the same configuration"
+            f"weights version {packed.version} are of another network: {packed.architecture[:400]} instead "
+            f"of {json.dumps(architecture, sort_keys=True)}; give every node the same configuration"
         )
     try:
         tensors = load(bytes(packed.data))
-    except SafetensorError as error:
+    except Exception as error:  # safetensors raises KeyError, TypeError and others beside its own
         raise InvalidWeights(f"weights version {packed.version} are not safetensors: {error}") from error
     require_finite(tensors)
     return tensors
+
+
+def _described(packed: PackedWeights) -> Any:
+    """The network that weights are said to be of. Raises :class:`InvalidWeights` where it is no JSON."""
+    try:
+        return json.loads(packed.architecture)
+    except (ValueError, RecursionError) as error:
+        problem = f"weights version {packed.version} do not say of which network they are"
+        raise InvalidWeights(f"{problem}: {error}") from error

@@ -267,7 +267,7 @@ class Learner:
         self.loaded_from = str(counters[learner_checkpoint.DEVICE])
         self.updates, self.skipped_updates = counters["updates"], counters["skipped_updates"]
         self.skipped_lately = fresh.skipped_lately
-        self.checkpoint_seq = counters["replay"]["next_seq"]
+        self.checkpoint_seq = counters["next_seq"]
         with_replay = bool(counters["has_replay"])
         self.real_steps = counters["real_steps"] if with_replay else 0
         self.demo_steps = counters["demo_steps"] if with_replay else 0

@@ -59,8 +59,9 @@ def write(directory: Path, state: LearnerState, counters: dict[str, Any], replay
 def read(directory: Path, state: LearnerState) -> dict[str, Any]:
     """Load a checkpoint into a new `state`, and return its counters, with the device where it was written.
 
-    The device may be of another kind than this learner's: see `restore_generator`. Raises CheckpointError
-    when it is damaged, incomplete or of other networks; `state` may hold a part of it then, and is of no use.
+    `next_seq` among them is that of the replay. The device may be of another kind than this learner's: see
+    `restore_generator`. Raises CheckpointError when it is damaged, incomplete or of other networks; `state`
+    may hold a part of it then, and is of no use.
     """
     files, counters = checkpoint_directory.read(Path(directory))
     architecture = state.agent.architecture()
@@ -87,6 +88,7 @@ def read(directory: Path, state: LearnerState) -> dict[str, Any]:
             intake.replay.load_state(files["replay"], counters["replay"])
         else:
             intake.replay.rng.bit_generator.state = counters["replay"]["rng"]
+        counters["next_seq"] = int(counters["replay"]["next_seq"])
         for name in ("updates", "skipped_updates", "real_steps", "demo_steps"):
             counters[name] = int(counters[name])
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -1,0 +1,1 @@
+"""Mutated inputs for every decoder at a boundary of the system: ``worldsample bench fuzz``."""
