@@ -47,10 +47,10 @@ ROSDEP_KEYS = {
 """rosdep's key of each library from outside ROS (rosdep/python.yaml of ros/rosdistro)."""
 
 WITHOUT_ROSDEP_KEY = {"safetensors"}
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"PIL": "pillow", "rerun": "rerun-sdk", "yaml": "pyyaml"}
 """The name on the package index where it differs from the module's."""
 
-OPTIONAL = {"av", "gymnasium", "pyarrow", "scipy"}
+OPTIONAL = {"av", "gymnasium", "pyarrow", "rerun", "scipy"}
 """Libraries of single commands: in requirements-optional.txt and in a package's extra, in no package.xml."""
 
 STARTED_BY_NAME = {"worldsample_bringup": {"joy", "realsense2_camera", "ros2launch", "spacenav"}}
@@ -180,8 +180,13 @@ def test_setup_py_declares_what_comes_from_the_package_index(package: str) -> No
 @pytest.mark.parametrize("package", PYTHON_PACKAGES)
 def test_the_extra_of_a_package_is_what_single_commands_import(package: str) -> None:
     used = imported(SOURCE / package / package, package) & OPTIONAL
-    assert list_in_setup(package, "extras_require", "optional") == used
-    assert required("requirements-optional.txt") == OPTIONAL
+    assert list_in_setup(package, "extras_require", "optional") == distributions(used)
+    assert required("requirements-optional.txt") == distributions(OPTIONAL)
+
+
+def distributions(modules: set[str]) -> set[str]:
+    """The names on the package index of these modules."""
+    return {DISTRIBUTIONS.get(name, name) for name in modules}
 
 
 def required(*files: str) -> set[str]:

@@ -52,6 +52,7 @@ CLI_COMMANDS = (
     "export",
     "dataset",
     "imagine",
+    "watch",
     "bench",
     "report",
     "verify",
@@ -75,6 +76,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   export   write a trained policy as a small folder
   dataset  take demonstrations in, write episodes out: LeRobotDataset, rosbag2
   imagine  draw what a run's world model imagines, below the real frames
+  watch    show a run in the browser: cameras, imagined beside real, curves
   bench    measure the loop and the learner
   report   build a run's report again
   verify   say what of a run folder is whole, mended or lost

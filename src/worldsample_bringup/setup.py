@@ -31,7 +31,7 @@ setup(
         "torch",
     ],
     extras_require={
-        "optional": ["av", "pyarrow", "scipy"],  # worldsample_bringup.dataset, bench imagination
+        "optional": ["av", "pyarrow", "rerun-sdk", "scipy"],  # .dataset, .viewer, bench imagination
         "test": ["pytest"],  # colcon test then calls pytest
     },
     zip_safe=False,

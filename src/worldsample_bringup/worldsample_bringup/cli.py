@@ -20,6 +20,7 @@ from worldsample_bringup.crop.crop_command import add_crop_options, crop
 from worldsample_bringup.dataset.dataset_command import add_dataset_commands
 from worldsample_bringup.imagine.imagine_command import add_imagine_options, imagine
 from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_unknown
+from worldsample_bringup.viewer.watch_command import add_watch_options, watch
 
 EXIT_USAGE = 2
 BESIDE_ROS = "ros2 run worldsample_bringup worldsample_cli"  # as in worldsample_core.command_name
@@ -41,6 +42,8 @@ DESCRIPTIONS = {
     "dataset": "Take demonstrations in from other formats, and write a run's episodes in them.",
     "imagine": "Draw a real segment above what the run's world model imagines of it, side and wrist view.\n"
     "With --perturb also what it imagines under other actions.",
+    "watch": "Watch a run that is under way: cameras, imagined beside real, curves, in a browser.\n"
+    "Without RUN it joins the run of this machine, or that of the ROS domain ROS_DOMAIN_ID.",
     "bench": "Measure: the control loop, the learner, the world model, and the methods against each other.",
     "report": "Build summary.json and report.html of a run folder again from what stands in it.",
     "verify": "Check everything in a run folder: what is whole, what can be mended, what is lost.\n"
@@ -86,6 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
     crop_command = _add(commands, "crop", crop, "Settings as section.key=value may follow.\n")
     add_crop_options(crop_command)
     _add_open(crop_command, "show the page in a browser")
+    add_watch_options(_add(commands, "watch", watch))
     _add_export(_add(commands, "export", _export))
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsample_bringup.dashboard.episode_record import episode_to_record
 from worldsample_bringup.dashboard.imagined import VIEWS, Figures
 from worldsample_bringup.run.history import (
     WINDOW,
@@ -106,7 +107,7 @@ class MetricsLog:
             from_disk: the summary was read from the episode's bag: it corrects what was heard.
         """
         known = self.history.find(summary.kind, summary.episode)
-        values = self._values(summary)
+        values = episode_to_record(summary)
         if known is not None and not (
             from_disk and any(known.get(name) != _plain(value) for name, value in values.items())
         ):
@@ -115,23 +116,6 @@ class MetricsLog:
         if self._events is not None and known is None:
             self._episode_events(summary)
         return True
-
-    @staticmethod
-    def _values(summary: EpisodeSummary) -> dict[str, Any]:
-        return {
-            "episode_kind": summary.kind,
-            "episode": summary.episode,
-            "steps": summary.steps,
-            "return": summary.episode_return,
-            "success": summary.success,
-            "truncated": summary.truncated,
-            "aborted": summary.aborted,
-            "intervention_steps": summary.intervention_steps,
-            "policy_version": summary.policy_version,
-            "real_steps": summary.real_steps,
-            "seed": summary.seed,
-            "path": summary.path,
-        }
 
     @cpu_piece("metrics")
     def status(self, kind: str, values: Mapping[str, Any]) -> bool:

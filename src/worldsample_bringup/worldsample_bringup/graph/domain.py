@@ -93,6 +93,18 @@ def claim_domain(owner: str, environment: Mapping[str, str] | None = None) -> Do
     raise DomainTaken("every ROS domain of this machine is in use by a run: stop one of them")
 
 
+def runs_on_this_machine() -> dict[int, str]:
+    """The ROS domains that a run of this machine holds, and what it is: ``{0: "train in /…/runs/mine"}``."""
+    found = {}
+    for domain in range(LAST_DOMAIN + 1):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker:
+            asker.settimeout(2.0)
+            with contextlib.suppress(OSError):
+                asker.connect(_address(domain))
+                found[domain] = asker.recv(4096).decode(errors="replace")
+    return found
+
+
 def _address(domain: int) -> str:
     return f"\0worldsample/domain/{domain}"
 

@@ -5,6 +5,7 @@ Each node would otherwise fail by itself with a traceback, and be started again.
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 from worldsample_core.config import ConfigError
@@ -43,3 +44,13 @@ def require_optional(*packages: str) -> None:
             f"this needs Python packages that are missing: {', '.join(missing)}. In the checkout:\n"
             f"  ./worldsample setup, or beside ROS 2: {OPTIONAL_PIP_LINE}"
         )
+
+
+def require_viewer() -> None:
+    """Raise :class:`ConfigError` where Rerun is missing, with what installs it."""
+    if sys.version_info < (3, 11):
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise ConfigError(
+            f"the viewer needs Python 3.11 or newer, and this is {version}; a run needs no viewer"
+        )
+    require_optional("rerun")

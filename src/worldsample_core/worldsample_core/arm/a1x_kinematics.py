@@ -75,6 +75,12 @@ def forward_kinematics(q: Array) -> tuple[Array, Array]:
     return position, rotation
 
 
+def joint_positions(q: Array) -> Array:
+    """Positions ``(7, 3)`` m of the six joints and of gripper_link in base_link at ``q (6,)`` rad."""
+    positions, _, position, _ = _chain(np.asarray(q, np.float64))
+    return np.array([*positions, position])
+
+
 def pose_and_jacobian(q: Array) -> tuple[Array, Array, Array]:
     """Position (3,), rotation (3, 3) and geometric Jacobian (6, 6) of gripper_link at ``q (6,)``.
 

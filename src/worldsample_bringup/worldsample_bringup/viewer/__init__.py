@@ -1,0 +1,1 @@
+"""``worldsample watch``: a run as it happens, or a finished one again, in the viewer of Rerun."""

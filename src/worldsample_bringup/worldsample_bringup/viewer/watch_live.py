@@ -1,0 +1,131 @@
+"""Joins the graph of a run that is under way, and shows or records it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import webbrowser
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+
+from worldsample_bringup.graph.announcement import shown
+from worldsample_bringup.graph.domain import LAST_DOMAIN, runs_on_this_machine
+from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_bringup.viewer.live_view import LiveView
+from worldsample_bringup.viewer.recording import open_recording
+from worldsample_bringup.viewer.viewer_node import ViewerNode
+from worldsample_bringup.viewer.web_viewer import NICE, WebViewer
+from worldsample_core.config import ConfigError
+from worldsample_core.node.exit_codes import DONE, FAILED
+
+SILENCE = 10.0
+"""Seconds without a run after which a person is told where it is looked for."""
+LAST_WORDS = 3.0
+"""Seconds between the end of a run and that of its recording: what is still under way arrives."""
+
+
+def domain_to_join(run: RunFolder | None) -> int:
+    """The ROS domain where a run is: ROS_DOMAIN_ID, or that of the run on this machine, or 0.
+
+    Raises:
+        ConfigError: several runs are under way here, or ROS_DOMAIN_ID is not a domain.
+    """
+    text = os.environ.get("ROS_DOMAIN_ID", "").strip()
+    if text:
+        if not text.isdigit() or int(text) > LAST_DOMAIN:
+            raise ConfigError(f"ROS_DOMAIN_ID is {text!r}: it must be a number from 0 to {LAST_DOMAIN}")
+        return int(text)
+    here = runs_on_this_machine()
+    if run is not None:
+        here = {domain: owner for domain, owner in here.items() if owner.endswith(f" in {run.path}")} or here
+    if len(here) > 1:
+        lines = [f"  ROS_DOMAIN_ID={domain}: {owner}" for domain, owner in here.items()]
+        raise ConfigError("several runs are under way; choose one:\n" + "\n".join(lines))
+    if here:
+        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    return next(iter(here), 0)
+
+
+def is_under_way(run: RunFolder) -> bool:
+    """True if a process of this machine is at work in the folder."""
+    return any(owner.endswith(f" in {run.path}") for owner in runs_on_this_machine().values())
+
+
+def run_of_domain(domain: int) -> RunFolder | None:
+    """The folder of the run that holds a domain on this machine; None where there is none."""
+    path = Path(runs_on_this_machine().get(domain, "").partition(" in ")[2])
+    return RunFolder(path) if path.name and (path / "config.yaml").is_file() else None
+
+
+def watch_live(run: RunFolder | None, port: int, save: Path | None, open_browser: bool) -> int:
+    """Show a run until it is asked to stop. With ``save`` write it until the run ends. Returns the exit code.
+
+    Args:
+        run: its folder, where it is known.
+        port: of the page.
+        save: the recording to write in place of a page.
+        open_browser: show the page at once.
+
+    Raises:
+        ConfigError: the domain, the ports or the file cannot be used.
+    """
+    domain = domain_to_join(run)
+    run = run or run_of_domain(domain)
+    settings = None if run is None else run.settings()
+    asked: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    with ExitStack() as stack:
+        viewer = None if save is not None else WebViewer(port)
+        if viewer is not None:
+            stack.callback(viewer.close)
+        stream = open_recording(viewer.stream_url if viewer else "", save)
+        stack.callback(stream.disconnect)
+        os.nice(NICE - os.nice(0))
+        rclpy.init(args=None, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        stack.callback(rclpy.try_shutdown)
+        signal.signal(signal.SIGINT, on_signal)
+        signal.signal(signal.SIGTERM, on_signal)
+        view = LiveView(stream, settings)
+        node = ViewerNode(view)
+        what = f" of {shown(run.path)}" if run is not None else ""
+        if viewer is not None:
+            print(f"The live view{what}: {viewer.address}  (Ctrl-C ends the view, not the run)", flush=True)
+            if open_browser and not webbrowser.open(viewer.address):
+                print(f"there is no browser here; open {viewer.address}", flush=True)
+        else:
+            print(f"Recording{what} to {save} until the run ends, or Ctrl-C", flush=True)
+        code = _spin(node, view, viewer, domain, lambda: bool(asked))
+        stream.flush(timeout_sec=10.0)
+    return code
+
+
+def _spin(
+    node: ViewerNode, view: LiveView, viewer: WebViewer | None, domain: int, asked: Callable[[], bool]
+) -> int:
+    began, ended_at, told = time.monotonic(), 0.0, False
+    while not asked():
+        rclpy.spin_once(node, timeout_sec=0.1)
+        now = time.monotonic()
+        if not view.heard and not told and now - began > SILENCE:
+            told = True
+            print(
+                f"no run is heard on ROS domain {domain} yet. Start one, or name its domain: "
+                "ROS_DOMAIN_ID=N; it still listens",
+                flush=True,
+            )
+        if viewer is not None and not viewer.alive:
+            print("Rerun's server has ended: start the view again", flush=True)
+            return FAILED
+        ended_at = (ended_at or now) if view.ended else 0.0
+        if viewer is None and ended_at and now - ended_at > LAST_WORDS:
+            break
+    return DONE
