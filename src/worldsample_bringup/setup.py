@@ -32,7 +32,7 @@ setup(
     ],
     extras_require={
         "optional": ["av", "pyarrow", "rerun-sdk", "scipy"],  # .dataset, .viewer, bench imagination
-        "test": ["pytest"],  # colcon test then calls pytest
+        "test": ["hypothesis", "pytest"],  # colcon test then calls pytest
     },
     zip_safe=False,
     maintainer="WorldSample maintainers",

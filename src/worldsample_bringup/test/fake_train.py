@@ -50,6 +50,7 @@ summary = {
     "real_steps": steps,
     "wall_seconds": 1.0,
     "eval_success_rate": 0.95,
+    "eval_episodes": 50,
     "eval_history": [[steps // 2, 20, 0.9], [steps, 20, 0.95], [steps, 50, 0.95]],
     "intervention_rate": 0.1,
     "synthetic_transitions": int(said["imagined"]) if "imagined" in said else None,

@@ -30,7 +30,7 @@ def trained(tmp_path: Path) -> RunFolder:
     learner = Learner(from_mapping(LearnerConfig, plan.settings.learner, "learner"), plan.settings.task)
     for step in (100, 200):
         learner.save(plan.folder.checkpoints / f"step_{step}")
-    plan.folder.summary.write_text('{"finished": false, "eval_success_rate": 0.5}')
+    plan.folder.summary.write_text('{"finished": false, "eval_success_rate": 0.5, "eval_episodes": 2}')
     return plan.folder
 
 

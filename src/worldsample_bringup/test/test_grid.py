@@ -158,7 +158,7 @@ def test_the_line_says_how_far_everything_is_and_how_long_it_takes(tmp_path: Pat
     assert grid.line() == "0/4 runs", "no pace, no promise"
     cells[0].folder.path.mkdir()
     summary = {"finished": True, "real_steps": 100, "wall_seconds": 10.0, "eval_success_rate": 1.0}
-    cells[0].folder.summary.write_text(json.dumps(summary))
+    cells[0].folder.summary.write_text(json.dumps({**summary, "eval_episodes": 50}))
     assert grid.line() == "1/4 runs · ETA 15 s at most"
 
 

@@ -51,6 +51,7 @@ NOT_OF_THE_GRAPH = {
     "a1x_driver/safety_measurement.py",
     "worldsample_core/node/attributed_subscription.py",  # names that are arguments
     "worldsample_bringup/viewer/viewer_node.py",  # looks on from outside
+    "worldsample_bringup/crop/crop_command.py",
     "worldsample_bringup/bench/bench_loop.py",
     "worldsample_bringup/bench/transport_process.py",
 }

@@ -36,7 +36,7 @@ WARM_UP = 0.1
 
 @dataclass
 class DecoderCount:
-    """What became of the inputs of one decoder."""
+    """Outcome of the inputs of one decoder."""
 
     results: Counter[str] = field(default_factory=Counter)
     bits: int = 0

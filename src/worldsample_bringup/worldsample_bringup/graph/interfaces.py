@@ -149,8 +149,8 @@ TOPICS = (
         "worldsample_msgs/SimState",
         "STATUS",
         ("sim_node",),
-        ("operator_node",),
-        "Privileged state for the scripted operator, never for the policy.",
+        ("operator_node", "teleop_node"),
+        "Privileged state: for the scripted operator, its success for a person; never for the policy.",
     ),
     GraphTopic(
         "/transitions",

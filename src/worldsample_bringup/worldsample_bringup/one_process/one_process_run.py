@@ -64,7 +64,7 @@ class OneProcessRun:
         try:
             for problem in self.store.problems:
                 self._warn(problem)
-            take_demonstrations(self.store, settings)
+            take_demonstrations(self.store, settings, self._warn)
             self.cell = SimulatedCell(settings)
             self.learning = LearningSide(settings, self._take_weights, self._warn, self._look)
             self.loop = make_loop(settings, self.store, self.acting, self, NEVER, (), self._warn)

@@ -48,9 +48,9 @@ def require_optional(*packages: str) -> None:
 
 def require_viewer() -> None:
     """Raise :class:`ConfigError` where Rerun is missing, with what installs it."""
-    if sys.version_info < (3, 11):
-        version = ".".join(map(str, sys.version_info[:2]))
+    version = (sys.version_info.major, sys.version_info.minor)
+    if version < (3, 11):
         raise ConfigError(
-            f"the viewer needs Python 3.11 or newer, and this is {version}; a run needs no viewer"
+            f"the viewer needs Python 3.11 or newer, and this is {version[0]}.{version[1]}; a run needs none"
         )
     require_optional("rerun")

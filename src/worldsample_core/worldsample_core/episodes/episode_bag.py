@@ -232,9 +232,9 @@ def _write(
     except BaseException:
         writer.abort()
         raise
-    data = path / f"{path.name}.mcap"
-    add_checksums(data, chunks)
-    _seal_metadata(path, hashlib.sha256(data.read_bytes()).hexdigest())
+    file = path / f"{path.name}.mcap"
+    add_checksums(file, chunks)
+    _seal_metadata(path, hashlib.sha256(file.read_bytes()).hexdigest())
 
 
 def _connect(writer: Writer, topic: str, kind: str, qos: Sequence[Qos] = ()) -> Connection:

@@ -73,7 +73,7 @@ class FuzzedMessage(FuzzedDecoder[Any]):
 
     @abstractmethod
     def take(self, message: Any) -> str:
-        """What a node does with it; words where something unusable was accepted."""
+        """Use of it as a node makes it; words where something unusable was accepted."""
 
 
 class FuzzedTransition(FuzzedMessage):
