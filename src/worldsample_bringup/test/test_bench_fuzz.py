@@ -27,7 +27,7 @@ from worldsample_core.episodes.episode_bag import read_metadata
 from worldsample_core.episodes.journal import JournalContents, read_journal
 
 SECONDS = 15.0
-"""Inputs of the quick piece; the bench itself takes as many as it is given."""
+"""The quick piece takes no longer; the bench itself takes as many inputs as it is given."""
 
 
 @pytest.fixture(scope="module")

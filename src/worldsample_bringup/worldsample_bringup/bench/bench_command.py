@@ -24,6 +24,8 @@ BENCHES = {
     "fuzz": "Mutated messages, weights, episodes, checkpoints, metrics, configurations for every decoder:\n"
     "errors that it does not declare (uncaught), and damage that no check finds (silent).\n"
     "Exit code 1 where there is one. Ctrl-C shows what was done so far.",
+    "soak": "Memory, descriptors and shared memory of every process of a long simulated run: how they\n"
+    "grow after the first minutes. Exit code 1 where one grows by more than 1 MB a minute.",
     "transport": "Weights and transitions between two processes, beside agentlace and LeRobot's gRPC.\n"
     "Both are installed into environments of their own at first use. Wants an idle machine.",
     "worldmodel": "The world model on held-out episodes of a simulated online run: image quality beside\n"
@@ -58,6 +60,15 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
         "--sequences", type=int, default=10_000, metavar="N", help="of commands (default: %(default)s)"
     )
     _add_fuzz_options(_add(benches, "fuzz", _fuzz))
+    soak = _add(benches, "soak", _soak)
+    soak.add_argument(
+        "--minutes",
+        type=float,
+        default=30.0,
+        metavar="N",
+        help="run so long; the first five, or a third of a short run, do not count (default: %(default)g)",
+    )
+    _add_quick(soak)
     transport = _add(benches, "transport", _transport)
     _add_peers(transport)
     transport.add_argument(
@@ -254,6 +265,15 @@ def _fuzz(options: argparse.Namespace) -> int:
     result = {**measure(options.inputs, options.seed), "command": this_command()}
     faults = result["uncaught"] + result["silent"] + result["one_bit"] - result["one_bit_found"]
     return _show_table(options, result, table(result), 130 if not result["finished"] else int(faults > 0))
+
+
+def _soak(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_soak import measure, table
+
+    result = {**measure(options.minutes, options.quick, say), "command": this_command()}
+    code = 130 if not result["finished"] else int(bool(result["too_fast"]))
+    return _show_table(options, result, table(result), code)
 
 
 def _transport(options: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ WARM_UP = 0.1
 
 @dataclass
 class DecoderCount:
-    """Outcome of the inputs of one decoder."""
+    """The fate of one decoder's inputs, counted."""
 
     results: Counter[str] = field(default_factory=Counter)
     bits: int = 0

@@ -115,6 +115,11 @@ class Runner:
         self._signals: list[int] = []
         self._finish_by: float | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all nodes, in the order of starting."""
+        return tuple(self._slots)
+
     def pid(self, name: str) -> int | None:
         """Process id of a running node."""
         process = self._slots[name].process

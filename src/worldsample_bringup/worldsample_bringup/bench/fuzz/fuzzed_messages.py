@@ -73,7 +73,7 @@ class FuzzedMessage(FuzzedDecoder[Any]):
 
     @abstractmethod
     def take(self, message: Any) -> str:
-        """Use of it as a node makes it; words where something unusable was accepted."""
+        """Do with a message what a node does; words where something unusable was accepted."""
 
 
 class FuzzedTransition(FuzzedMessage):
