@@ -198,6 +198,15 @@ def test_pictures_that_cannot_be_made_cost_no_step(
     assert episode_bag.check_bag(path) == SUMMARY
 
 
+def test_the_thread_that_acts_goes_first_between_observations(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(standard_messages.time, "sleep", paused.append)
+    episode_bag.write_bag(tmp_path / "other", records(), SUMMARY, {}, standard())
+    assert paused == [standard_messages.PAUSE] * STEPS
+
+
 def test_a_store_writes_them_and_rebuilds_them(tmp_path: Path) -> None:
     def open_store() -> EpisodeStore:
         return EpisodeStore(tmp_path, "r", min_free_bytes=0, standard=standard())

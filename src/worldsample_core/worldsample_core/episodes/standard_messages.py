@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -37,6 +38,9 @@ PICTURES = "/{view}/color/image_raw/compressed"
 LENSES = "/{view}/color/camera_info"
 POSE = "/a1x/ee_pose"
 MOVING, FIXED = "/tf", "/tf_static"
+
+PAUSE = 0.0005
+"""Seconds between two observations, in which the thread that acts gets the interpreter."""
 
 _FOREVER = QosTime(9223372036, 854775807)
 _LATCHED = Qos(
@@ -136,6 +140,7 @@ class StandardMessages:
             yield _message(FIXED, stamps[0], _transforms(self.fixed, stamps[0]))
         yield from self._observation(steps[0].observation, stamps[0])
         for step, stamp in zip(steps, stamps[1:], strict=True):
+            time.sleep(PAUSE)
             yield from self._observation(step.next_observation, stamp)
 
     def _observation(self, observation: Any, stamp: int) -> Iterator[StandardMessage]:
@@ -173,8 +178,8 @@ def _kind(name: str) -> Any:
 
 
 def _header(stamp: int, frame: str) -> Any:
-    time = _kind("builtin_interfaces/msg/Time")(*divmod(stamp, 1_000_000_000))
-    return _kind("std_msgs/msg/Header")(time, frame)
+    at = _kind("builtin_interfaces/msg/Time")(*divmod(stamp, 1_000_000_000))
+    return _kind("std_msgs/msg/Header")(at, frame)
 
 
 def _message(topic: str, stamp: int, message: Any) -> StandardMessage:
