@@ -14,6 +14,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         ros-jazzy-rmw-fastrtps-cpp \
         ros-jazzy-spacenav \
         ros-jazzy-sros2 \
+        ros-jazzy-tf2-msgs \
     && rm -rf /var/lib/apt/lists/*
 
 # dialout: serial and CAN adapters; video, plugdev: cameras; input: gamepad and SpaceMouse.

@@ -11,6 +11,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         python3-venv \
         ros-jazzy-rmw-fastrtps-cpp \
         ros-jazzy-sros2 \
+        ros-jazzy-tf2-msgs \
     && rm -rf /var/lib/apt/lists/*
 
 RUN useradd --create-home --uid 10001 worldsample \

@@ -107,6 +107,18 @@ def test_a_node_that_may_finish_leaves_the_others_running() -> None:
     assert outcome.code == 0 and "report" in output
 
 
+@pytest.mark.parametrize("code", [0, 2, 3])
+def test_whoever_looks_on_may_end_as_it_likes(code: int) -> None:
+    outcome, output = run(
+        script("watch", f"import sys; sys.exit({code})", OnExit.LOOKS_ON),
+        ProcessSpec("missing", ["/nonexistent"], on_exit=OnExit.LOOKS_ON),
+        script("dashboard", "import time; time.sleep(0.6); print('report')", OnExit.COMPLETES_RUN),
+    )
+    assert outcome.code == 0 and "report" in output
+    assert f"ended with exit code {code}; the run goes on without it" in output
+    assert "missing cannot be started" in output
+
+
 def test_a_run_that_nobody_completes_ends_after_the_grace() -> None:
     outcome, _ = run(
         script("policy", "pass", OnExit.MAY_FINISH),

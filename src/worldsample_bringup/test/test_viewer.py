@@ -18,7 +18,8 @@ pytest.importorskip("rerun", reason="the optional package rerun-sdk is not insta
 from rerun.chunk import RrdReader
 
 from worldsample_bringup.run.history import Record
-from worldsample_bringup.viewer.curves import scalars
+from worldsample_bringup.viewer.blueprint import live_blueprint
+from worldsample_bringup.viewer.curves import Curves, scalars
 from worldsample_bringup.viewer.imagined_playback import ImaginedPlayback, RealFrames
 from worldsample_bringup.viewer.live_view import LiveView
 from worldsample_bringup.viewer.node_health import LATE, NodeHealth
@@ -125,7 +126,7 @@ PACING: Record = {
 
 def test_a_recording_has_cameras_imagination_and_curves(tmp_path: Path) -> None:
     clock, file = WallClock(), tmp_path / "run.rrd"
-    stream = open_recording(save=file)
+    stream = open_recording(live_blueprint(), save=file)
     view = LiveView(stream, clock=clock)
     for step in range(4):
         view.transition(transition(0, step, operator=step == 2))
@@ -202,9 +203,7 @@ def test_what_is_no_figure_has_no_curve() -> None:
 
 
 def test_an_evaluation_has_a_point_when_it_is_whole(tmp_path: Path) -> None:
-    from worldsample_bringup.viewer.curves import Curves
-
-    stream = open_recording(save=tmp_path / "run.rrd")
+    stream = open_recording(live_blueprint(), save=tmp_path / "run.rrd")
     curves = Curves(stream, counts=(4,))
     for episode in (0, 1, 2, 2, 3):
         curves.take({**EVALUATION, "episode": episode, "success": episode < 1})

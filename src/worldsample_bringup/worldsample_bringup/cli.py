@@ -20,7 +20,12 @@ from worldsample_bringup.crop.crop_command import add_crop_options, crop
 from worldsample_bringup.dataset.dataset_command import add_dataset_commands
 from worldsample_bringup.imagine.imagine_command import add_imagine_options, imagine
 from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_unknown
-from worldsample_bringup.viewer.watch_command import add_watch_options, watch
+from worldsample_bringup.viewer.watch_command import (
+    add_watch_options,
+    add_watch_switch,
+    ready_to_watch,
+    watch,
+)
 
 EXIT_USAGE = 2
 BESIDE_ROS = "ros2 run worldsample_bringup worldsample_cli"  # as in worldsample_core.command_name
@@ -42,8 +47,9 @@ DESCRIPTIONS = {
     "dataset": "Take demonstrations in from other formats, and write a run's episodes in them.",
     "imagine": "Draw a real segment above what the run's world model imagines of it, side and wrist view.\n"
     "With --perturb also what it imagines under other actions.",
-    "watch": "Watch a run that is under way: cameras, imagined beside real, curves, in a browser.\n"
-    "Without RUN it joins the run of this machine, or that of the ROS domain ROS_DOMAIN_ID.",
+    "watch": "Watch a run in a browser: cameras, imagined beside real, curves.\n"
+    "Without RUN it joins the run that is under way here, or in the ROS domain ROS_DOMAIN_ID.\n"
+    "A finished RUN is shown again.",
     "bench": "Measure: the control loop, the learner, the world model, and the methods against each other.",
     "report": "Build summary.json and report.html of a run folder again from what stands in it.",
     "verify": "Check everything in a run folder: what is whole, what can be mended, what is lost.\n"
@@ -77,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
         command = _add(commands, mode, _run, SETTINGS_HELP)
         _add_options(command, mode)
         _add_open(command, "show report.html in a browser; the run writes it again every minute")
+        add_watch_switch(command)
         if mode == "train":
             command.add_argument(
                 "--one-process",
@@ -239,10 +246,14 @@ def _run(options: argparse.Namespace) -> int:
     prepared = plan(request_from(options.command, values, tuple(settings)), Path("runs"))
     if values.get("one_process"):
         from worldsample_bringup.one_process.one_process_run import run_in_one_process
+        from worldsample_core.config import ConfigError
 
+        if options.watch:
+            raise ConfigError("--watch shows topics, and --one-process has none: leave one of them out")
         outcome = run_in_one_process(prepared)
     else:
-        outcome = run_session(prepared, open_report=options.open)
+        watch_port = ready_to_watch(options)
+        outcome = run_session(prepared, open_report=options.open, watch_port=watch_port)
     if options.command == "label" and outcome.code == 0:
         from worldsample_bringup.run.labels import fit_classifier
 

@@ -19,7 +19,7 @@ from worldsample_core.messages.conversions import image_to_message, to_time
 from worldsample_core.messages.reception import Reception
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.stopping import RunFailed
-from worldsample_core.settings import RunConfig, Settings
+from worldsample_core.settings import CamerasConfig, RunConfig, Settings
 from worldsample_msgs.msg import GripperState, Intervention
 from worldsample_policy.acting.cell_input import UNUSABLE, CellInput
 from worldsample_policy.acting.observation_assembly import Tick
@@ -48,7 +48,7 @@ class Senses:
         values: Any = SimpleNamespace(
             run=run,
             task=TASK,
-            cameras=SimpleNamespace(**{"width": 0, "height": 0, "max_age": 1e9, **cameras}),
+            cameras=CamerasConfig(**{"max_age": 1e9, **cameras}),
         )
         settings: Settings = values
         self.node, self.reception = ListeningNode(), Reception(str)

@@ -105,6 +105,11 @@ def runs_on_this_machine() -> dict[int, str]:
     return found
 
 
+def is_under_way(path: Path) -> bool:
+    """True if a run of this machine works in the run folder ``path``, absolute."""
+    return any(owner.endswith(f" in {path}") for owner in runs_on_this_machine().values())
+
+
 def _address(domain: int) -> str:
     return f"\0worldsample/domain/{domain}"
 

@@ -24,6 +24,8 @@ class OnExit(Enum):
     """Exit code 0: the run is complete, everything is stopped. Anything else ends the graph."""
     RESPAWN = "is started again"
     """Exit code 0 as with MAY_FINISH, but a crash starts the node again, with back-off and a limit."""
+    LOOKS_ON = "looks on"
+    """Any exit is told, and the others go on without it."""
     CAN_BE_SPARED = "can be spared"
     """The node is started again as with RESPAWN, but beyond the limit the others go on without it."""
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 
-from worldsample_bringup.graph.announcement import closing, opening
+from worldsample_bringup.graph.announcement import closing, opening, shown
 from worldsample_bringup.graph.domain import claim_domain
 from worldsample_bringup.graph.graph import build_graph
-from worldsample_bringup.graph.node_command import process_for
+from worldsample_bringup.graph.node_command import ProcessSpec, process_for
+from worldsample_bringup.graph.node_spec import OnExit
 from worldsample_bringup.graph.runner import Outcome, Runner
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.report.open_page import open_page
 from worldsample_bringup.report.report import write_live_report, write_report
 from worldsample_bringup.run.history import read_history
 from worldsample_bringup.run.prepare import Plan
+from worldsample_core.command_name import command_name
 
 
 def run_session(
-    plan: Plan, watch: Callable[[Runner], None] | None = None, open_report: bool = False
+    plan: Plan,
+    watch: Callable[[Runner], None] | None = None,
+    open_report: bool = False,
+    watch_port: int | None = None,
 ) -> Outcome:
     """Run a plan to its end. Leaves a summary and a report in its folder, however it ends.
 
@@ -26,6 +32,7 @@ def run_session(
         plan: the run.
         watch: called with the runner, again and again.
         open_report: show the report in a browser from the beginning; the run goes on writing it.
+        watch_port: also start the viewer with its page at this port; None: no viewer.
 
     Raises:
         ConfigError: the folder cannot be used.
@@ -37,6 +44,7 @@ def run_session(
     try:
         nodes = build_graph(plan.settings, plan.folder.config)
         specs = [process_for(node) for node in nodes]
+        specs += [] if watch_port is None else [_viewer(plan, watch_port)]
         with plan.begin():
             console = Console(names=tuple(spec.name for spec in specs))
             for line in opening(plan, claim.domain):
@@ -52,6 +60,14 @@ def run_session(
                 write_report(plan.folder)  # the dashboard was not able to
             for line in closing(plan.folder, plan.settings, outcome):
                 console.say(line)
+            if watch_port is not None:
+                console.say(f"  watch     again: {command_name()} watch {shown(plan.folder.path)}")
             return outcome
     finally:
         claim.release()
+
+
+def _viewer(plan: Plan, port: int) -> ProcessSpec:
+    """The viewer as a process of its own: what befalls it does not touch the run."""
+    watch = (sys.executable, "-m", "worldsample_bringup.cli", "watch", str(plan.folder.path))
+    return ProcessSpec("watch", (*watch, "--port", str(port)), on_exit=OnExit.LOOKS_ON, nice=19, grace=3.0)

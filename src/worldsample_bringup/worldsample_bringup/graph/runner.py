@@ -176,7 +176,11 @@ class Runner:
         try:
             slot.process = Process(slot.spec, self._environment())
         except OSError as error:
-            self.stop(Outcome(1, slot.spec.name, f"{slot.spec.name} cannot be started: {error}"))
+            problem = f"{slot.spec.name} cannot be started: {error}"
+            if slot.spec.on_exit is OnExit.LOOKS_ON:
+                self._console.log(slot.spec.name, f"WARN {problem}; the run goes on without it")
+            else:
+                self.stop(Outcome(1, slot.spec.name, problem))
             return
         self._record(slot, f"--- started, pid {slot.process.pid}: {' '.join(slot.spec.command)}")
         self._selector.register(slot.process.output, selectors.EVENT_READ, slot)
@@ -262,7 +266,9 @@ class Runner:
     def _draw_consequence(self, slot: _Slot, code: int) -> None:
         """End the run, start the node again, or go on without it, as its ``on_exit`` says."""
         name, on_exit = slot.spec.name, slot.spec.on_exit
-        if code == 0 and on_exit is OnExit.COMPLETES_RUN:
+        if on_exit is OnExit.LOOKS_ON:
+            self._console.log(name, f"WARN ended with exit code {code}; the run goes on without it")
+        elif code == 0 and on_exit is OnExit.COMPLETES_RUN:
             self.stop(Outcome(0))
         elif code == 0 and on_exit in (OnExit.MAY_FINISH, *STARTED_AGAIN):
             if on_exit is OnExit.MAY_FINISH:

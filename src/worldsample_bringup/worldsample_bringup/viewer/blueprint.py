@@ -8,38 +8,53 @@ from worldsample_bringup.viewer import entities
 from worldsample_core.observation import VIEWS
 
 
-def make_blueprint() -> rrb.Blueprint:
-    """The layout of every recording of ours; a person may change it in the viewer."""
+def live_blueprint() -> rrb.Blueprint:
+    """The layout of a run that is under way; a person may change it in the viewer."""
+    return _blueprint(
+        _beside(), rrb.TimePanel(state="collapsed", timeline=entities.TIME, play_state="following")
+    )
+
+
+def replay_blueprint() -> rrb.Blueprint:
+    """The layout of a finished run: of what was imagined it has the pictures that the run keeps."""
+    kept = rrb.Spatial2DView(origin=entities.COMPARISON, name="real above imagined")
+    return _blueprint(kept, rrb.TimePanel(state="collapsed", timeline=entities.TIME))
+
+
+def _blueprint(imagination: rrb.Container | rrb.View, time: rrb.TimePanel) -> rrb.Blueprint:
+    cameras = [rrb.Spatial2DView(origin=entities.CAMERAS[view], name=f"{view} camera") for view in VIEWS]
+    pictures = rrb.Horizontal(
+        rrb.Vertical(*cameras, name="cameras"),
+        imagination,
+        rrb.Spatial3DView(origin="scene", name="arm"),
+        column_shares=[3, 6, 3],
+    )
     return rrb.Blueprint(
-        rrb.Vertical(_pictures(), _curves(), _words(), row_shares=[5, 3, 3]),
+        rrb.Vertical(pictures, _curves(), _words(), row_shares=[5, 3, 3]),
         rrb.BlueprintPanel(state="collapsed"),
         rrb.SelectionPanel(state="collapsed"),
-        rrb.TimePanel(state="collapsed", timeline=entities.TIME, play_state="following"),
+        time,
         auto_views=False,
         auto_layout=False,
     )
 
 
-def _pictures() -> rrb.Horizontal:
-    cameras = [rrb.Spatial2DView(origin=entities.CAMERAS[view], name=f"{view} camera") for view in VIEWS]
-    beside = [
+def _beside() -> rrb.Horizontal:
+    """Imagined frames beside the real ones, and what is said of them."""
+    frames = [
         rrb.Spatial2DView(origin=paths[view], name=f"{what}: {view}")
         for view in VIEWS
         for what, paths in (("real", entities.REAL), ("imagined", entities.IMAGINED))
     ]
-    segment = rrb.TextDocumentView(origin=entities.SEGMENT, name="imagined segment")
     uncertainty = rrb.TimeSeriesView(
         origin="imagination",
         contents=[entities.UNCERTAINTY, entities.SUCCESS_PROBABILITY],
         name="each imagined step",
     )
-    kept = rrb.Spatial2DView(origin=entities.COMPARISON, name="real above imagined")
     return rrb.Horizontal(
-        rrb.Vertical(*cameras, name="cameras"),
-        rrb.Grid(*beside, grid_columns=2, name="imagined beside real"),
-        rrb.Tabs(rrb.Vertical(segment, uncertainty, name="segment"), kept, name="imagination"),
-        rrb.Spatial3DView(origin="scene", name="arm"),
-        column_shares=[3, 4, 2, 3],
+        rrb.Grid(*frames, grid_columns=2, name="imagined beside real"),
+        rrb.Vertical(rrb.TextDocumentView(origin=entities.SEGMENT, name="imagined segment"), uncertainty),
+        column_shares=[4, 2],
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import rerun as rr
+import rerun.blueprint as rrb
 
-from worldsample_bringup.viewer.blueprint import make_blueprint
 from worldsample_bringup.viewer.entities import REAL_STEP, TIME
 from worldsample_core.config import ConfigError
 
@@ -14,10 +14,11 @@ APPLICATION = "worldsample"
 SUFFIX = ".rrd"
 
 
-def open_recording(url: str = "", save: Path | None = None) -> rr.RecordingStream:
-    """A stream with our layout. Logging to it never waits for who reads it.
+def open_recording(blueprint: rrb.Blueprint, url: str = "", save: Path | None = None) -> rr.RecordingStream:
+    """A stream with a layout. Logging to it never waits for who reads it.
 
     Args:
+        blueprint: the layout.
         url: of a server of Rerun; "": none.
         save: file to write; None: none.
     """
@@ -27,8 +28,8 @@ def open_recording(url: str = "", save: Path | None = None) -> rr.RecordingStrea
     sinks: list[rr.GrpcSink | rr.FileSink] = [rr.GrpcSink(url)] if url else []
     if save is not None:
         sinks.append(rr.FileSink(str(save)))
-    stream.set_sinks(*sinks, default_blueprint=make_blueprint())
-    stream.send_blueprint(make_blueprint())
+    stream.set_sinks(*sinks, default_blueprint=blueprint)
+    stream.send_blueprint(blueprint)
     return stream
 
 

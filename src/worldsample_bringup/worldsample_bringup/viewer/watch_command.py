@@ -32,19 +32,56 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_watch_switch(parser: argparse.ArgumentParser) -> None:
+    """Add the options with which a run is watched from its beginning."""
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="show the run in a browser, live",
+    )
+    parser.add_argument(
+        "--watch-port",
+        type=int,
+        default=PORT,
+        metavar="N",
+        help="port of that page (default: %(default)s)",
+    )
+
+
+def ready_to_watch(options: argparse.Namespace) -> int | None:
+    """The port at which a run shall be watched; None where it shall not.
+
+    Raises:
+        ConfigError: Rerun is missing, or a port is taken. It is better said before the run than in it.
+    """
+    if not options.watch:
+        return None
+    from worldsample_bringup.run.required_packages import require_viewer
+    from worldsample_bringup.viewer.web_viewer import require_free_ports
+
+    require_viewer()
+    require_free_ports(options.watch_port)
+    return int(options.watch_port)
+
+
 def watch(options: argparse.Namespace) -> int:
     """Show a run. Returns the exit code."""
     refuse_unknown(options.rest)
+    from worldsample_bringup.graph.domain import is_under_way
     from worldsample_bringup.run.prepare import existing_run
     from worldsample_bringup.run.required_packages import require_viewer
 
     require_viewer()
+    from worldsample_bringup.viewer.outlet import OutletChoice
     from worldsample_bringup.viewer.recording import writable
-    from worldsample_bringup.viewer.watch_live import is_under_way, watch_live
-    from worldsample_core.config import ConfigError
 
     run = existing_run(options.folder, Path("runs")) if options.folder else None
-    if run is not None and not is_under_way(run):
-        raise ConfigError(f"{run.path} is not under way on this machine: look at {run.report}")
     save = writable(Path(options.save)) if options.save else None
-    return watch_live(run, options.port, save, options.open)
+    choice = OutletChoice(options.port, save, options.open)
+    if run is not None and not is_under_way(run.path):
+        from worldsample_bringup.viewer.watch_folder import watch_folder
+
+        return watch_folder(run, choice)
+    from worldsample_bringup.viewer.watch_live import watch_live
+
+    return watch_live(run, choice)

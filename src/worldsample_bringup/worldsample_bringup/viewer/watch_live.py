@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,8 +16,9 @@ from rclpy.signals import SignalHandlerOptions
 from worldsample_bringup.graph.announcement import shown
 from worldsample_bringup.graph.domain import LAST_DOMAIN, runs_on_this_machine
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_bringup.viewer.blueprint import live_blueprint
 from worldsample_bringup.viewer.live_view import LiveView
-from worldsample_bringup.viewer.recording import open_recording
+from worldsample_bringup.viewer.outlet import OutletChoice, open_outlet
 from worldsample_bringup.viewer.viewer_node import ViewerNode
 from worldsample_bringup.viewer.web_viewer import NICE, WebViewer
 from worldsample_core.config import ConfigError
@@ -52,25 +52,18 @@ def domain_to_join(run: RunFolder | None) -> int:
     return next(iter(here), 0)
 
 
-def is_under_way(run: RunFolder) -> bool:
-    """True if a process of this machine is at work in the folder."""
-    return any(owner.endswith(f" in {run.path}") for owner in runs_on_this_machine().values())
-
-
 def run_of_domain(domain: int) -> RunFolder | None:
     """The folder of the run that holds a domain on this machine; None where there is none."""
     path = Path(runs_on_this_machine().get(domain, "").partition(" in ")[2])
     return RunFolder(path) if path.name and (path / "config.yaml").is_file() else None
 
 
-def watch_live(run: RunFolder | None, port: int, save: Path | None, open_browser: bool) -> int:
-    """Show a run until it is asked to stop. With ``save`` write it until the run ends. Returns the exit code.
+def watch_live(run: RunFolder | None, choice: OutletChoice) -> int:
+    """Show a run until asked to stop; into a file, also until it ends. Returns the exit code.
 
     Args:
         run: its folder, where it is known.
-        port: of the page.
-        save: the recording to write in place of a page.
-        open_browser: show the page at once.
+        choice: where it is shown.
 
     Raises:
         ConfigError: the domain, the ports or the file cannot be used.
@@ -83,29 +76,19 @@ def watch_live(run: RunFolder | None, port: int, save: Path | None, open_browser
     def on_signal(number: int, frame: FrameType | None) -> None:
         asked.append(number)
 
-    with ExitStack() as stack:
-        viewer = None if save is not None else WebViewer(port)
-        if viewer is not None:
-            stack.callback(viewer.close)
-        stream = open_recording(viewer.stream_url if viewer else "", save)
-        stack.callback(stream.disconnect)
-        os.nice(NICE - os.nice(0))
+    with open_outlet(choice, live_blueprint()) as outlet, ExitStack() as stack:
+        os.nice(max(0, NICE - os.nice(0)))
         rclpy.init(args=None, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(rclpy.try_shutdown)
         signal.signal(signal.SIGINT, on_signal)
         signal.signal(signal.SIGTERM, on_signal)
-        view = LiveView(stream, settings)
+        view = LiveView(outlet.stream, settings)
         node = ViewerNode(view)
         what = f" of {shown(run.path)}" if run is not None else ""
-        if viewer is not None:
-            print(f"The live view{what}: {viewer.address}  (Ctrl-C ends the view, not the run)", flush=True)
-            if open_browser and not webbrowser.open(viewer.address):
-                print(f"there is no browser here; open {viewer.address}", flush=True)
-        else:
-            print(f"Recording{what} to {save} until the run ends, or Ctrl-C", flush=True)
-        code = _spin(node, view, viewer, domain, lambda: bool(asked))
-        stream.flush(timeout_sec=10.0)
-    return code
+        outlet.announce(f"The live view{what}", "Ctrl-C ends the view, not the run")
+        if choice.save is not None:
+            print(f"Recording{what} to {choice.save} until the run ends, or Ctrl-C", flush=True)
+        return _spin(node, view, outlet.viewer, domain, lambda: bool(asked))
 
 
 def _spin(
@@ -119,7 +102,7 @@ def _spin(
             told = True
             print(
                 f"no run is heard on ROS domain {domain} yet. Start one, or name its domain: "
-                "ROS_DOMAIN_ID=N; it still listens",
+                "ROS_DOMAIN_ID=N, or a finished run: watch RUN. It still listens",
                 flush=True,
             )
         if viewer is not None and not viewer.alive:
