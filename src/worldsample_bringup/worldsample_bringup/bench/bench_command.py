@@ -24,6 +24,9 @@ BENCHES = {
     "fuzz": "Mutated messages, weights, episodes, checkpoints, metrics, configurations for every decoder:\n"
     "errors that it does not declare (uncaught), and damage that no check finds (silent).\n"
     "Exit code 1 where there is one. Ctrl-C shows what was done so far.",
+    "faults": "Nodes of a simulated run are killed and stopped, inputs are fed garbage, the disk is filled:\n"
+    "what is lost or doubled, how soon the run acts and learns again, what it said. The disk wants root.\n"
+    "Exit code 1 where something is lost, doubled, silent or does not recover.",
     "soak": "Memory, descriptors and shared memory of every process of a long simulated run: how they\n"
     "grow after the first minutes. Exit code 1 where one grows by more than 1 MB a minute.",
     "transport": "Weights and transitions between two processes, beside agentlace and LeRobot's gRPC.\n"
@@ -60,6 +63,14 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
         "--sequences", type=int, default=10_000, metavar="N", help="of commands (default: %(default)s)"
     )
     _add_fuzz_options(_add(benches, "fuzz", _fuzz))
+    faults = _add(benches, "faults", _faults)
+    faults.add_argument(
+        "--faults", type=int, default=100, metavar="N", help="how many (default: %(default)s)"
+    )
+    faults.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of their order (default: %(default)s)"
+    )
+    faults.add_argument("--realtime", action="store_true", help="10 Hz by the wall clock instead of lockstep")
     soak = _add(benches, "soak", _soak)
     soak.add_argument(
         "--minutes",
@@ -265,6 +276,15 @@ def _fuzz(options: argparse.Namespace) -> int:
     result = {**measure(options.inputs, options.seed), "command": this_command()}
     faults = result["uncaught"] + result["silent"] + result["one_bit"] - result["one_bit_found"]
     return _show_table(options, result, table(result), 130 if not result["finished"] else int(faults > 0))
+
+
+def _faults(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_faults import FAULTS, measure, table
+
+    result = {**measure(options.faults, options.seed, options.realtime, say), "command": this_command()}
+    code = 130 if not result["finished"] else int(any(result[name] for name in FAULTS))
+    return _show_table(options, result, table(result), code)
 
 
 def _soak(options: argparse.Namespace) -> int:

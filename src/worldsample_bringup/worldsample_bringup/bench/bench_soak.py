@@ -122,7 +122,8 @@ def measure(minutes: float, quick: bool = False, say: Callable[[str], object] = 
         )
         planned = plan(request, folder)
         outcome = run_session(planned, watch=watch)
-        if outcome.code not in (0, 130):
+        stopped = outcome.code > 128 and not outcome.node  # by a signal to this process
+        if outcome.code and not stopped:
             raise ConfigError(f"the measured run failed: {outcome.reason}")
         history = read_history(planned.folder.metrics)
     processes = watch.figures()
@@ -130,7 +131,7 @@ def measure(minutes: float, quick: bool = False, say: Callable[[str], object] = 
     return {
         "minutes": minutes,
         "warm_up_minutes": round(watch.warm_up / 60.0, 2),
-        "finished": outcome.code == 0,
+        "finished": not stopped,
         "worst_mb_per_minute": worst,
         "worst": name,
         "limit_mb_per_minute": LIMIT,
