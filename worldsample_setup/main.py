@@ -49,6 +49,7 @@ CLI_COMMANDS = (
     "demos",
     "label",
     "crop",
+    "teleop",
     "export",
     "dataset",
     "imagine",
@@ -72,6 +73,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   eval     evaluate a checkpoint
   demos    record demonstrations
   label    record frames of success and of failure for the reward model
+  teleop   drive with the keys of this terminal
   crop     choose the square of each camera's picture that the policy sees
   export   write a trained policy as a small folder
   dataset  take demonstrations in, write episodes out: LeRobotDataset, rosbag2

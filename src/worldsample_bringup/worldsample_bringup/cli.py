@@ -18,6 +18,7 @@ from typing import Any
 from worldsample_bringup.bench.bench_command import add_benches
 from worldsample_bringup.crop.crop_command import add_crop_options, crop
 from worldsample_bringup.dataset.dataset_command import add_dataset_commands
+from worldsample_bringup.graph.teleop_command import add_teleop_options, teleop
 from worldsample_bringup.imagine.imagine_command import add_imagine_options, imagine
 from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_unknown
 from worldsample_bringup.viewer.watch_command import (
@@ -57,6 +58,8 @@ DESCRIPTIONS = {
     "1 something is lost.",
     "crop": "Choose the square of each camera's picture that the policy sees, by drawing on a page.\n"
     "Without --sim or --pictures it takes one picture of each camera that publishes now.",
+    "teleop": "Drive with the keys of this terminal: the run that was started with --operator keyboard.\n"
+    "Held keys move the arm; let go, and the policy drives again.",
     "settings": "Print every setting of config.yaml with its default, unit, meaning and source.\n"
     "With --method, --task or --machine also the values of these layers.",
     "topics": "Print every topic and service of the graph with its type and fields, as Markdown.",
@@ -97,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_crop_options(crop_command)
     _add_open(crop_command, "show the page in a browser")
     add_watch_options(_add(commands, "watch", watch))
+    add_teleop_options(_add(commands, "teleop", teleop))
     _add_export(_add(commands, "export", _export))
     report = _add(commands, "report", _report)
     report.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")

@@ -7,55 +7,25 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from types import FrameType
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from worldsample_bringup.graph.announcement import shown
-from worldsample_bringup.graph.domain import LAST_DOMAIN, runs_on_this_machine
+from worldsample_bringup.graph.run_under_way import domain_to_join, run_of_domain
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_bringup.viewer.blueprint import live_blueprint
 from worldsample_bringup.viewer.live_view import LiveView
 from worldsample_bringup.viewer.outlet import OutletChoice, open_outlet
 from worldsample_bringup.viewer.viewer_node import ViewerNode
 from worldsample_bringup.viewer.web_viewer import NICE, WebViewer
-from worldsample_core.config import ConfigError
 from worldsample_core.node.exit_codes import DONE, FAILED
 
 SILENCE = 10.0
 """Seconds without a run after which a person is told where it is looked for."""
 LAST_WORDS = 3.0
 """Seconds between the end of a run and that of its recording: what is still under way arrives."""
-
-
-def domain_to_join(run: RunFolder | None) -> int:
-    """The ROS domain where a run is: ROS_DOMAIN_ID, or that of the run on this machine, or 0.
-
-    Raises:
-        ConfigError: several runs are under way here, or ROS_DOMAIN_ID is not a domain.
-    """
-    text = os.environ.get("ROS_DOMAIN_ID", "").strip()
-    if text:
-        if not text.isdigit() or int(text) > LAST_DOMAIN:
-            raise ConfigError(f"ROS_DOMAIN_ID is {text!r}: it must be a number from 0 to {LAST_DOMAIN}")
-        return int(text)
-    here = runs_on_this_machine()
-    if run is not None:
-        here = {domain: owner for domain, owner in here.items() if owner.endswith(f" in {run.path}")} or here
-    if len(here) > 1:
-        lines = [f"  ROS_DOMAIN_ID={domain}: {owner}" for domain, owner in here.items()]
-        raise ConfigError("several runs are under way; choose one:\n" + "\n".join(lines))
-    if here:
-        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    return next(iter(here), 0)
-
-
-def run_of_domain(domain: int) -> RunFolder | None:
-    """The folder of the run that holds a domain on this machine; None where there is none."""
-    path = Path(runs_on_this_machine().get(domain, "").partition(" in ")[2])
-    return RunFolder(path) if path.name and (path / "config.yaml").is_file() else None
 
 
 def watch_live(run: RunFolder | None, choice: OutletChoice) -> int:
