@@ -19,6 +19,9 @@ setup(
     description="Actor, RLPD learner and replay of WorldSample.",
     license="Apache-2.0",
     entry_points={
+        "worldsample.imagined_policies": [
+            "own_policy = worldsample_policy.imagined_acting:make",
+        ],
         "console_scripts": [
             "policy_node = worldsample_policy.policy_node:main",
             "learner_node = worldsample_policy.learner_node:main",

@@ -19,6 +19,9 @@ setup(
     description="Dual-view video world model, counterfactual segments and reward model of WorldSample.",
     license="Apache-2.0",
     entry_points={
+        "worldsample.success_detectors": [
+            "reward_model = worldsample_worldmodel.success_detection:make",
+        ],
         "console_scripts": [
             "worldmodel_node = worldsample_worldmodel.worldmodel_node:main",
         ],

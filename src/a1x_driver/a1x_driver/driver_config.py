@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -97,6 +98,8 @@ class Limits:
         )
         if min(positive) <= 0 or self.joint_margin < 0 or self.rest_tolerance < 0:
             raise ValueError("velocities, accelerations and sizes must be positive")
+        if not all(map(math.isfinite, (*positive, self.joint_margin, self.rest_tolerance))):
+            raise ValueError("velocities, accelerations and sizes must be finite: they limit the arm")
         if self.max_tilt > 3.0:
             raise ValueError("max_tilt must be below half a turn (3 rad): a rotation vector ends there")
 
@@ -126,6 +129,8 @@ class Watchdog:
         times = (self.command, self.command_age, self.feedback, self.recovery, self.blocked)
         if min(*times, self.frozen, self.answer) <= 0:
             raise ValueError("the watchdog's times must be positive")
+        if not all(map(math.isfinite, times)):
+            raise ValueError("the watchdog's times must be finite: without them nothing stops the arm")
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,10 @@ class ResetMotion:
     def __post_init__(self) -> None:
         if not 0.0 < self.speed <= 1.0 or min(self.tolerance, self.timeout) <= 0:
             raise ValueError("reset.speed is in (0, 1], tolerance and timeout are positive")
+        if min(self.lift, self.clearance) < 0:
+            raise ValueError("reset.lift and clearance must not be negative: the way would lead down")
+        if not all(map(math.isfinite, (self.lift, self.clearance, self.table, self.timeout))):
+            raise ValueError("lift, clearance, table and timeout of the reset must be finite")
 
 
 @dataclass(frozen=True)

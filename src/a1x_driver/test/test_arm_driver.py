@@ -1,6 +1,7 @@
 """The driver against a stand-in arm: what a lab must be able to rely on."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from a1x_driver.driver_config import DriverConfig, Limits, check_task
 from a1x_driver.reset_path import NoSafePath, plan_reset
 from a1x_driver.rig import Rig
 from worldsample_core.arm.a1x_kinematics import forward_kinematics
-from worldsample_core.config import ConfigError, TaskConfig
+from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 
 STEP = (0.01, 0.0, 0.0)
 
@@ -270,3 +271,20 @@ def test_a_reset_in_the_middle_of_a_motion_brakes_first(ready: Rig) -> None:
     assert np.abs(ready.driver._stream.velocity).max() > 0.1
     assert ready.reset() == (True, "")
     assert ready.arm.judgement.limit_violations == ready.arm.judgement.jump == 0, ready.arm.judgement
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"limits": {"linear_velocity": "inf"}},
+        {"limits": {"max_lead": "inf"}},
+        {"watchdog": {"command": "inf"}},
+        {"watchdog": {"feedback": -1}},
+        {"reset": {"lift": -0.5}},
+    ],
+)
+def test_attack_minor_limits_that_limit_nothing_are_refused(section: dict[str, Any]) -> None:
+    """YAML knows infinity: a limit or a watchdog of that size is none."""
+    values = {name: {key: float(v) for key, v in part.items()} for name, part in section.items()}
+    with pytest.raises(ConfigError, match="driver"):
+        from_mapping(DriverConfig, values, "driver")

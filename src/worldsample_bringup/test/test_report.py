@@ -499,3 +499,15 @@ def test_open_says_the_address_where_there_is_no_browser(
     assert open_page(tmp_path / "report.html").endswith(f"open {(tmp_path / 'report.html').as_uri()}")
     monkeypatch.setattr("webbrowser.open", lambda address: True)
     assert open_page(tmp_path / "report.html") == ""
+
+
+def test_attack_minor_a_full_disk_ends_no_dashboard(plan: prepare.Plan) -> None:
+    """What was measured stays in the history, and the disk is named."""
+    log = MetricsLog(plan.folder)
+    log._file.close()
+    log._file = open("/dev/full", "wb")  # noqa: SIM115  # takes nothing: "no space left on device"
+    log.status("learner", {"updates": 5})
+    log.status("learner", {"updates": 6})
+    assert f"the disk of {plan.folder.path} is full" in log.problem
+    assert [record["updates"] for record in log.history.statuses["learner"]] == [5, 6]
+    log.close()

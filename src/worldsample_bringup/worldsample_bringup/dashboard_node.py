@@ -31,6 +31,7 @@ from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import DamagedBag, read_metadata
 from worldsample_core.episodes.episode_store import FOLDER as RECORDED
 from worldsample_core.episodes.episode_store import bag_name, find_bags
+from worldsample_core.episodes.journal import StorageError, explain
 from worldsample_core.messages.conversions import summary_from_message
 from worldsample_core.messages.qos import EPISODES, STATUS
 from worldsample_core.messages.reception import Reception
@@ -67,7 +68,7 @@ class DashboardNode(Node):
         if self.settings.run.resume:
             self._add_unheard_episodes()
         self.log.start(self.settings.run.resume, self.settings.run.git_revision)
-        self.complete = False
+        self.complete = self._disk_told = False
         self.reception = Reception(self.get_logger().warning)
         self._bounds = RunBounds.of(self.settings)
         self._imagination = ImaginationWatch(self, self.folder, self.log)
@@ -108,6 +109,9 @@ class DashboardNode(Node):
 
     def _every_second(self) -> None:
         self._take_statuses()
+        if self.log.problem and not self._disk_told:
+            self._disk_told = True
+            self.get_logger().warning(f"metrics.jsonl is not written any more: {self.log.problem}")
         done = self._latest.get("policy", {}).get("phase") == "done"
         self._imagination.look(self._world, last=done)
         self._pace_on()
@@ -157,7 +161,10 @@ class DashboardNode(Node):
         if self.complete:
             self.log.done()
         self.log.close()
-        write_report(self.folder, self.settings, self.log.history)
+        try:
+            write_report(self.folder, self.settings, self.log.history)
+        except OSError as error:
+            raise explain(error, self.folder.report) from error
         if not self._in_place:  # with the runner the command itself says it
             outcome = Outcome(0) if self.complete else Outcome(1, reason="asked to stop")
             print("\n".join(closing(self.folder, self.settings, outcome)), flush=True)
@@ -193,7 +200,7 @@ def main(args: list[str] | None = None) -> int:
         while not node.complete and not asked:
             rclpy.spin_once(node, timeout_sec=0.2)
         node.close()
-    except (ConfigError, OSError) as problem:
+    except (ConfigError, StorageError, OSError) as problem:
         print(f"dashboard: {problem}", file=sys.stderr)
         return BAD_CONFIGURATION
     finally:

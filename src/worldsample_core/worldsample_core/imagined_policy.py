@@ -1,20 +1,19 @@
 """Interface through which the world model lets the policy act on imagined observations.
 
 The world model does not import the policy's networks, and the policy does not import the world model's. The
-configuration names an implementation as ``module:function``; it is imported when it is needed.
+configuration names an implementation as ``module:function``; it is imported when it is needed. An installed
+package must have registered it (:mod:`worldsample_core.registered_factory`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
 from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsample_core.config import ConfigError
 from worldsample_core.messages.weights import PackedWeights
+from worldsample_core.registered_factory import IMAGINED_POLICIES, registered_factory
 from worldsample_core.settings import Settings
 
 
@@ -44,11 +43,7 @@ def make_imagined_policy(name: str, settings: Settings) -> ImaginedPolicy:
     """Call ``module:function`` with the run's settings.
 
     Raises:
-        ConfigError: there is no such function, or its settings cannot be used.
+        ConfigError: nobody has registered such a function, or its settings cannot be used.
     """
-    module, _, function = name.partition(":")
-    try:
-        factory = cast(Callable[[Settings], ImaginedPolicy], getattr(import_module(module), function))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"worldmodel.policy is {name!r}, not module:function ({error})") from error
-    return factory(settings)
+    factory = registered_factory(IMAGINED_POLICIES, name, "worldmodel.policy")
+    return cast(ImaginedPolicy, factory(settings))

@@ -1,17 +1,16 @@
 """Interface of the reward classifier that decides whether a rollout has succeeded.
 
 The policy does not import the reward model's networks. The configuration (``run.classifier``) names an
-implementation as ``module:function``.
+implementation as ``module:function``; an installed package must have registered it
+(:mod:`worldsample_core.registered_factory`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
 from typing import Protocol, cast
 
-from worldsample_core.config import ConfigError
 from worldsample_core.observation import Observation
+from worldsample_core.registered_factory import SUCCESS_DETECTORS, registered_factory
 from worldsample_core.settings import Settings
 
 
@@ -29,12 +28,7 @@ def make_success_detector(settings: Settings) -> SuccessDetector:
     """Call ``run.classifier`` with the run's settings.
 
     Raises:
-        ConfigError: there is no such function, or no classifier that fits the run.
+        ConfigError: nobody has registered such a function, or there is no classifier that fits the run.
     """
-    name = settings.run.classifier
-    module, _, function = name.partition(":")
-    try:
-        factory = cast(Callable[[Settings], SuccessDetector], getattr(import_module(module), function))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"run.classifier is {name!r}, not module:function ({error})") from error
-    return factory(settings)
+    factory = registered_factory(SUCCESS_DETECTORS, settings.run.classifier, "run.classifier")
+    return cast(SuccessDetector, factory(settings))

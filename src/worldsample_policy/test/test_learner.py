@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.observation import InvalidObservation
@@ -19,6 +21,7 @@ from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning import checkpoint_directory
 from worldsample_policy.learning.learner import Learner
 from worldsample_policy.learning.learner_checkpoint import restore_generator
+from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
 from worldsample_policy.replay.data_mixer import Mixture, RealData
 from worldsample_policy.tiny_learner import make_episode, make_task, tiny_config
 
@@ -272,6 +275,38 @@ class PoisonedData(RealData):
         self.count += 1
         real = super().sample(batch_size).real
         return Mixture(real._replace(reward=real.reward * float("nan")) if self.count % 2 == 0 else real)
+
+
+def test_attack_minor_what_killed_writers_have_left_is_cleared(tmp_path: Path) -> None:
+    """Killed while it wrote, or between two renames: then the old checkpoint takes its place again."""
+    checkpoint_directory.write(tmp_path / "checkpoints" / "step_10", {}, {"updates": 1})
+    folder = tmp_path / "checkpoints"
+    (folder / ".step_20.4711.tmp").mkdir()
+    (folder / ".step_20.4711.tmp" / "half.safetensors").write_text("half")
+    (folder / "step_10").rename(folder / ".step_10.4711.old")
+    (folder / ".weights_version").write_text("3")
+    checkpoints = LearnerCheckpoints(tmp_path, 3)
+    assert sorted(path.name for path in folder.iterdir()) == [".weights_version", "step_10"]
+    assert [step for step, _ in checkpoints.steps()] == [10]
+
+
+def test_attack_minor_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safetensors tells of it in the text of an error of its own."""
+
+    def save_file(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint_directory, "save_file", save_file)
+    with pytest.raises(OSError, match="No space left") as said:
+        checkpoint_directory.write(tmp_path / "step_1", {"agent": {}}, {})
+    assert said.value.errno == errno.ENOSPC and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["lr", "tau", "std_max"])
+@pytest.mark.parametrize("value", [-1.0, 0.0, float("inf")])
+def test_attack_minor_a_rate_that_is_no_rate_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"learner.{name}"):
+        dataclasses.replace(LearnerConfig(), **{name: value})  # type: ignore[arg-type]
 
 
 def test_batches_that_are_not_finite_change_nothing() -> None:

@@ -9,6 +9,7 @@ implements; [ours] chosen here, by measurement where the comment says so (docs/l
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from worldsample_core.extension_path import METHOD_PATH, extension_files
@@ -344,6 +345,9 @@ class LearnerConfig(
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"learner.{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("lr", "encoder_lr", "grpo_lr", "tau", "std_min", "std_max"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise ValueError(f"learner.{name} is {getattr(self, name)}; it must be positive and finite")
         if self.proprio_use != "all" and not set(self.proprio_use) <= set(PROPRIO_PARTS):
             raise ValueError(
                 f"learner.proprio_use is {self.proprio_use!r}; give all, or letters out of "

@@ -151,7 +151,7 @@ class LearnerNode(TransitionWorker):
             response.updates = self.loop.learner.updates
             response.success = True
         except OSError as error:
-            response.message = str(explain(error, self.settings.run.path))
+            response.message = str(explain(error, self.settings.run.path / "checkpoints"))
             self.warn(response.message)
         return response
 

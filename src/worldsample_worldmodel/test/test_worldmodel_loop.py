@@ -437,3 +437,12 @@ def test_the_policy_acts_in_whole_groups_and_beyond_the_models_own_horizon(tmp_p
             np.testing.assert_array_equal(group[0].images[0], other.images[0])
             assert not np.array_equal(group[0].actions[:1], other.actions[:1])
             assert other.on_policy and other.policy_version == group[0].policy_version
+
+
+def test_attack_minor_a_file_that_a_killed_world_model_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "worldmodel").mkdir()
+    left, kept = tmp_path / "worldmodel" / ".step_5.safetensors.4711.tmp", tmp_path / "worldmodel" / "x.json"
+    left.touch()
+    kept.touch()
+    WorldModelCheckpoints(tmp_path, "worldmodel")
+    assert kept.exists() and not left.exists()

@@ -6,7 +6,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from worldsample_bringup.run.history import (
     success_rate,
 )
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.episodes.journal import explain
 from worldsample_core.node.cpu_account import cpu_piece
 from worldsample_core.transition import EpisodeSummary
 
@@ -64,11 +66,12 @@ class MetricsLog:
 
     Attributes:
         history: everything written so far, in earlier sessions too.
+        problem: why the disk does not take the metrics any more; "" while it does.
     """
 
     def __init__(self, folder: RunFolder, events: EventWriter | None = None) -> None:
         self.history: History = read_history(folder.metrics)
-        self._events = events
+        self._events, self._path, self.problem = events, folder.metrics, ""
         self._file = folder.metrics.open("a+b")
         self._cut_torn_line()
         self._offset = self.history.wall_seconds
@@ -164,14 +167,25 @@ class MetricsLog:
             **{name: _plain(value) for name, value in values.items()},
         }
         self.history.add(record)
-        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
-        self._file.flush()
+        with self._as_far_as_the_disk_goes():
+            self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+            self._file.flush()
+
+    @contextmanager
+    def _as_far_as_the_disk_goes(self) -> Iterator[None]:
+        """A disk that takes nothing ends the run elsewhere; what was measured stays in the history."""
+        try:
+            yield
+        except OSError as error:
+            self.problem = str(explain(error, self._path))
 
     def close(self) -> None:
-        """Flush and close."""
-        self._file.close()
+        """Flush and close, as far as the disk goes."""
+        with self._as_far_as_the_disk_goes():
+            self._file.close()
         if self._events is not None:
-            self._events.close()
+            with self._as_far_as_the_disk_goes():
+                self._events.close()
 
 
 def _is_curve(kind: str, name: str, value: Any) -> bool:

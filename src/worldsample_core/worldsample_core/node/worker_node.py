@@ -10,6 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rclpy.executors import SingleThreadedExecutor
@@ -148,7 +149,7 @@ class WorkerNode(Node, ABC):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            return self._fail(explain(error, self.settings.run.path))
+            return self._fail(explain(error, Path(error.filename or self.settings.run.path / "checkpoints")))
         except Exception as error:
             return self._fail(error)
         finally:

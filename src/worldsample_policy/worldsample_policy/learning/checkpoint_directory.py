@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from worldsample_core.checkpoint_error import CheckpointError
-from worldsample_core.episodes.durability import flush
+from worldsample_core.episodes.durability import disk_errors, flush
 
 FORMAT = 2
 UNSEALED = 1
@@ -23,6 +23,7 @@ UNSEALED = 1
 SEAL = "counters_sha256"
 """Name of the digest of the other counters, of their JSON with sorted keys."""
 _NAME = re.compile(r"[a-z_]+")
+_LEFT = re.compile(r"\.(step_\d+)\.\d+\.(tmp|old)")
 
 
 def write(directory: Path, files: Mapping[str, Mapping[str, Tensor]], counters: Mapping[str, Any]) -> None:
@@ -40,7 +41,8 @@ def write(directory: Path, files: Mapping[str, Mapping[str, Tensor]], counters: 
         digests = {}
         for name, tensors in files.items():
             path = temporary / f"{name}.safetensors"
-            save_file({key: value.detach().contiguous() for key, value in tensors.items()}, path)
+            with disk_errors(path):
+                save_file({key: value.detach().contiguous() for key, value in tensors.items()}, path)
             digests[name] = _sha256(path)
             flush(path)
         path = temporary / "checkpoint.json"
@@ -55,6 +57,21 @@ def write(directory: Path, files: Mapping[str, Mapping[str, Tensor]], counters: 
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder of checkpoints.
+
+    Call it where no other process writes. A checkpoint that was about to be replaced takes its place again.
+    """
+    for path in folder.glob(".*"):
+        match = _LEFT.fullmatch(path.name)
+        if match is None:
+            continue
+        if match[2] == "old" and not (folder / match[1]).exists():
+            os.rename(path, folder / match[1])
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def read(directory: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:

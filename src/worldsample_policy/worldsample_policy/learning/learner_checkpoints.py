@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldsample_core.checkpoint_error import CheckpointError
+from worldsample_policy.learning.checkpoint_directory import clear_leftovers
 
 _STEP = re.compile(r"step_(\d+)$")
 
@@ -19,6 +20,7 @@ class LearnerCheckpoints:
     def __init__(self, run_folder: Path, keep: int) -> None:
         self.path, self.keep = run_folder / "checkpoints", keep
         self.path.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(self.path)
 
     def steps(self) -> list[tuple[int, Path]]:
         """(real steps, folder) of all checkpoints, oldest first."""

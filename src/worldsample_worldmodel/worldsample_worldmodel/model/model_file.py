@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from worldsample_core.checkpoint_error import CheckpointError
+from worldsample_core.episodes.durability import disk_errors
 
 COUNTERS, DIGEST, FORMAT = "counters", "sha256", "format"
 """Entries of the file's header. ``format`` stands beside the digest, so that one which got lost is missed."""
@@ -30,7 +31,8 @@ def write(path: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]
     kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     told = json.dumps(counters)
     try:
-        save_file(kept, temporary, {COUNTERS: told, FORMAT: "2", DIGEST: _digest(kept, told)})
+        with disk_errors(path):
+            save_file(kept, temporary, {COUNTERS: told, FORMAT: "2", DIGEST: _digest(kept, told)})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -34,6 +34,8 @@ class WorldModelCheckpoints:
 
     def __init__(self, run_folder: Path, publisher: str, keep: int = 2) -> None:
         self.path, self.keep = run_folder / publisher, keep
+        for left in self.path.glob(".step_*.tmp"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
 
     def steps(self) -> list[tuple[int, Path]]:
         """(real steps, file) of all checkpoints, oldest first."""
