@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -14,10 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from worldsample_bringup.graph import run_session
 from worldsample_bringup.graph.node_command import ProcessSpec
 from worldsample_bringup.graph.node_spec import OnExit
 from worldsample_bringup.graph.runner import Outcome, RestartPolicy, Runner
 from worldsample_bringup.graph.terminal import LIVE_MARK, Console
+from worldsample_bringup.run.options import Request
+from worldsample_bringup.run.prepare import plan
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
 from worldsample_core.node.parent_death import die_with_parent
 
@@ -334,3 +338,23 @@ def test_output_that_is_no_utf8_and_has_no_end_of_line_is_shown() -> None:
     outcome, output = run(script("node", code, OnExit.COMPLETES_RUN))
     assert outcome.code == 0 and "node | 100% \ufffdxxx" in output
     assert os.environ.get("WORLDSAMPLE_LIVE_LINE") is None  # only the nodes' environment is changed
+
+
+def test_a_full_disk_costs_the_report_and_not_the_last_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], ros_domain: int
+) -> None:
+    """Found by bench faults: the command ended with a bare errno, and did not say how to go on."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))
+
+    def full(folder: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    failing = script("policy", "print('the disk is full: free some space'); raise SystemExit(2)")
+    monkeypatch.setattr(run_session, "write_report", full)
+    monkeypatch.setattr(run_session, "build_graph", lambda settings, config: (None,))
+    monkeypatch.setattr(run_session, "process_for", lambda node: failing)
+    planned = plan(Request("demos", out=str(tmp_path / "run"), machine="cpu", quick=True), tmp_path)
+    assert run_session.run_session(planned).code == 2
+    said = capsys.readouterr().out
+    assert "the report could not be written: [Errno 28] No space left on device" in said
+    assert "free some space" in said and "--resume" in said

@@ -78,7 +78,7 @@ class FaultRun:
         """Do all faults. False where a person stopped it."""
         total, pending, at = len(self.faults), None, 0.0
         path = self.folder / "run"
-        with (self.folder / "console.log").open("w") as log:
+        with tempfile.TemporaryFile("w") as log:
             while (self.faults or pending is not None) and len(self.unexpected) < UNEXPECTED:
                 told = ToldLines(log)
                 planned = self._plan(path)

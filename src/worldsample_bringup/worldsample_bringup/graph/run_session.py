@@ -57,7 +57,7 @@ def run_session(
             outcome = Runner(specs, console, plan.folder.logs, watch=watch).run()
             console.close_live()
             if not plan.folder.summary.exists() or plan.folder.summary.stat().st_mtime <= began:
-                write_report(plan.folder)  # the dashboard was not able to
+                _report(plan, console)  # the dashboard was not able to
             for line in closing(plan.folder, plan.settings, outcome):
                 console.say(line)
             if watch_port is not None:
@@ -71,3 +71,11 @@ def _viewer(plan: Plan, port: int) -> ProcessSpec:
     """The viewer as a process of its own: what befalls it does not touch the run."""
     watch = (sys.executable, "-m", "worldsample_bringup.cli", "watch", str(plan.folder.path))
     return ProcessSpec("watch", (*watch, "--port", str(port)), on_exit=OnExit.LOOKS_ON, nice=19, grace=3.0)
+
+
+def _report(plan: Plan, console: Console) -> None:
+    """Write summary and report. A full disk costs them, and not what the person is told at the end."""
+    try:
+        write_report(plan.folder)
+    except OSError as problem:
+        console.say(f"the report could not be written: {problem}")
