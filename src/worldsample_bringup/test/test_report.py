@@ -502,7 +502,7 @@ def test_open_says_the_address_where_there_is_no_browser(
 
 
 def test_attack_minor_a_full_disk_ends_no_dashboard(plan: prepare.Plan) -> None:
-    """The history keeps what was measured, and the disk is named."""
+    """The history keeps all measurements, and the disk is named."""
     log = MetricsLog(plan.folder)
     log._file.close()
     log._file = open("/dev/full", "wb")  # noqa: SIM115  # takes nothing: "no space left on device"
