@@ -17,8 +17,8 @@ PIP_LINE = "python3 -m pip install --break-system-packages -r requirements.txt"
 """The line that installs them all, given in the checkout; also in README.md and docs/ros2.md."""
 
 
-OPTIONAL_PIP_LINE = PIP_LINE.replace("requirements.txt", "requirements-optional.txt")
-"""The line that installs what single commands need."""
+OPTIONAL_PIP_LINE = PIP_LINE.replace("-r requirements.txt", "--no-deps -r lock/optional.txt")
+"""The line that installs what single commands need. The lock file leaves out numpy: that of ROS 2 stays."""
 
 
 def missing_packages(simulated: bool) -> list[str]:
