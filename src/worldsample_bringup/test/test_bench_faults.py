@@ -237,6 +237,7 @@ def test_the_table_says_when_faults_are_fewer_than_meant() -> None:
     result: dict[str, Any] = {name: 0 for name in FAULTS} | {
         "faults": 30,
         "aim": 100,
+        "ended_without_a_fault": [],
         "skipped": {"disk full": "no root"},
     }
     result |= {"recovery": recoveries(faults(1)), "finished": True, "machine": {"note": "2 CPU cores"}}

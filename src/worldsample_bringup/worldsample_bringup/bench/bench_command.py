@@ -283,7 +283,8 @@ def _faults(options: argparse.Namespace) -> int:
     from worldsample_bringup.bench.bench_faults import FAULTS, measure, table
 
     result = {**measure(options.faults, options.seed, options.realtime, say), "command": this_command()}
-    code = 130 if not result["finished"] else int(any(result[name] for name in FAULTS))
+    wrong = any(result[name] for name in (*FAULTS, "ended_without_a_fault"))
+    code = int(wrong) if wrong or result["finished"] else 130
     return _show_table(options, result, table(result), code)
 
 
