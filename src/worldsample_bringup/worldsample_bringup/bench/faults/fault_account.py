@@ -12,7 +12,7 @@ import numpy as np
 from worldsample_bringup.bench.faults.fault import Fault
 from worldsample_bringup.bench.faults.graph_ears import signature
 from worldsample_core.episodes.episode_bag import read_transitions
-from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
 from worldsample_core.messages.conversions import transition_to_message
 
 
@@ -25,7 +25,8 @@ class RecordedStep(NamedTuple):
 
 
 def recorded_steps(run: Path) -> list[RecordedStep]:
-    """All steps of a run folder in the order of the bags."""
+    """All steps of a run folder in the order of the bags; an interrupted episode becomes one first."""
+    EpisodeStore(run, run.name, min_free_bytes=0).close()  # as the next session of the run would do it
     return [
         RecordedStep(each.seq, signature(transition_to_message(each)), each.source == "policy")
         for bag in find_bags(run)
