@@ -19,6 +19,7 @@ from worldsample_bringup.run.history import read_history
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.episodes.standard_messages import StandardMessages
 from worldsample_core.node.parent_death import die_with_parent
 
 pytestmark = pytest.mark.slow
@@ -133,9 +134,12 @@ def test_no_step_is_lost_or_doubled(finished: tuple[Path, str]) -> None:
 
 
 def test_episodes_are_rosbags(finished: tuple[Path, str]) -> None:
-    bags = find_bags(finished[0] / "runs" / "mine")
-    with AnyReader([bags[0]]) as reader:
-        assert {c.topic for c in reader.connections} == {"/transitions", "/episodes"}
+    folder = RunFolder(finished[0] / "runs" / "mine")
+    standard = StandardMessages.of(folder.settings())
+    assert standard is not None
+    with AnyReader([find_bags(folder.path)[0]]) as reader:
+        topics = {c.topic for c in reader.connections}
+        assert topics == {"/transitions", "/episodes", *standard.topics}
         assert reader.message_count > 5
 
 

@@ -25,6 +25,9 @@ from worldsample_bringup import cli
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.node.parent_death import die_with_parent
 
+pytestmark = [pytest.mark.slow, pytest.mark.real_time]
+"""The viewer is nicer than everything else: beside busy tests it starves."""
+
 QUICK = ("--quick", "--machine", "cpu", "--steps", "90", "run.demos=2", "run.eval_every=0")
 LESS = ("worldmodel.adapt_updates=5", "worldmodel.reward.updates=10", "learner.pretrain_updates=50")
 PATIENCE = 300.0

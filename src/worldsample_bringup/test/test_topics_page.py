@@ -53,6 +53,7 @@ NOT_OF_THE_GRAPH = {
     "worldsample_bringup/viewer/viewer_node.py",  # looks on from outside
     "worldsample_bringup/crop/crop_command.py",
     "worldsample_bringup/bench/bench_loop.py",
+    "worldsample_bringup/bench/faults/graph_ears.py",
     "worldsample_bringup/bench/transport_process.py",
 }
 """Files that create topics and services, and why they have no row."""

@@ -14,6 +14,7 @@ from worldsample_bringup.run.history import count_damaged
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_bringup.run.summary_record import read_summary_text
 from worldsample_core.checkpoint_error import CheckpointError
+from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import DamagedBag, check_bag, read_records, read_summary
 from worldsample_core.episodes.episode_numbering import missing_numbers, read_numbering
@@ -200,5 +201,5 @@ def _derived(folder: RunFolder) -> Iterator[FileFinding]:
             read_summary_text(folder.summary.read_bytes())
             yield FileFinding("summary.json", "whole")
         except ValueError as problem:
-            detail = f"unreadable ({problem}): `worldsample report` writes it again"
+            detail = f"unreadable ({problem}): `{command_name()} report {folder.path}` writes it again"
             yield FileFinding("summary.json", "mended", detail)
