@@ -97,6 +97,7 @@ def test_options_become_settings(tmp_path: Path) -> None:
         ({"overrides": ("leaner.lr=1",)}, "did you mean 'learner'"),
         ({"overrides": ("learner.lr=fast",)}, "expected float"),
         ({"overrides": ("learner.encoder=resnet",)}, "choose one of"),
+        ({"overrides": ("cameras.height=" + "9" * 400,)}, "at most 16384 pixels"),
         ({"overrides": ("lr",)}, "section.key=value"),
         ({"overrides": ("learner=3",)}, "section.key=value"),
         ({"overrides": ("learner.image_size=32",)}, "contradicts run.image_size"),

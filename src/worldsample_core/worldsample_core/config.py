@@ -132,7 +132,7 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], where: str = "config"
         return kind(**arguments)
     except ConfigError:
         raise
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 

@@ -12,6 +12,8 @@ from worldsample_core.config import TaskConfig, from_mapping, read_yaml
 from worldsample_core.observation import VIEWS
 from worldsample_core.units import Episodes, Frames, Pixels, RealSteps, Seconds
 
+MAX_SIDE = 16_384
+"""Pixels; no camera's images are larger."""
 Mode = Literal["train", "eval", "demos", "label"]
 Operator = Literal["auto", "scripted", "person"]
 Reward = Literal["auto", "button", "classifier"]
@@ -201,6 +203,10 @@ class CamerasConfig:
         """The regions of interest in words, as episodes remember them; "" where there are none."""
         chosen = {view: self.calibration(view).crop for view in VIEWS}
         return ", ".join(f"{view} {list(crop)}" for view, crop in chosen.items() if crop is not None)
+
+    def __post_init__(self) -> None:
+        if max(self.width, self.height) > MAX_SIDE:
+            raise ValueError(f"width and height are at most {MAX_SIDE} pixels")
 
     def calibration(self, view: str) -> CameraCalibration:
         """Calibration of a view."""
