@@ -30,7 +30,7 @@ from a1x_sim.cell_messages import (
 from a1x_sim.graphics import NoRenderer, load_mujoco
 from a1x_sim.lockstep import LearnerPacing
 from a1x_sim.sim_config import SimConfig
-from a1x_sim.ticking_cell import RefusedReset, TickingCell
+from a1x_sim.ticking_cell import FIRST_STAMP, RefusedReset, TickingCell
 from worldsample_core.camera_calibration import optical_frame
 from worldsample_core.config import ConfigError, TaskConfig, from_mapping
 from worldsample_core.messages.conversions import command_from_message, image_to_message, time_of_ns
@@ -60,8 +60,6 @@ from worldsample_msgs.srv import Reset
 if TYPE_CHECKING:
     from a1x_sim.cell import Cell
 
-FIRST_STAMP = 1_000_000_000
-"""ns; zero would read as "no time" in ROS."""
 LOOK_AT_HELD = 0.05
 """s between two looks whether a tick must still be held: often enough for :class:`AwakeClock`."""
 

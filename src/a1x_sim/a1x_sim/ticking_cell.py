@@ -18,6 +18,8 @@ from worldsample_core.node.single_writer import SingleWriter
 if TYPE_CHECKING:  # it needs MuJoCo
     from a1x_sim.cell import Cell
 
+FIRST_STAMP = 1_000_000_000
+"""Stamp of the first tick in lockstep, ns; zero would read as "no time" in ROS."""
 MODES = ("demo", "train", "eval", "label")
 NO_MOTION = Motion(np.zeros(3), np.zeros(3), 0, clipped=False)
 

@@ -21,6 +21,7 @@ from worldsample_bringup.dashboard.imagination_watch import PUBLISHER, Imaginati
 from worldsample_bringup.dashboard.metrics import MetricsLog, event_writer
 from worldsample_bringup.dashboard.progress import Pace, follow, live_line
 from worldsample_bringup.dashboard.status_records import STATUSES, to_record
+from worldsample_bringup.dashboard.unheard_episodes import add_unheard_episodes
 from worldsample_bringup.graph.announcement import closing
 from worldsample_bringup.graph.runner import Outcome
 from worldsample_bringup.graph.terminal import LIVE_INTERVAL, LIVE_MARK
@@ -28,9 +29,8 @@ from worldsample_bringup.report.report import REFRESH, write_live_report, write_
 from worldsample_bringup.run.history import Record, count_damaged
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.config import ConfigError
-from worldsample_core.episodes.episode_bag import DamagedBag, read_metadata
 from worldsample_core.episodes.episode_store import FOLDER as RECORDED
-from worldsample_core.episodes.episode_store import bag_name, find_bags
+from worldsample_core.episodes.episode_store import bag_name
 from worldsample_core.episodes.journal import StorageError, explain
 from worldsample_core.messages.conversions import summary_from_message
 from worldsample_core.messages.qos import EPISODES, STATUS
@@ -45,7 +45,6 @@ from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.observation import InvalidObservation
 from worldsample_core.transition import EpisodeSummary as EpisodeSummaryOfRun
 from worldsample_msgs.msg import EpisodeSummary
-from worldsample_policy.acting.run_plan import EvaluationLog
 
 LAST_WORDS = 1.5
 """Seconds between the policy's word that the run is done and the report: what is still under way arrives."""
@@ -171,13 +170,7 @@ class DashboardNode(Node):
         self.destroy_node()
 
     def _add_unheard_episodes(self) -> None:
-        for path in find_bags(self.folder.path):
-            try:
-                self.log.episode(read_metadata(path)[0], from_disk=True)
-            except DamagedBag as problem:
-                self.get_logger().warning(str(problem))
-        for evaluation in EvaluationLog(self.folder.path, mend=False).entries:
-            self.log.episode(evaluation.summary, from_disk=True)
+        add_unheard_episodes(self.log, self.folder.path, self.get_logger().warning)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -21,16 +21,13 @@ from typing import Any
 
 import torch
 
-from worldsample_core.config import from_mapping
 from worldsample_core.episodes.journal import explain
 from worldsample_core.messages.conversions import weights_to_message
 from worldsample_core.messages.qos import LATCHED, STATUS, SYNTHETIC
 from worldsample_core.messages.weights import PackedWeights
 from worldsample_core.node.own_loop import run_own_loop
-from worldsample_core.node.run_settings import require_image_size
 from worldsample_core.node.transition_worker import TransitionWorker
 from worldsample_core.node.worker_node import Stopped
-from worldsample_core.world_model_use import world_model_use
 from worldsample_msgs.msg import (
     LearnerStatus,
     PacingStatus,
@@ -40,13 +37,10 @@ from worldsample_msgs.msg import (
     WorldModelStatus,
 )
 from worldsample_msgs.srv import Checkpoint
-from worldsample_policy.learner_config import LearnerConfig
-from worldsample_policy.learning.learner import Learner
-from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
-from worldsample_policy.learning.learner_loop import LearnerLoop
 from worldsample_policy.learning.learner_status import learner_status, pacing_status
+from worldsample_policy.learning.make_learner_loop import make_learner_loop
 from worldsample_policy.learning.segment_inbox import SegmentInbox
-from worldsample_policy.learning.world_model_following import WorldModelFollowing, WorldModelReport
+from worldsample_policy.learning.world_model_following import WorldModelReport
 from worldsample_policy.pacing.policy_paced_learning import PacingReport
 
 PACING_INTERVAL = 0.2
@@ -59,15 +53,8 @@ class LearnerNode(TransitionWorker):
     def __init__(self) -> None:
         """Raises :class:`ConfigError`, :class:`CheckpointError`."""
         super().__init__("learner")
-        run = self.settings.run
         if threads := self.chosen_threads(max(1, (os.cpu_count() or 2) - 1)):
             torch.set_num_threads(threads)
-        config = from_mapping(LearnerConfig, self.settings.learner, "learner")
-        require_image_size(self.settings, "learner.image_size", config.image_size)
-        use = world_model_use(self.settings.worldmodel)
-        following = None
-        if use.enabled:
-            following = WorldModelFollowing(use, use.effective_lag(self.settings.task.horizon))
         self.policy_done = False
         self._pacing_at = 0.0
         self._pacing_told: PacingReport | None = None
@@ -75,11 +62,10 @@ class LearnerNode(TransitionWorker):
 
         self._weights = self.create_publisher(Weights, "weights/policy", LATCHED)
         self._pacings = self.create_publisher(PacingStatus, "learner/pacing", STATUS)
-        checkpoints = LearnerCheckpoints(run.path, run.keep_checkpoints)
-        self.loop = LearnerLoop(Learner(config, self.settings.task), run, checkpoints, self, following)
+        self.loop = make_learner_loop(self.settings, self)
         self._segments = SegmentInbox(self.reception, self.bounds)
         self.begin(self.loop, self.create_publisher(LearnerStatus, "learner/status", STATUS))
-        if following is not None:
+        if self.loop.following is not None:
             self.topics.create_subscription(SyntheticBatch, "synthetic", self._on_segment, SYNTHETIC)
             self.topics.create_subscription(WorldModelStatus, "worldmodel/status", self.hear, STATUS)
         self.create_service(Checkpoint, "learner/checkpoint", self._on_checkpoint)

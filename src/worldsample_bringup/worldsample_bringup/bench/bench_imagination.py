@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worldsample_bringup.bench.bench_method import Comparison, cell_of, check_same, resolve
-from worldsample_bringup.bench.grid import Grid, GridCell, write_json
+from worldsample_bringup.bench.bench_method import Comparison, cell_of, check_same, conclude, resolve
+from worldsample_bringup.bench.grid import Grid, GridCell
 from worldsample_bringup.bench.grid_request import GridRequest
 from worldsample_bringup.bench.method_variants import Variant, method_variants, task_names
 from worldsample_bringup.graph.terminal import Console
@@ -101,13 +101,7 @@ def measure(asked: ImaginationGain, console: Console | None = None) -> tuple[dic
                 check_same(cells[key], comparison.overrides(variant), resolve(comparison, variant))
     outcome = Grid(tuple(cells.values()), asked.jobs, console or Console(sys.stderr)).run()
     result = {**result_of(asked, cells), "failed": outcome.failed}
-    notes = [f"failed: {name}: {last}" for name, last in outcome.failed.items()]
-    if all(cell.finished for cell in cells.values()):
-        write_json(asked.results_file, result)
-        notes.append(f"result: {asked.results_file}")
-    else:
-        notes.append(f"not complete; go on with: {asked.command}")
-    code = 128 + outcome.stopped if outcome.stopped else int(bool(outcome.failed))
+    notes, code = conclude(asked, cells.values(), outcome, result)
     return result, "\n".join([table(result), *notes]), code
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from worldsample_bringup.bench.comparison import SOLVED_IN_A_ROW, SOLVED_SUCCESS, figures, step_ratios, table
-from worldsample_bringup.bench.grid import Grid, GridCell, write_json
+from worldsample_bringup.bench.grid import Grid, GridCell, GridOutcome, write_json
 from worldsample_bringup.bench.grid_request import GridRequest
 from worldsample_bringup.bench.method_variants import OURS, Variant
 from worldsample_bringup.graph.terminal import Console
@@ -99,16 +99,24 @@ def compare(asked: Comparison, console: Console | None = None) -> tuple[dict[str
     outcome = Grid(tuple(cells.values()), asked.jobs, console).run()
     result = result_of(asked, cells, budget, resolved[asked.variants[0]].run.eval_episodes)
     result["failed"] = outcome.failed
+    notes, code = conclude(asked, cells.values(), outcome, result)
+    seeds = f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}"
+    title = f"{asked.task}, {seeds}, up to {budget:,} real steps"
+    text = "\n".join([table(title, result["methods"], budget), *notes])
+    return result, text, code
+
+
+def conclude(
+    asked: GridRequest, cells: Iterable[GridCell], outcome: GridOutcome, result: Mapping[str, Any]
+) -> tuple[list[str], int]:
+    """Write a grid's result, where every run is finished. Returns notes for people, and the exit code."""
     notes = [f"failed: {name}: {last}" for name, last in outcome.failed.items()]
-    if all(cell.finished for cell in cells.values()):
+    if all(cell.finished for cell in cells):
         write_json(asked.results_file, result)
         notes.append(f"result: {asked.results_file}")
     else:
         notes.append(f"not complete; go on with: {asked.command}")
-    seeds = f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}"
-    title = f"{asked.task}, {seeds}, up to {budget:,} real steps"
-    text = "\n".join([table(title, result["methods"], budget), *notes])
-    return result, text, 128 + outcome.stopped if outcome.stopped else 1 if outcome.failed else 0
+    return notes, 128 + outcome.stopped if outcome.stopped else int(bool(outcome.failed))
 
 
 def resolve(asked: Comparison, variant: Variant) -> Settings:

@@ -5,18 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from worldsample_core.config import from_mapping
 from worldsample_core.messages.weights import PackedWeights
-from worldsample_core.node.run_settings import require_image_size
 from worldsample_core.settings import Settings
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
-from worldsample_core.world_model_use import world_model_use
-from worldsample_policy.learner_config import LearnerConfig
-from worldsample_policy.learning.learner import Learner
-from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
-from worldsample_policy.learning.learner_loop import LearnerLoop
-from worldsample_policy.learning.world_model_following import WorldModelFollowing, WorldModelReport
+from worldsample_policy.learning.make_learner_loop import make_learner_loop
+from worldsample_policy.learning.world_model_following import WorldModelReport
 from worldsample_worldmodel.running.make_worldmodel_loop import make_worldmodel_loop
 from worldsample_worldmodel.running.worldmodel_loop import WorldModelLoop
 
@@ -45,18 +39,11 @@ class LearningSide:
         looked: Callable[[], None],
     ) -> None:
         """Raises ConfigError."""
-        run = settings.run
         self._publish, self.warn, self._looked = publish, warn, looked
-        config = from_mapping(LearnerConfig, settings.learner, "learner")
-        require_image_size(settings, "learner.image_size", config.image_size)
-        use = world_model_use(settings.worldmodel)
-        following = None
+        self.learner = make_learner_loop(settings, self)
         self.world: WorldModelLoop | None = None
-        if use.enabled:
-            following = WorldModelFollowing(use, use.effective_lag(settings.task.horizon))
+        if self.learner.following is not None:
             self.world = make_worldmodel_loop(settings, self, PUBLISHER)
-        checkpoints = LearnerCheckpoints(run.path, run.keep_checkpoints)
-        self.learner = LearnerLoop(Learner(config, settings.task), run, checkpoints, self, following)
         self._tell_learner()
 
     def restore(self) -> None:

@@ -8,19 +8,17 @@ from typing import Any
 from worldsample_bringup.dashboard.metrics import MetricsLog, event_writer
 from worldsample_bringup.dashboard.progress import Pace, follow, live_line
 from worldsample_bringup.dashboard.status_records import STATUSES, to_record
+from worldsample_bringup.dashboard.unheard_episodes import add_unheard_episodes
 from worldsample_bringup.graph.terminal import Console
 from worldsample_bringup.one_process.learning_side import LearningSide
 from worldsample_bringup.report.report import REFRESH, write_live_report, write_report
 from worldsample_bringup.run.history import Record
 from worldsample_bringup.run.run_folder import RunFolder
-from worldsample_core.episodes.episode_bag import DamagedBag, read_metadata
-from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.messages.reception import Reception
 from worldsample_core.settings import Settings
 from worldsample_policy.acting.acting_weights import ActingWeights
 from worldsample_policy.acting.policy_loop import PolicyLoop
 from worldsample_policy.acting.policy_status import policy_status
-from worldsample_policy.acting.run_plan import EvaluationLog
 from worldsample_policy.acting.tick_timing import TickTiming
 from worldsample_policy.learning.learner_status import learner_status, pacing_status
 from worldsample_worldmodel.running.worldmodel_status import worldmodel_status
@@ -52,7 +50,7 @@ class MetricsWatch:
         self._looked_at, self._reported_at = 0.0, time.monotonic()
         self.log = MetricsLog(folder, event_writer(folder))
         if settings.run.resume:
-            self._add_from_disk()
+            add_unheard_episodes(self.log, self._folder.path, self._learning.warn)
         self.log.start(settings.run.resume, settings.run.git_revision)
 
     def look(self) -> None:
@@ -72,7 +70,7 @@ class MetricsWatch:
     def close(self, complete: bool) -> None:
         """Write what is left, summary and report."""
         self._take_statuses()
-        self._add_from_disk()
+        add_unheard_episodes(self.log, self._folder.path, self._learning.warn)
         if complete:
             self.log.done()
         self.log.close()
@@ -91,12 +89,3 @@ class MetricsWatch:
         for kind, message in messages.items():
             self._latest[kind] = to_record(message, STATUSES[kind][2])
             self.log.status(kind, self._latest[kind])
-
-    def _add_from_disk(self) -> None:
-        for path in find_bags(self._folder.path):
-            try:
-                self.log.episode(read_metadata(path)[0], from_disk=True)
-            except DamagedBag as problem:
-                self._learning.warn(str(problem))
-        for evaluation in EvaluationLog(self._folder.path, mend=False).entries:
-            self.log.episode(evaluation.summary, from_disk=True)

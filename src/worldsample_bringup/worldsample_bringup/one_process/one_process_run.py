@@ -52,7 +52,6 @@ class OneProcessRun:
     def __init__(self, plan: Plan, console: Console) -> None:
         """Raises ConfigError, StorageError, CheckpointError, NoRenderer."""
         settings, self._console = plan.settings, console
-        _refuse_what_needs_the_graph(settings)
         torch.set_num_threads(1)
         self._signals: list[int] = []
         self._closed: deque[EpisodeSummary] = deque()
@@ -72,15 +71,13 @@ class OneProcessRun:
         except BaseException:
             self.store.close()
             raise
-        self._train = settings.run.mode == "train"
 
     def run(self) -> Outcome:
         """Run to the end, to a failure, or until SIGINT or SIGTERM. Everything is on disk then."""
         with self._signals_caught():
             try:
-                self._go_on()
-                outcome = self._stop_outcome() or Outcome(0)
-            except _Stopped:
+                with contextlib.suppress(_Stopped):
+                    self._go_on()
                 outcome = self._stop_outcome() or Outcome(0)
             except (RunFailed, ConfigError, StorageError, OSError) as error:
                 failure = error if isinstance(error, OSError) else failure_of(error)
@@ -118,7 +115,7 @@ class OneProcessRun:
             self._answer()
         while self._steps:
             self.learning.take(decode_transition(self._steps.popleft()))
-        if self._train and loop.kind is not None and loop.kind not in RECORDINGS:
+        if loop.kind is not None and loop.kind not in RECORDINGS:
             self.learning.policy_trains()
 
     def _answer(self) -> None:

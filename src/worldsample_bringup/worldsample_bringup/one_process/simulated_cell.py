@@ -10,7 +10,7 @@ from a1x_sim.cell import Cell
 from a1x_sim.lockstep import LearnerPacing
 from a1x_sim.operator_turns import OperatorTurns
 from a1x_sim.sim_config import SimConfig
-from a1x_sim.ticking_cell import TickingCell
+from a1x_sim.ticking_cell import FIRST_STAMP, TickingCell
 from worldsample_core.arm.motion_command import Command
 from worldsample_core.arm.rotation import matrix_to_quaternion
 from worldsample_core.config import from_mapping
@@ -22,8 +22,6 @@ from worldsample_policy.acting.observation_assembly import OperatorInput, Tick
 from worldsample_policy.acting.proprioception import Pose, Proprioception
 from worldsample_policy.acting.rollout import Action
 
-FIRST_STAMP = 1_000_000_000
-"""ns, as in the simulator's node."""
 NEVER_HELD = 1 << 60
 """Real steps that the learner may be behind: here it never is, and the cell waits for nobody."""
 
