@@ -23,7 +23,7 @@ from worldsample_policy.learning.learner import Learner
 from worldsample_policy.learning.learner_checkpoint import restore_generator
 from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
 from worldsample_policy.replay.data_mixer import Mixture, RealData
-from worldsample_policy.tiny_learner import make_episode, make_task, tiny_config
+from worldsample_policy.tiny_learner import make_episode, make_imagined, make_task, tiny_config
 
 
 def episodes(demos: int = 2, online: int = 2, steps: int = 6) -> list[Transition]:
@@ -584,6 +584,26 @@ def test_imagined_corrections_are_cloned_and_reach_nothing_else() -> None:
         states = each.sac.policy_features(batch.latent, batch.proprio)
         left[name] = float(each.sac.cloning_loss(batch, states).detach())
     assert left["with"] < left["without"] - 0.3
+
+
+@pytest.mark.parametrize("warmup", [0, 10**6])
+def test_the_actor_learns_on_imagined_states_in_proportion_to_rho(warmup: int) -> None:
+    """Its loss there is added once imagined data count; while rho is 0 nothing of the update changes."""
+    left = []
+    for weight in (0.0, 1.0):
+        learner = make_learner(
+            config=tiny_config(
+                **OWN, pacing=True, imagined_actor=weight, pacing_warmup=warmup, synthetic_batch=8
+            )
+        )
+        rng = np.random.default_rng(3)
+        for number in range(8):
+            segment = make_imagined(rng, make_task(), learner.config.image_size, success=number % 2 == 0)
+            assert learner.add_synthetic(segment)
+        logs = learner.update() | learner.update()
+        assert ("synthetic/q_policy" in logs) == (weight > 0.0 and warmup == 0)
+        left.append(learner.sac.flat_actor.flat.detach().clone())
+    assert torch.equal(*left) == (warmup > 0)
 
 
 def test_corrections_count_only_while_their_world_model_passes_its_test() -> None:

@@ -114,6 +114,25 @@ def test_entropy_backup_is_an_option() -> None:
     torch.testing.assert_close(plain - soft, 0.9 * (1 - batch.terminated) * 1e-2 * log_prob)
 
 
+def test_bounded_targets_lie_between_what_an_episode_can_return() -> None:
+    """A value below 0 counts as 0 and one above 1 as 1; the reward and the gripper's penalty come on top."""
+    sac, batch, noise = make_sac(), make_batch(), torch.zeros(6, 2)
+    assert sac.gripper is not None
+    following = sac.next_features(batch)
+    for shift in (-3.0, 3.0):
+        with torch.no_grad():
+            for member in sac.target["critic"].members:
+                member[-1].bias.fill_(shift)
+            sac.target["gripper"].network[-1].bias.fill_(shift)
+            sac.config.bounded_targets = True
+            target, gripper = sac.critic_target(batch, following, noise), sac.gripper_target(batch, following)
+        kept = 0.9 * (1.0 - batch.terminated) * float(shift > 0.0)
+        torch.testing.assert_close(target, batch.reward + kept)
+        torch.testing.assert_close(
+            gripper, batch.reward + sac.config.gripper_penalty * sac.switches(batch) + kept
+        )
+
+
 def test_gripper_target_is_double_dqn_with_penalty() -> None:
     sac, batch = make_sac(), make_batch()
     assert sac.gripper is not None

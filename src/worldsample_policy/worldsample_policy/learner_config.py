@@ -137,6 +137,10 @@ class SacConfig:
     """Upper clamp of the policy's standard deviation before tanh [HiL-SERL]."""
     entropy_backup: bool = False
     """The critic's target includes the entropy bonus; it does not in [HiL-SERL]."""
+    bounded_targets: bool = False
+    """The next state's value in the critics' targets is cut to [0, 1], between which every discounted return
+    lies where a success pays 1 and all else 0. Without, the least of two critics drifts far below 0 [ours;
+    clipped targets: Andrychowicz et al. 2017, section 4.4]."""
     utd: int = 2
     """Updates owed per real step: HiL-SERL's cycle of two; read by the node that paces the learner [ours]."""
     critic_actor_ratio: int = 2
@@ -193,6 +197,9 @@ class PacingConfig:
     """p_max: largest share of imagined successes in a synthetic batch [ours]."""
     synthetic_batch: Transitions = 128
     """Imagined transitions per update [ours]."""
+    imagined_actor: float = 0.0
+    """Weight of the actor's loss on imagined states, as a multiple of rho (MBPO, Janner et al. 2019); 0: the
+    actor learns on real states only [ours]."""
     imagined_cloning: float = 0.0
     """Weight of cloning imagined corrections, as a multiple of `bc_weight`; only while the world model passes
     its held-out test [ours]."""

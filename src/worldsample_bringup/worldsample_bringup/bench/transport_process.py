@@ -31,7 +31,7 @@ from worldsample_core.messages.conversions import (
 )
 from worldsample_core.messages.qos import LATCHED, TRANSITIONS
 from worldsample_core.messages.weights import pack, unpack
-from worldsample_core.node.message_buffers import keep_message_buffers
+from worldsample_core.node.freed_memory import keep_freed_memory
 from worldsample_core.node.parent_death import die_with_parent
 from worldsample_core.node.shared_memory import use_shared_memory
 from worldsample_core.observation import Observation
@@ -188,7 +188,7 @@ def main() -> None:
     role, text = sys.argv[1:]
     values = json.loads(text)
     settings = TransportSettings(**{**values, "weights_mb": tuple(values["weights_mb"])})
-    keep_message_buffers()
+    keep_freed_memory()
     use_shared_memory()
     rclpy.init()
     try:

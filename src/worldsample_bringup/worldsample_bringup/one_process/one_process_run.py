@@ -26,6 +26,7 @@ from worldsample_core.config import ConfigError
 from worldsample_core.episodes.episode_bag import decode_transition
 from worldsample_core.episodes.journal import StorageError
 from worldsample_core.messages.weights import PackedWeights
+from worldsample_core.node.freed_memory import keep_freed_memory
 from worldsample_core.node.stopping import RunFailed, failure_of
 from worldsample_core.settings import Settings
 from worldsample_core.transition import EpisodeSummary
@@ -53,6 +54,7 @@ class OneProcessRun:
         """Raises ConfigError, StorageError, CheckpointError, NoRenderer."""
         settings, self._console = plan.settings, console
         torch.set_num_threads(1)
+        keep_freed_memory()
         self._signals: list[int] = []
         self._closed: deque[EpisodeSummary] = deque()
         self._steps: deque[bytes] = deque()

@@ -10,7 +10,7 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
-from worldsample_core.node.message_buffers import keep_message_buffers
+from worldsample_core.node.freed_memory import keep_freed_memory
 from worldsample_core.node.quiet_imports import imports_are_done
 from worldsample_core.node.shared_memory import use_shared_memory
 from worldsample_core.node.stopping import StopSignals, failure_of, say_last
@@ -38,7 +38,7 @@ def run_own_loop(
     imports_done()
     imports_are_done()
     sys.setswitchinterval(switch_interval)
-    keep_message_buffers()
+    keep_freed_memory()
     use_shared_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     signals = StopSignals()

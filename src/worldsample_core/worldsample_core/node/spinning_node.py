@@ -12,7 +12,7 @@ from rclpy.node import Node
 from worldsample_core.config import ConfigError
 from worldsample_core.node.cpu_account import START, cpu_piece, imports_done
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION, DONE
-from worldsample_core.node.message_buffers import keep_message_buffers
+from worldsample_core.node.freed_memory import keep_freed_memory
 from worldsample_core.node.quiet_imports import imports_are_done
 from worldsample_core.node.shared_memory import use_shared_memory
 
@@ -30,7 +30,7 @@ def run_node(
     """
     imports_done()
     imports_are_done()
-    keep_message_buffers()
+    keep_freed_memory()
     use_shared_memory()
     rclpy.init(args=args)
     try:

@@ -6,6 +6,7 @@ HiL-SERL is this without imagined data, WorldSample is this with them. One updat
     targets      theta' <- (1 - tau) theta' + tau theta
     actor        L = E_real[alpha log pi(a|s) - mean_e Q_e(s, a)] + w_bc E_demo[-log pi(a_demo|s)]
                    + w_im w_bc E_correction[-log pi(a_intended|s)]
+                   + rho w_a E_syn[alpha log pi(a|s) - mean_e Q_e(s, a)]
     temperature  L = alpha (H - H_target)
 
 Critics and targets learn at every update, actor and temperature at every `critic_actor_ratio`-th. Half of the
@@ -91,16 +92,15 @@ class RLPD(Algorithm):
         # Critics: L = E_real[l] + rho E_syn[w_Q l]
         features = sac.features(real, self.generator)
         loss, logs = self.critic_loss(real, features, self._noise(real))
+        imagined: tuple[Batch, Tensor] | None = None
         if mixture.synthetic is not None and mixture.rho > 0.0:
             synthetic = self.intake.augment(mixture.synthetic)
-            imagined_features = sac.features(synthetic, self.generator)
+            imagined = synthetic, sac.features(synthetic, self.generator)
             with torch.no_grad():
-                q = sac.critic(imagined_features, sac.continuous(synthetic.action)).mean(0)
+                q = sac.critic(imagined[1], sac.continuous(synthetic.action)).mean(0)
             w_q = self.mixer.weigh(q, float(logs["q_mean"]))
-            imagined, imagined_logs = self.critic_loss(
-                synthetic, imagined_features, self._noise(synthetic), w_q
-            )
-            loss = loss + mixture.rho * imagined
+            imagined_loss, imagined_logs = self.critic_loss(*imagined, self._noise(synthetic), w_q)
+            loss = loss + mixture.rho * imagined_loss
             logs.update({f"synthetic/{name}": value for name, value in imagined_logs.items()})
         step.apply("critic", loss, logs)
 
@@ -109,11 +109,13 @@ class RLPD(Algorithm):
         if not full:
             return logs
 
-        # Actor: L = E_real[alpha log pi - Q] + w_bc E_demo[-log pi(a_demo|s)], on real states
-        states = sac.actor_states(real, features, self.generator)
-        values_of = features.detach() if self.config.policy_head else None
-        loss, actor_logs = self.actor_loss(real, states, self._noise(real), bc_weight, values_of)
+        # Actor: L = E_real[alpha log pi - Q] + w_bc E_demo[-log pi(a_demo|s)], and of imagined states
+        loss, actor_logs = self._actor_loss(real, features, bc_weight)
         logs.update(actor_logs)
+        if imagined is not None and config.imagined_actor > 0.0:
+            on_imagined, imagined_logs = self._actor_loss(*imagined, 0.0)
+            loss = loss + mixture.rho * config.imagined_actor * on_imagined
+            logs.update({f"synthetic/{name}": value for name, value in imagined_logs.items()})
         if self.clones_corrections:
             shown = self.intake.augment(self.intake.synthetic.sample_corrections(config.correction_batch))
             cloning = sac.cloning_loss(shown, sac.actor_states(shown, None, self.generator))
@@ -127,6 +129,12 @@ class RLPD(Algorithm):
         step.apply("temperature", loss, logs)
         self.mixer.observe_entropy(float(actor_logs["entropy"]))
         return logs
+
+    def _actor_loss(self, batch: Batch, features: Tensor, bc_weight: float) -> tuple[Tensor, Logs]:
+        """The actor's loss on a batch's states; features (B, F): those of the critics there."""
+        states = self.sac.actor_states(batch, features, self.generator)
+        values_of = features.detach() if self.config.policy_head else None
+        return self.actor_loss(batch, states, self._noise(batch), bc_weight, values_of)
 
     @property
     def clones_corrections(self) -> bool:

@@ -1,6 +1,7 @@
 """Soft actor-critic on prior data (RLPD) as HiL-SERL runs it. Each loss returns (loss, logs).
 
 critic        y = r + gamma (1 - terminated) min_e Q'_e(s', a'),  a' ~ pi(s')    no entropy in the backup
+              (the minimum cut to [0, 1], where targets are bounded)
               L = E_real[sum_e (Q_e(s, a) - y)^2] + rho E_syn[w sum_e (Q_e(s, a) - y)^2]
 gripper       y = r + penalty [switch] + gamma (1 - terminated) G'(s', argmax_g G(s', g))    double DQN
               (+ a large margin on demonstrations)
@@ -158,6 +159,7 @@ class SAC(nn.Module):
         value = self.target["critic"](for_target, action).amin(0)
         if self.config.entropy_backup:
             value = value - self.temperature * log_prob
+        value = self._bounded(value)
         return batch.reward + self.discount(batch) * (1.0 - batch.terminated) * value
 
     def discount(self, batch: Batch) -> Tensor | float:
@@ -174,9 +176,13 @@ class SAC(nn.Module):
         for_policy, for_target = next_features
         values = self.gripper_values(batch.next_latent, batch.next_proprio, for_policy)
         choice = values.argmax(1, keepdim=True)
-        value = self.target["gripper"](for_target).gather(1, choice).squeeze(1)
+        value = self._bounded(self.target["gripper"](for_target).gather(1, choice).squeeze(1))
         reward = batch.reward + self.config.gripper_penalty * self.switches(batch)
         return reward + self.discount(batch) * (1.0 - batch.terminated) * value
+
+    def _bounded(self, value: Tensor) -> Tensor:
+        """A value (B,) of next states, cut to what an episode can return where the configuration says so."""
+        return value.clamp(0.0, 1.0) if self.config.bounded_targets else value
 
     def switches(self, batch: Batch) -> Tensor:
         """(B,) 1 where the command changes the gripper: closes an open one or opens a closed one."""

@@ -8,10 +8,10 @@ import pytest
 
 PROGRAM = """
 import resource, sys
-from worldsample_core.node.message_buffers import keep_message_buffers
+from worldsample_core.node.freed_memory import keep_freed_memory
 
 if sys.argv[1] == "kept":
-    assert keep_message_buffers()
+    assert keep_freed_memory()
 for round in range(12):
     if round == 2:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
