@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -134,3 +136,53 @@ def test_sampling_repeats_with_the_generator_and_the_checkpoint() -> None:
         torch.testing.assert_close(a, b)
     fill(other, 5)
     assert len(other.online) == 25
+
+
+def steps_of(
+    replay: Replay, episode: int, kinds: list[bool], success: bool, source: str = "policy", first: int = 0
+) -> None:
+    """Steps of one episode, an intervention where `kinds` is true; the last one is rewarded on success."""
+    for step, intervention in enumerate(kinds, first):
+        replay.append(
+            put(replay, step), put(replay, step + 1), np.full(7, 100 * episode + step, np.float32),
+            float(success and step == first + len(kinds) - 1), False, 1.0,
+            demonstration=source == "demo", intervention=intervention, place=(source, episode, step),
+        )  # fmt: skip
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=12), st.booleans(), st.integers(2, 16))
+@settings(max_examples=60, deadline=None)
+def test_a_success_tells_its_own_episode_how_far_it_was(
+    kinds: list[bool], success: bool, capacity: int
+) -> None:
+    """In both buffers, small ones too; the episode before, which failed, is told nothing."""
+    replay = make_replay(capacity)
+    steps_of(replay, 0, [False, True, False], success=False)
+    steps_of(replay, 1, kinds, success)
+    told = {100 + step: (len(kinds) - step) * success for step in range(len(kinds))}
+    for buffer in (replay.online, replay.demonstrations):
+        for row in range(buffer.size):
+            assert buffer.to_success[row] == told.get(int(buffer.action[row, 0]), 0)
+
+
+def test_what_follows_a_success_or_comes_from_another_episode_is_told_nothing() -> None:
+    replay = make_replay()
+    steps_of(replay, 0, [False, False], success=True)
+    steps_of(replay, 0, [False, False], success=False, first=2)  # an episode that goes on after its success
+    steps_of(replay, 0, [False, False], success=False, source="eval")
+    assert replay.online.to_success[: replay.online.size].tolist() == [2, 1, 0, 0, 0, 0]
+
+
+def test_an_open_episode_goes_on_after_a_checkpoint() -> None:
+    replay, restored = make_replay(), make_replay()
+    steps_of(replay, 0, [False, True], success=False)
+    tensors, counters = replay.state()
+    restored.load_state(tensors, json.loads(json.dumps(counters)))
+    for each in (replay, restored):
+        steps_of(each, 0, [False], success=True, first=2)
+        assert each.online.to_success[:3].tolist() == [3, 2, 1]
+        assert each.demonstrations.to_success[0] == 2
+    tensors, counters = replay.state()
+    old = {name: tensor for name, tensor in tensors.items() if not name.endswith("to_success")}
+    restored.load_state(old, {name: value for name, value in counters.items() if name != "open_episode"})
+    assert not restored.online.to_success.any()

@@ -133,6 +133,20 @@ def test_bounded_targets_lie_between_what_an_episode_can_return() -> None:
         )
 
 
+def test_targets_are_at_least_the_return_that_was_reached() -> None:
+    """gamma^(n - 1) n steps before a success, with the gripper's penalty where it switched; elsewhere y."""
+    sac, batch = make_sac(), make_batch()._replace(to_success=torch.tensor([0.0, 1.0, 2.0, 11.0, 2.0, 0.0]))
+    target = torch.tensor([-5.0, -5.0, -5.0, -5.0, 3.0, 0.2])
+    assert sac.at_least_reached(batch, target) is target  # switched off
+    sac.config.return_targets = True
+    expected = torch.tensor([-5.0, 1.0, 0.9, 0.9**10, 3.0, 0.2])
+    torch.testing.assert_close(sac.at_least_reached(batch, target), expected)
+    paid = sac.config.gripper_penalty * sac.switches(batch)
+    reached = sac.at_least_reached(batch, target, paid)
+    torch.testing.assert_close(reached[1:4], expected[1:4] + paid[1:4])
+    assert sac.at_least_reached(batch._replace(to_success=None), target) is target
+
+
 def test_gripper_target_is_double_dqn_with_penalty() -> None:
     sac, batch = make_sac(), make_batch()
     assert sac.gripper is not None

@@ -141,6 +141,10 @@ class SacConfig:
     """The next state's value in the critics' targets is cut to [0, 1], between which every discounted return
     lies where a success pays 1 and all else 0. Without, the least of two critics drifts far below 0 [ours;
     clipped targets: Andrychowicz et al. 2017, section 4.4]."""
+    return_targets: bool = False
+    """The critics' targets are at least the discounted return that the episode reached from there, where it
+    succeeded: a success counts at once along the whole way to it, and not a step per soft update
+    [Wilcox et al. 2022, Monte Carlo augmented actor-critic]."""
     utd: int = 2
     """Updates owed per real step: HiL-SERL's cycle of two; read by the node that paces the learner [ours]."""
     critic_actor_ratio: int = 2

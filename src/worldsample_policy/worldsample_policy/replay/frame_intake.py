@@ -75,6 +75,7 @@ class FrameIntake:
             demonstration=transition.source == "demo" and not failed,
             intervention=intervention,
             intended=transition.intended,
+            place=(transition.source, transition.episode, transition.step),
         )
         self._last = (transition, next_observation)
 

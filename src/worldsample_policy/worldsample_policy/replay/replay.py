@@ -7,6 +7,7 @@ it. A transition enters exactly once, by its `seq`; gaps are reported so that th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,9 @@ class Batch(NamedTuple):
     intended: Tensor | None = None
     """(B, 7) float32, the action to imitate: what an operator intended where a push disturbed it; None: the
     action."""
+    to_success: Tensor | None = None
+    """(B,) float32, control steps until the episode's success, 1 where this step reaches it; 0 where it did
+    not succeed, or has not yet. None: 0."""
 
     @property
     def label(self) -> Tensor:
@@ -114,7 +118,7 @@ class Buffer:
     """A ring of transitions as rows of numbers; the frames lie in a shared `FrameStore`."""
 
     SCALARS = ("reward", "terminated", "gripper_opening", "demonstration")
-    FIELDS = ("observation", "next_observation", "action", "intended", "scalars")
+    FIELDS = ("observation", "next_observation", "action", "intended", "scalars", "to_success")
 
     def __init__(self, capacity: int, frames: FrameStore) -> None:
         self.capacity, self.frames = capacity, frames
@@ -123,6 +127,7 @@ class Buffer:
         self.action = np.zeros((0, 7), np.float32)
         self.intended = np.zeros((0, 7), np.float32)
         self.scalars = np.zeros((0, len(self.SCALARS)), np.float32)
+        self.to_success = np.zeros(0, np.float32)
         self.size = 0
         self.head = 0
 
@@ -136,8 +141,9 @@ class Buffer:
         action: npt.NDArray[np.float32],
         intended: npt.NDArray[np.float32],
         scalars: tuple[float, float, float, float],
-    ) -> None:
-        """Add a row; over capacity, the oldest row goes."""
+        to_success: float = 0.0,
+    ) -> int:
+        """Add a row, and return its number; over capacity, the oldest row goes."""
         row = self.head
         self.frames.hold(observation)  # before the release: the oldest row may hold the same frame
         self.frames.hold(next_observation)
@@ -153,8 +159,10 @@ class Buffer:
                 setattr(self, name, new)
         self.observation[row], self.next_observation[row] = observation, next_observation
         self.action[row], self.intended[row], self.scalars[row] = action, intended, scalars
+        self.to_success[row] = to_success
         self.size = min(self.size + 1, self.capacity)
         self.head = (row + 1) % self.capacity
+        return row
 
 
 class SeenSequence:
@@ -188,6 +196,16 @@ class SeenSequence:
         return ranges
 
 
+@dataclass
+class OpenEpisode:
+    """Where the steps of the newest episode lie, until it is known whether it succeeds."""
+
+    source: str = ""
+    number: int = -1
+    rows: list[tuple[int, str, int]] = field(default_factory=list)
+    """Step in the episode, buffer, row."""
+
+
 class Replay:
     """Two buffers: demonstrations and interventions in one, all steps of the policy online in the other."""
 
@@ -198,6 +216,7 @@ class Replay:
         self.successes = Buffer(capacity, frames)
         """Steps of successful online episodes, where somebody keeps them (:meth:`keep_last`)."""
         self.seen = SeenSequence()
+        self.open_episode = OpenEpisode()
         self.rng = np.random.default_rng(seed)
 
     @property
@@ -226,18 +245,44 @@ class Replay:
         demonstration: bool,
         intervention: bool,
         intended: npt.NDArray[np.float32] | None = None,
+        place: tuple[str, int, int] | None = None,
     ) -> None:
         """Add a transition whose frames are stored [HiL-SERL].
 
         A demonstration goes to the demonstration buffer, a step of the policy to the online buffer, an
         intervention to both.
+
+        Args:
+            place: source, episode, and step in the episode. A reward tells the steps before it of the same
+                episode how far they were from the success; None: nobody is told.
         """
         scalars = (reward, float(terminated), gripper_opening, float(demonstration or intervention))
         intended = action if intended is None else intended
+        row = (observation, next_observation, action, intended, scalars)
+        rows = {}
         if demonstration or intervention:
-            self.demonstrations.append(observation, next_observation, action, intended, scalars)
+            rows["demonstrations"] = self.demonstrations.append(*row)
         if not demonstration:
-            self.online.append(observation, next_observation, action, intended, scalars)
+            rows["online"] = self.online.append(*row)
+        if place is not None:
+            self._placed(place, rows, reward > 0.0)
+
+    def _placed(self, place: tuple[str, int, int], rows: Mapping[str, int], success: bool) -> None:
+        """Note where a step lies; with a success, all steps of its episode so far learn how far it was."""
+        source, number, step = place
+        if (source, number) != (self.open_episode.source, self.open_episode.number):
+            self.open_episode = OpenEpisode(source, number)
+        known = self.open_episode.rows
+        known.extend((step, name, row) for name, row in rows.items())
+        if success:
+            for (
+                before,
+                name,
+                row,
+            ) in known:  # oldest first: a row of the ring that was used twice is the newer's
+                buffer: Buffer = getattr(self, name)
+                buffer.to_success[row] = max(0, step - before + 1)
+            known.clear()
 
     def sample(self, batch_size: int) -> Batch:
         """Sample half demonstrations and interventions, half online [RLPD].
@@ -267,6 +312,7 @@ class Replay:
                 online.action[row],
                 online.intended[row],
                 (reward, terminated, opening, demonstration),
+                float(online.to_success[row]),
             )
 
     def draw(self, parts: Sequence[tuple[Buffer, int]]) -> Batch:
@@ -286,7 +332,8 @@ class Replay:
         action = np.concatenate([buffer.action[i] for buffer, i in rows])
         intended = np.concatenate([buffer.intended[i] for buffer, i in rows])
         scalars = np.concatenate([buffer.scalars[i] for buffer, i in rows])
-        return self._gather(observation, next_observation, action, intended, scalars)
+        to_success = np.concatenate([buffer.to_success[i] for buffer, i in rows])
+        return self._gather(observation, next_observation, action, intended, scalars, to_success)
 
     def _gather(
         self,
@@ -295,6 +342,7 @@ class Replay:
         action: npt.NDArray[np.float32],
         intended: npt.NDArray[np.float32],
         scalars: npt.NDArray[np.float32],
+        to_success: npt.NDArray[np.float32],
     ) -> Batch:
         frames, device = self.frames, self.frames.latents.device
         count = len(observation)
@@ -315,6 +363,7 @@ class Replay:
             gripper_opening,
             demonstration,
             intended=torch.from_numpy(intended).to(device),
+            to_success=torch.from_numpy(to_success).to(device),
         )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -328,9 +377,9 @@ class Replay:
             "frames.free": torch.tensor(frames.free, dtype=torch.int64),
         }
         for name, buffer in self._buffers.items():
-            for field in Buffer.FIELDS:
-                tensors[f"{name}.{field}"] = torch.from_numpy(
-                    getattr(buffer, field)[: max(buffer.size, 1)].copy()
+            for kept in Buffer.FIELDS:
+                tensors[f"{name}.{kept}"] = torch.from_numpy(
+                    getattr(buffer, kept)[: max(buffer.size, 1)].copy()
                 )
         return tensors, self.counters()
 
@@ -347,6 +396,7 @@ class Replay:
             "ahead": sorted(self.seen.ahead),
             "duplicates": self.seen.duplicates,
             "rng": self.rng.bit_generator.state,
+            "open_episode": asdict(self.open_episode),
             **{name: [buffer.size, buffer.head] for name, buffer in self._buffers.items()},
         }
 
@@ -363,9 +413,15 @@ class Replay:
                 continue
             buffer: Buffer = getattr(self, name)
             buffer.size, buffer.head = counters[name]
-            for field in Buffer.FIELDS:
-                stored = tensors.get(f"{name}.{field}", tensors[f"{name}.action"])  # 0.1.0 has no `intended`
-                setattr(buffer, field, stored.numpy()[: buffer.size].copy())
+            absent = {  # from a checkpoint of 0.1.0
+                "intended": tensors[f"{name}.action"],
+                "to_success": tensors[f"{name}.scalars"][:, 0] * 0.0,
+            }
+            for kept in Buffer.FIELDS:
+                stored = tensors.get(f"{name}.{kept}", absent.get(kept))
+                assert stored is not None
+                setattr(buffer, kept, stored.numpy()[: buffer.size].copy())
+        self.open_episode = OpenEpisode(**counters.get("open_episode", {}))
         self.seen.next_seq, self.seen.ahead = counters["next_seq"], set(counters["ahead"])
         self.seen.duplicates = counters["duplicates"]
         self.rng.bit_generator.state = counters["rng"]

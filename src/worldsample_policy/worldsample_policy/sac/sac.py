@@ -1,7 +1,7 @@
 """Soft actor-critic on prior data (RLPD) as HiL-SERL runs it. Each loss returns (loss, logs).
 
 critic        y = r + gamma (1 - terminated) min_e Q'_e(s', a'),  a' ~ pi(s')    no entropy in the backup
-              (the minimum cut to [0, 1], where targets are bounded)
+              (the minimum cut to [0, 1], where targets are bounded; y at least the return that was reached)
               L = E_real[sum_e (Q_e(s, a) - y)^2] + rho E_syn[w sum_e (Q_e(s, a) - y)^2]
 gripper       y = r + penalty [switch] + gamma (1 - terminated) G'(s', argmax_g G(s', g))    double DQN
               (+ a large margin on demonstrations)
@@ -184,6 +184,16 @@ class SAC(nn.Module):
         """A value (B,) of next states, cut to what an episode can return where the configuration says so."""
         return value.clamp(0.0, 1.0) if self.config.bounded_targets else value
 
+    def at_least_reached(self, batch: Batch, target: Tensor, paid: Tensor | float = 0.0) -> Tensor:
+        """max(y, gamma^(n - 1) + paid) (B,) on rows n steps before a success, y on the others.
+
+        y (B,): the targets; paid: what is added to the step's reward. Only with `return_targets`.
+        """
+        if not self.config.return_targets or batch.to_success is None:
+            return target
+        reached = self.gamma ** (batch.to_success - 1.0) + paid
+        return torch.where(batch.to_success > 0.0, torch.maximum(target, reached), target)
+
     def switches(self, batch: Batch) -> Tensor:
         """(B,) 1 where the command changes the gripper: closes an open one or opens a closed one."""
         command = gripper_index(batch.action[:, GRIPPER])
@@ -203,7 +213,7 @@ class SAC(nn.Module):
         if None.
         """
         next_features = self.next_features(batch)
-        target = self.critic_target(batch, next_features, noise)
+        target = self.at_least_reached(batch, self.critic_target(batch, next_features, noise))
         values = self.critic(features, self.continuous(batch.action))  # (E, B)
         error = (values - target).square().sum(0)
         logs = {
@@ -215,7 +225,9 @@ class SAC(nn.Module):
             commands = self.gripper(features)
             command = gripper_index(batch.action[:, GRIPPER]).unsqueeze(1)
             chosen = commands.gather(1, command).squeeze(1)
-            gripper_error = (chosen - self.gripper_target(batch, next_features)).square()
+            paid = self.config.gripper_penalty * self.switches(batch)
+            gripper_target = self.at_least_reached(batch, self.gripper_target(batch, next_features), paid)
+            gripper_error = (chosen - gripper_target).square()
             logs["gripper_loss"] = gripper_error.detach().mean()
             error = error + gripper_error
             if self.config.gripper_margin > 0.0 and weight is None:
