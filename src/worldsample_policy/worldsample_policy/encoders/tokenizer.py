@@ -17,6 +17,7 @@ from worldsample_policy.encoders.conv_encoder import ConvEncoder, Residual
 from worldsample_policy.encoders.frozen_encoder import VIEWS, Encoder, Frames
 from worldsample_policy.encoders.random_shift import images_to_float
 from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.sac.adam import Adam
 
 
 def decoder_network(image_size: int, latent_size: int, channels: int, width: int) -> nn.Sequential:
@@ -102,14 +103,12 @@ class Tokenizer(Encoder):
         scale = 1.0 / (sample - mean).abs().mean((0, 2, 3, 4), keepdim=True).clamp_min(1e-4)
         self.requires_grad_(True)
         parameters = list(self.parameters())
-        optimizer = torch.optim.Adam(parameters, config.encoder_lr, fused=True)
+        optimizer = Adam(parameters, config.encoder_lr)
         pixels = max(1, round(config.image_size * config.shift_fraction))
         logs: dict[str, float] = {}
         for step in range(config.encoder_steps):
             warm, done = min(1.0, (step + 1) / 50), step / config.encoder_steps
-            optimizer.param_groups[0]["lr"] = (
-                config.encoder_lr * warm * (0.5 + 0.5 * math.cos(math.pi * done))
-            )
+            optimizer.learning_rate = config.encoder_lr * warm * (0.5 + 0.5 * math.cos(math.pi * done))
             index = torch.from_numpy(rng.integers(len(frames), size=config.encoder_batch))
             down, right = (int(x) for x in rng.integers(-pixels, pixels + 1, 2))
             batch = images_to_float(images[index].to(device))
@@ -118,10 +117,10 @@ class Tokenizer(Encoder):
             batch, weight = shift(batch, down, right), shift(weight / weight.mean(), down, right)
             error = (self.decode_raw(self.network(batch)) - batch).square()
             loss = (error * weight).mean()
-            optimizer.zero_grad(set_to_none=True)
+            self.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
+            optimizer.step([value.grad for value in parameters if value.grad is not None])
             if step % 5 == 0 or step == config.encoder_steps - 1:  # often: a stop signal waits for it
                 logs = {
                     "step": step + 1.0,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from worldsample_policy.learner_config import LearnerConfig
+from worldsample_policy.sac.adam import Adam
 from worldsample_policy.sac.flat_parameters import FlatParameters
 from worldsample_policy.sac.sac import Logs
 
@@ -31,7 +32,7 @@ class OptimiserStep:
     def __init__(self, trained: Trained, rates: Mapping[str, float], config: LearnerConfig) -> None:
         self.trained, self.config = trained, config
         self.optimizers = {
-            name: torch.optim.Adam([part.flat for part in parts], rates.get(name, config.lr), fused=True)
+            name: Adam([part.flat for part in parts], rates.get(name, config.lr))
             for name, parts in trained.items()
         }
 
@@ -48,34 +49,25 @@ class OptimiserStep:
             raise NotFinite(f"the {name} loss or its gradient is not finite")
         if self.config.max_grad_norm > 0.0:
             torch._foreach_mul_(flat, (self.config.max_grad_norm / (norm + 1e-6)).clamp_max(1.0))
-        for part, gradient in zip(parts, flat, strict=True):
-            part.flat.grad = gradient
-        self.optimizers[name].step()
+        self.optimizers[name].step(flat)
         logs[f"{name}_grad_norm"] = norm
 
     def state(self) -> dict[str, Tensor]:
         """Moments and counts of all optimizers, as `NAME.INDEX.FIELD`, for a checkpoint."""
         return {
-            f"{name}.{index}.{field}": value
+            f"{name}.{key}": value
             for name, optimizer in self.optimizers.items()
-            for index, fields in optimizer.state_dict()["state"].items()
-            for field, value in fields.items()
+            for key, value in optimizer.state().items()
         }
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Take what `state` gave, from any device. Raises ValueError where it is of other parameters."""
         for key, value in tensors.items():
-            owner, index, field = key.split(".")
-            parts = self.trained.get(owner, ())
-            wanted = parts[int(index)].flat.shape if int(index) < len(parts) else None
-            if wanted is None or (field != "step" and value.shape != wanted):
+            owner, _, name = key.partition(".")
+            if owner not in self.optimizers or self.optimizers[owner].shape_of(name) != value.shape:
                 raise ValueError(f"the optimizer has no {key} of shape {tuple(value.shape)}")
         for name, optimizer in self.optimizers.items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                owner, index, field = key.split(".")
-                if owner == name:
-                    state.setdefault(int(index), {})[field] = value
-            optimizer.load_state_dict(
-                {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+            own = f"{name}."
+            optimizer.load_state(
+                {key.removeprefix(own): value for key, value in tensors.items() if key.startswith(own)}
             )

@@ -21,6 +21,7 @@ from worldsample_core.transition import Transition
 from worldsample_worldmodel.data.episodes import Episode
 from worldsample_worldmodel.model.pixels import to_float
 from worldsample_worldmodel.reward.reward_model_config import RewardModelConfig
+from worldsample_worldmodel.training.adamw import AdamW
 
 GATED = slice(0, 7)
 """Proprioception that the gate looks at: position, rotation, gripper."""
@@ -320,7 +321,7 @@ def _fit_weights(
 ) -> None:
     config = model.config
     device = model.threshold.device
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=1e-4)
+    optimizer = AdamW(model.parameters(), config.learning_rate, weight_decay=1e-4, fused=False)
     positive, negative = np.flatnonzero(frames.label), np.flatnonzero(~frames.label)
     near = np.flatnonzero(frames.near)
     near = near if len(near) else negative
@@ -330,7 +331,7 @@ def _fit_weights(
     for update in range(updates):
         if progress is not None and update % 10 == 0:
             progress(f"fitting the reward model, {update} of {updates} updates")
-        optimizer.param_groups[0]["lr"] = config.learning_rate * (1.0 - update / updates)
+        optimizer.learning_rate = config.learning_rate * (1.0 - update / updates)
         index = np.concatenate(
             [rng.choice(positive, half), rng.choice(near, quarter), rng.choice(negative, quarter)]
         )
@@ -344,7 +345,7 @@ def _fit_weights(
         loss = F.binary_cross_entropy_with_logits(
             model(images, torch.from_numpy(frames.proprio[index]).to(device)), label * 0.96 + 0.02
         )
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

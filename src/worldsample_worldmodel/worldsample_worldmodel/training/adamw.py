@@ -1,4 +1,4 @@
-"""AdamW (Loshchilov & Hutter, 2019) over all parameters in one fused call.
+"""AdamW (Loshchilov & Hutter, 2019) over all parameters in one fused call, or in separate ones.
 
 The state is that of ``torch.optim.AdamW`` and has the same names, so that checkpoints can be exchanged.
 ``torch.optim`` itself is not used: its first optimizer imports the compiler, several seconds of CPU time.
@@ -13,14 +13,21 @@ from torch import Tensor
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+Tensors = list[Tensor]
 
 
 class AdamW:
-    """Parameters and their running moments, on the parameters' device whatever is loaded into them."""
+    """Parameters and their running moments, on the parameters' device whatever is loaded into them.
 
-    def __init__(self, parameters: Iterable[Tensor], learning_rate: float, weight_decay: float) -> None:
+    Args:
+        fused: faster; without it the last bits are those of torch's default.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], learning_rate: float, weight_decay: float, fused: bool = True
+    ) -> None:
         self.parameters = list(parameters)
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.learning_rate, self.weight_decay, self.fused = learning_rate, weight_decay, fused
         self.clear()
 
     def clear(self) -> None:
@@ -49,12 +56,22 @@ class AdamW:
             return
         steps = [self.steps[i] for i in learned]
         torch._foreach_add_(steps, 1.0)
-        gradients = [value.grad for i in learned if (value := self.parameters[i]).grad is not None]
-        torch._fused_adamw_(
+        (self._follow if self.fused else self._follow_separately)(
             [self.parameters[i] for i in learned],
-            gradients,
+            [value.grad for i in learned if (value := self.parameters[i]).grad is not None],
             [self.averages[i] for i in learned],
             [self.squares[i] for i in learned],
+            steps,
+        )
+
+    def _follow(
+        self, values: Tensors, gradients: Tensors, averages: Tensors, squares: Tensors, steps: Tensors
+    ) -> None:
+        torch._fused_adamw_(
+            values,
+            gradients,
+            averages,
+            squares,
             [],
             steps,
             lr=self.learning_rate,
@@ -65,6 +82,20 @@ class AdamW:
             amsgrad=False,
             maximize=False,
         )
+
+    def _follow_separately(
+        self, values: Tensors, gradients: Tensors, averages: Tensors, squares: Tensors, steps: Tensors
+    ) -> None:
+        torch._foreach_mul_(values, 1.0 - self.learning_rate * self.weight_decay)
+        torch._foreach_lerp_(averages, gradients, 1.0 - BETAS[0])
+        torch._foreach_mul_(squares, BETAS[1])
+        torch._foreach_addcmul_(squares, gradients, gradients, 1.0 - BETAS[1])
+        counts = [float(step) for step in steps]
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_div_(roots, [(1.0 - BETAS[1] ** count) ** 0.5 for count in counts])
+        torch._foreach_add_(roots, EPSILON)
+        sizes = [-self.learning_rate / (1.0 - BETAS[0] ** count) for count in counts]
+        torch._foreach_addcdiv_(values, averages, roots, sizes)
 
     def state(self) -> dict[str, Tensor]:
         """Name every moment ``<index of the parameter>.<moment>``; nothing before the first step."""
