@@ -249,11 +249,14 @@ def _run(options: argparse.Namespace) -> int:
     refuse_unknown(settings)
     prepared = plan(request_from(options.command, values, tuple(settings)), Path("runs"))
     if values.get("one_process"):
-        from worldsample_bringup.one_process.one_process_run import run_in_one_process
+        from worldsample_bringup.one_process.refusal import refuse_what_needs_the_graph
         from worldsample_core.config import ConfigError
 
         if options.watch:
             raise ConfigError("--watch shows topics, and --one-process has none: leave one of them out")
+        refuse_what_needs_the_graph(prepared.settings)
+        from worldsample_bringup.one_process.one_process_run import run_in_one_process
+
         outcome = run_in_one_process(prepared)
     else:
         watch_port = ready_to_watch(options)

@@ -28,7 +28,6 @@ from worldsample_core.episodes.journal import StorageError
 from worldsample_core.messages.weights import PackedWeights
 from worldsample_core.node.freed_memory import keep_freed_memory
 from worldsample_core.node.stopping import RunFailed, failure_of
-from worldsample_core.settings import Settings
 from worldsample_core.transition import EpisodeSummary
 from worldsample_policy.acting.policy_setup import make_acting, make_loop, make_store, take_demonstrations
 from worldsample_policy.acting.rollout import RECORDINGS
@@ -207,26 +206,12 @@ class OneProcessRun:
         self.acting.receive(packed, time.time())
 
 
-def _refuse_what_needs_the_graph(settings: Settings) -> None:
-    """Raises :class:`ConfigError` where only the node graph can do what is asked."""
-    run = settings.run
-    if run.mode != "train" or not run.sim or not run.lockstep:
-        raise ConfigError(
-            "--one-process trains in the simulated cell, in lockstep: leave out --real and --realtime, or "
-            "--one-process"
-        )
-    nodes = int(settings.worldmodel.get("nodes", 1))
-    if nodes > 1:
-        raise ConfigError(f"--one-process has one world model, not {nodes}: leave out worldmodel.nodes")
-
-
 def run_in_one_process(plan: Plan) -> Outcome:
     """Run a plan to its end. Leaves a summary and a report in its folder, however it ends.
 
     Raises:
-        ConfigError: the plan needs the node graph, or its folder cannot be used.
+        ConfigError: its folder cannot be used.
     """
-    _refuse_what_needs_the_graph(plan.settings)
     with plan.begin():
         console = Console(names=(NAME,))
         for line in opening(plan, None):
