@@ -1,4 +1,4 @@
-"""Comparison of what ``colcon test`` runs in each package with what pytest finds there.
+"""Comparison of what ``colcon test`` runs in each package with what is there.
 
 ``colcon test`` calls pytest only where a package declares it (``extras_require["test"]`` in its setup.py);
 elsewhere it runs ``unittest``, finds nothing and reports success.
@@ -6,29 +6,19 @@ elsewhere it runs ``unittest``, finds nothing and reports success.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.listed_tests import names_in
 from tests.test_architecture import PYTHON_PACKAGES, ROOT, SOURCE
-
-COLLECT = ["--collect-only", "-q"]
-
-
-def found(command: Sequence[str]) -> Counter[str]:
-    """Number of tests of each package in the output of a command that has pytest list them."""
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
-    tests = [line for line in answer.stdout.splitlines() if line.startswith("src/") and "::" in line]
-    return Counter(line.split("/")[1] for line in tests)
 
 
 @pytest.mark.slow
-def test_colcon_test_runs_what_pytest_finds(tmp_path: Path) -> None:
+def test_colcon_test_runs_what_is_there(tmp_path: Path) -> None:
     pytest.importorskip("colcon_core")
     index = pytest.importorskip("ament_index_python")
     prefix = Path(index.get_package_prefix("worldsample_core"))
@@ -40,7 +30,16 @@ def test_colcon_test_runs_what_pytest_finds(tmp_path: Path) -> None:
     command += ["--install-base", str(prefix.parent if isolated else prefix)]
     command += [] if isolated else ["--merge-install"]
     command += ["--packages-select", *PYTHON_PACKAGES, "--executor", "sequential"]
-    command += ["--event-handlers", "console_direct+", "--pytest-args", *COLLECT]
-    expected = found([sys.executable, "-m", "pytest", *COLLECT, "src"])
-    assert sorted(expected) == PYTHON_PACKAGES
-    assert found(command) == expected
+    command += ["--event-handlers", "console_direct+"]
+    command += ["--pytest-args", "--collect-only", "-q", "-p", "tests.listed_tests"]
+    path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    environment = {**os.environ, "PYTHONPATH": path}
+    answer = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
+    found = [line for line in answer.stdout.splitlines() if line.startswith("src/") and "::" in line]
+    files = sorted(SOURCE.glob("*/test/test_*.py"))
+    assert {path.relative_to(SOURCE).parts[0] for path in files} == set(PYTHON_PACKAGES)
+    expected = [f"{path.relative_to(ROOT)}::{name}" for path in files for name in names_in(path)]
+    assert sorted(found) == sorted(expected) and len(expected) > 800
