@@ -14,7 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 
-from tests.test_real_loop import SETTINGS  # noqa: E402
+from tests.ros_domain import own_domain  # noqa: E402
+from tests.test_real_loop import STAND_INS  # noqa: E402
 from worldsample_core.messages.qos import COMMAND  # noqa: E402
 from worldsample_core.node.parent_death import die_with_parent  # noqa: E402
 from worldsample_msgs.msg import EndEffectorCommand  # noqa: E402
@@ -37,6 +39,9 @@ pytestmark = [
 ]
 JUMPS = (-30.0, 0.0)
 """s by which the clock is off, one after the other: 30 s back, then 30 s on."""
+ARGUMENTS = {"simulated": ("--realtime",), "stand-ins": ("--real", *STAND_INS)}
+PAUSE = {"simulated": 4.0, "stand-ins": 10.0}
+"""s without a command that a run may make; an arm's way to its reset is in it."""
 
 
 class MovedClock:
@@ -89,53 +94,76 @@ class Commands:
         rclpy.shutdown(context=self._context)
 
 
-@pytest.fixture
-def commands(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Commands]:
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    heard = Commands(ros_domain)
-    yield heard
-    heard.close()
+class MovedRun:
+    """Demonstrations that are recorded while their wall clock is set; what the arm was told meanwhile.
+
+    Args:
+        arguments: of ``worldsample demos``.
+    """
+
+    def __init__(self, folder: Path, domain: int, arguments: Sequence[str]) -> None:
+        self.clock, self._log = MovedClock(folder), folder / "output"
+        self.commands = Commands(domain)
+        self.silences: dict[float, float] = {}
+        command = [sys.executable, "-m", "worldsample_bringup.cli", "demos", "--task", "pushing"]
+        command += ["--episodes", "500", "--machine", "cpu", *arguments, "--out", str(folder / "demos")]
+        with self._log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, "ROS_DOMAIN_ID": str(domain), **self.clock.environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=die_with_parent(),
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text()
+
+    def goes_on(self) -> bool:
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.commands.close()
 
 
-def until(condition: Callable[[], bool], run: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert run.poll() is None and time.monotonic() < end, log.read_text()
-        time.sleep(0.1)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "pause"),
-    [(("--realtime",), 4.0), (("--real", *SETTINGS[:-4]), 10.0)],
-    ids=["simulated", "stand-ins"],
-)
-def test_field_report_07_attack_05_commands_go_on_while_the_wall_clock_is_set(
-    arguments: tuple[str, ...], pause: float, tmp_path: Path, ros_domain: int, commands: Commands
-) -> None:
-    """pause: s without a command that a run may make; an arm's way to its reset is in it."""
-    demos = ["demos", "--task", "pushing", "--episodes", "500", "--machine", "cpu", *arguments]
-    clock, log = MovedClock(tmp_path), tmp_path / "output"
-    with log.open("wb") as output:
-        run = subprocess.Popen(
-            [sys.executable, "-m", "worldsample_bringup.cli", *demos, "--out", str(tmp_path / "demos")],
-            cwd=tmp_path,
-            env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain), **clock.environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            preexec_fn=die_with_parent(),
-        )
-    try:
-        until(lambda: len(commands.times) > 20, run, log, 120.0)
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, MovedRun]]:
+    """Both runs, at the same time, through all :data:`JUMPS`; then they are interrupted."""
+    started: dict[str, MovedRun] = {}
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        for name, arguments in ARGUMENTS.items():
+            domain = stack.enter_context(own_domain())
+            started[name] = MovedRun(tmp_path_factory.mktemp(name), domain, arguments)
+            stack.callback(started[name].close)
+        end = time.monotonic() + 120.0
+        for run in started.values():
+            while len(run.commands.times) <= 20 and run.goes_on() and time.monotonic() < end:
+                time.sleep(0.1)
         for off in JUMPS:
-            clock.set(off)
+            for run in started.values():
+                run.clock.set(off)
             began = time.monotonic()
-            time.sleep(1.5 * pause + 2.0)
-            assert run.poll() is None, log.read_text()
-            silent = commands.longest_pause(began, time.monotonic())
-            assert silent < pause, f"{silent:.1f} s without a command, off by {off:+g} s\n{log.read_text()}"
-        run.send_signal(signal.SIGINT)
-        assert run.wait(60) in (0, 130), log.read_text()
-    finally:
-        run.kill()
-        run.wait()
-    assert "Traceback" not in log.read_text() and "jumped" not in log.read_text()
+            time.sleep(1.5 * max(PAUSE.values()) + 2.0)
+            for run in started.values():
+                if run.goes_on():
+                    run.silences[off] = run.commands.longest_pause(began, time.monotonic())
+        for run in started.values():
+            run.process.send_signal(signal.SIGINT)
+        yield started
+
+
+@pytest.mark.parametrize("name", ["simulated", "stand-ins"])
+def test_field_report_07_attack_05_commands_go_on_while_the_wall_clock_is_set(
+    runs: dict[str, MovedRun], name: str
+) -> None:
+    run = runs[name]
+    assert run.process.wait(60) in (0, 130), run.output
+    assert list(run.silences) == list(JUMPS), run.output
+    for off, silent in run.silences.items():
+        assert silent < PAUSE[name], f"{silent:.1f} s without a command, off by {off:+g} s\n{run.output}"
+    assert "Traceback" not in run.output and "jumped" not in run.output

@@ -18,7 +18,7 @@ from worldsample_core.node.parent_death import die_with_parent
 pytestmark = pytest.mark.slow
 
 # The watchdogs are generous: what is tested is the loop, on a machine that may be busy with other things.
-SETTINGS = (
+STAND_INS = (
     "driver.standin=true",
     "driver.watchdog.feedback=1.0",
     "driver.watchdog.command=1.0",
@@ -26,10 +26,14 @@ SETTINGS = (
     "driver.reset.speed=0.8",
     "cameras.max_age=1.0",
     "teleop.timeout=2.0",
+)
+SETTINGS = (
+    *STAND_INS,
     "run.demos=1",
     "run.eval_every=0",
     "run.final_eval_episodes=1",
     "task.horizon=15",
+    "learner.pretrain_updates=50",
 )
 
 

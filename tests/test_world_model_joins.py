@@ -226,6 +226,7 @@ def test_the_command_with_a_killed_world_model(tmp_path: Path, ros_domain: int) 
     folder = tmp_path / "mine"
     quick = ("--quick", "--method", "worldsample", "--machine", "cpu", "--steps", "120", "run.eval_every=0")
     command = [sys.executable, "-m", "worldsample_bringup.cli", "train", "--run-dir", str(folder), *quick]
+    command += ["learner.pretrain_updates=50"]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(ros_domain)}
     with (tmp_path / "output").open("wb") as output:
         run = subprocess.Popen(
