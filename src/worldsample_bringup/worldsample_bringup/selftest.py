@@ -28,17 +28,17 @@ def phases(root: Path, processors: int) -> dict[str, list[str]]:
 
     side by side: what shares the processors, graphs in lockstep too. Such a test waits for about half of its
         time: with one worker more than processors, none is idle.
-    real time: what needs its time and little of a processor, so that two beside each other do not notice.
+    real time: what needs its time and little of a processor, so that some beside each other do not notice.
     alone: what others would disturb.
 
     A file's tests stay together: they share what is costly to make. The slow files come first
     (tests/conftest.py), so that all workers end at about the same time.
     """
-    workers = min(processors + 1, MOST_WORKERS)
-    shared = ["--dist", "loadfile", "--no-loadscope-reorder"]
+    workers = str(min(processors + 1, MOST_WORKERS))
+    shared = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     return {
-        "side by side": ["-m", f"not {REAL_TIME} and not {ALONE}", "-n", str(workers), *shared],
-        "real time": ["-m", REAL_TIME, "-n", "2", *shared, *files_with(REAL_TIME, root)],
+        "side by side": ["-m", f"not {REAL_TIME} and not {ALONE}", *shared],
+        "real time": ["-m", REAL_TIME, *shared, *files_with(REAL_TIME, root)],
         "alone": ["-m", ALONE, *files_with(ALONE, root)],
     }
 
@@ -83,10 +83,11 @@ def run_all(pytest_arguments: Sequence[str]) -> int:
         for name, chosen in phases(root, os.cpu_count() or 2).items():
             reports.append(Path(folder) / f"{name}.xml")
             codes.append(_run("pytest", "-q", *chosen, f"--junitxml={reports[-1]}", root=root))
-            if types:
+            interrupted = codes[-1] == INTERRUPTED
+            if types and (interrupted or name == "real time"):  # which leaves it most of the processors
                 codes.insert(1, types.finish())
                 types = None
-            if codes[-1] == INTERRUPTED:
+            if interrupted:
                 break
         if any(codes[:2]):
             print("ruff or mypy FAILED, see above", file=sys.stderr)
@@ -151,7 +152,9 @@ def _say_outcome(tool: str, code: int, seconds: float) -> None:
 
 
 class Beside:
-    """A Python tool that works beside the tests. What it says is shown once they have ended.
+    """A Python tool that works beside the tests, in the time that they leave a processor idle.
+
+    What it says is shown once they have ended.
 
     Args:
         log: file for its output.
@@ -161,7 +164,7 @@ class Beside:
         self._tool, self._log, self._began = tool, log, time.monotonic()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", tool],
+                ["nice", "-n", "19", sys.executable, "-m", tool],
                 cwd=root,
                 stdout=output,
                 stderr=subprocess.STDOUT,
