@@ -19,16 +19,21 @@ MOST_WORKERS = 8
 """Worker processes of pytest at most: beyond it, starting them costs more than they save."""
 REAL_TIME, ALONE = "real_time", "alone"
 """Marks of the tests that work in real time: with little else beside them, and with nothing."""
+SHARED, TIMED, LONE = "side by side", "real time", "alone"
+"""Parts of the suite."""
+LEAST = 19
+"""Niceness of what takes the time that others leave."""
 INTERRUPTED = 2
 """Exit code of pytest after Ctrl-C."""
 
 
 def phases(root: Path, processors: int) -> dict[str, list[str]]:
-    """Options of pytest for each part of the suite, one after the other.
+    """Options of pytest for each part of the suite.
 
     side by side: what shares the processors, graphs in lockstep too. Such a test waits for about half of its
         time: with one worker more than processors, none is idle.
     real time: what needs its time and little of a processor, so that some beside each other do not notice.
+        Together with the former, which is nicer: it takes what is left.
     alone: what others would disturb.
 
     A file's tests stay together: they share what is costly to make. The slow files come first
@@ -37,9 +42,9 @@ def phases(root: Path, processors: int) -> dict[str, list[str]]:
     workers = str(min(processors + 1, MOST_WORKERS))
     shared = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     return {
-        "side by side": ["-m", f"not {REAL_TIME} and not {ALONE}", *shared],
-        "real time": ["-m", REAL_TIME, *shared, *files_with(REAL_TIME, root)],
-        "alone": ["-m", ALONE, *files_with(ALONE, root)],
+        SHARED: ["-m", f"not {REAL_TIME} and not {ALONE}", *shared],
+        TIMED: ["-m", REAL_TIME, *shared, *files_with(REAL_TIME, root)],
+        LONE: ["-m", ALONE, *files_with(ALONE, root)],
     }
 
 
@@ -78,19 +83,22 @@ def run_all(pytest_arguments: Sequence[str]) -> int:
     began = time.monotonic()
     codes = [_run("ruff", "check", ".", root=root)]
     with tempfile.TemporaryDirectory(prefix="worldsample-test-") as folder:
-        reports = []
-        types: Beside | None = Beside("mypy", root, Path(folder) / "mypy.log")
-        for name, chosen in phases(root, os.cpu_count() or 2).items():
-            reports.append(Path(folder) / f"{name}.xml")
-            codes.append(_run("pytest", "-q", *chosen, f"--junitxml={reports[-1]}", root=root))
-            interrupted = codes[-1] == INTERRUPTED
-            if types and (interrupted or name == "real time"):  # which leaves it most of the processors
-                codes.insert(1, types.finish())
-                types = None
-            if interrupted:
-                break
+        files = Path(folder)
+        options = {
+            name: ["-q", *chosen, f"--junitxml={files / name}.xml"]
+            for name, chosen in phases(root, os.cpu_count() or 2).items()
+        }
+        types = Beside("mypy", [], root, files / "mypy.log", LEAST)
+        timed = Beside("pytest", options[TIMED], root, files / "timed.log")
+        shared = _run("pytest", *options[SHARED], root=root, niceness=LEAST)
+        codes += [types.finish(), timed.finish(), shared]
+        done = [TIMED, SHARED]
+        if INTERRUPTED not in codes[2:]:
+            done.append(LONE)
+            codes.append(_run("pytest", *options[LONE], root=root))
         if any(codes[:2]):
             print("ruff or mypy FAILED, see above", file=sys.stderr)
+        reports = [files / f"{name}.xml" for name in done]
         print(f"== {total(reports, time.monotonic() - began)} ==", flush=True)
     return next((code for code in codes if code), 0)
 
@@ -133,18 +141,26 @@ def with_bytecode(environment: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _run(tool: str, *arguments: str, root: Path) -> int:
+def _run(tool: str, *arguments: str, root: Path, niceness: int = 0) -> int:
     """A Python tool over the checkout; says what it is and how long it took."""
     began = time.monotonic()
     print(f"== {' '.join((tool, *arguments))}", flush=True)
-    environment = dict(os.environ)
-    if "-n" in arguments:
-        environment["OMP_NUM_THREADS"] = "1"  # one processor each
-    command = [sys.executable, "-m", tool, *arguments]
-    code = subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    command = _command(tool, arguments, niceness)
+    code = subprocess.run(command, cwd=root, env=_environment(arguments), check=False).returncode
     if tool != "pytest":  # which says so itself
         _say_outcome(tool, code, time.monotonic() - began)
     return code
+
+
+def _command(tool: str, arguments: Sequence[str], niceness: int) -> list[str]:
+    nicer = ["nice", "-n", str(niceness)] if niceness else []
+    return [*nicer, sys.executable, "-m", tool, *arguments]
+
+
+def _environment(arguments: Sequence[str]) -> dict[str, str]:
+    """Environment of a tool; each of several workers has one processor."""
+    environment = with_bytecode(os.environ)
+    return {**environment, "OMP_NUM_THREADS": "1"} if "-n" in arguments else environment
 
 
 def _say_outcome(tool: str, code: int, seconds: float) -> None:
@@ -152,20 +168,20 @@ def _say_outcome(tool: str, code: int, seconds: float) -> None:
 
 
 class Beside:
-    """A Python tool that works beside the tests, in the time that they leave a processor idle.
-
-    What it says is shown once they have ended.
+    """A Python tool that works beside the tests. What it says is shown once they have ended.
 
     Args:
         log: file for its output.
+        niceness: 19 for what takes the time that others leave.
     """
 
-    def __init__(self, tool: str, root: Path, log: Path) -> None:
+    def __init__(self, tool: str, arguments: Sequence[str], root: Path, log: Path, niceness: int = 0) -> None:
         self._tool, self._log, self._began = tool, log, time.monotonic()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                ["nice", "-n", "19", sys.executable, "-m", tool],
+                _command(tool, arguments, niceness),
                 cwd=root,
+                env=_environment(arguments),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent(),
@@ -175,5 +191,6 @@ class Beside:
         """Wait for the tool and show what it said. Returns its exit code."""
         code = self._process.wait()
         print(f"== {self._tool}\n{self._log.read_text(errors='replace')}", end="")
-        _say_outcome(self._tool, code, time.monotonic() - self._began)
+        if self._tool != "pytest":  # which says so itself
+            _say_outcome(self._tool, code, time.monotonic() - self._began)
         return code
