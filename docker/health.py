@@ -19,7 +19,7 @@ def main(part: str, seconds: float = 8.0) -> int:
     """Listen to the status topic of a part of the graph."""
     topic, kind = TOPICS[part]
     heard: list[object] = []
-    rclpy.init(args=[])
+    rclpy.init(args=["--ros-args", "--enclave", f"/worldsample/{part}/health_{part}"])
     node = rclpy.create_node("health")
     node.create_subscription(kind, topic, heard.append, 1)
     end = time.monotonic() + seconds

@@ -1,18 +1,25 @@
 #!/bin/bash
-# Keys for SROS 2: who has none of them can neither listen nor command. Run once, on one machine; needs openssl only:
-#   docker/keystore.sh ./keystore
-# then copy the folder without `private` to the other machine by hand (scp -r), and on both start with
-#   KEYSTORE=$PWD/keystore WORLDSAMPLE_SECURITY=true docker compose ...
+# Keys for SROS 2, for each node its own: who has none can neither listen nor command, and who has those of a camera can
+# only be a camera. Run once, on one machine; needs openssl only:
+#   docker/keystore.sh ./keystore                   # the rights in docker/permissions: those of the default settings
+#   docker/keystore.sh ./keystore ./permissions     # others: ./worldsample permissions ./permissions $CELL
+# then copy enclaves/worldsample/workstation, and nothing else, to the other computer, and start both with
+#   KEYSTORE=$PWD/keystore docker compose ...
 # The folder is laid out as by `ros2 security create_keystore` and `create_enclave`, so that those go on with it. Keys
 # hold for one ROS domain (ROS_DOMAIN_ID, else 42 as in compose.yaml), and for ten years.
 set -euo pipefail
-keystore=${1:?usage: docker/keystore.sh FOLDER}
+keystore=${1:?usage: docker/keystore.sh FOLDER [PERMISSIONS]}
+permissions=$(realpath "${2:-$(dirname "$0")/permissions}")
 domain=${ROS_DOMAIN_ID:-42}
 days=3650
 if [ -e "$keystore/private" ] || [ -e "$keystore/public" ]; then
     echo "$keystore has keys already; remove it to make new ones" >&2
     exit 1
 fi
+files=("$permissions"/{robot,workstation}/*.xml)
+for file in "${files[@]}"; do
+    [ -f "$file" ] || { echo "$permissions has no robot/ and workstation/: ./worldsample permissions" >&2; exit 2; }
+done
 command -v openssl >/dev/null || { echo "openssl is missing: sudo apt install openssl" >&2; exit 2; }
 umask 077
 mkdir -p "$keystore"/{private,public,enclaves}
@@ -63,7 +70,9 @@ cat >enclaves/governance.xml <<XML
 XML
 sign enclaves/governance.xml
 
-for enclave in /worldsample/robot /worldsample/workstation; do
+for file in "${files[@]}"; do
+    enclave=/worldsample${file#"$permissions"}
+    enclave=${enclave%.xml}
     folder=enclaves$enclave
     mkdir -p "$folder"
     key "$folder/key.pem"
@@ -75,24 +84,7 @@ for enclave in /worldsample/robot /worldsample/workstation; do
     cp public/ca.cert.pem "$folder/identity_ca.cert.pem"
     cp public/ca.cert.pem "$folder/permissions_ca.cert.pem"
     cp enclaves/governance.p7s "$folder/governance.p7s"
-    cat >"$folder/permissions.xml" <<XML
-<?xml version="1.0" encoding="UTF-8"?>
-<dds xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
-    xsi:noNamespaceSchemaLocation="http://www.omg.org/spec/DDS-SECURITY/20170901/omg_shared_ca_permissions.xsd">
-  <permissions>
-    <grant name="$enclave">
-      <subject_name>CN=$enclave</subject_name>
-      <validity><not_before>$begin</not_before><not_after>$end</not_after></validity>
-      <allow_rule>
-        <domains><id>$domain</id></domains>
-        <publish><topics><topic>*</topic></topics></publish>
-        <subscribe><topics><topic>*</topic></topics></subscribe>
-      </allow_rule>
-      <default>DENY</default>
-    </grant>
-  </permissions>
-</dds>
-XML
+    sed "s/@DOMAIN@/$domain/; s/@BEGIN@/$begin/; s/@END@/$end/" "$file" >"$folder/permissions.xml"
     sign "$folder/permissions.xml"
 done
 

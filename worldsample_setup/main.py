@@ -59,6 +59,7 @@ CLI_COMMANDS = (
     "verify",
     "settings",
     "topics",
+    "permissions",
     "test",
     "check",
 )
@@ -84,6 +85,7 @@ Trains a robot arm from images over ROS 2, with a person's corrections. The firs
   verify   say what of a run folder is whole, mended or lost
   settings print every setting with its meaning
   topics   print every topic and service with its fields
+  permissions  write the rights of each node of a real cell, for keys (SROS 2)
   test     check and test everything
   check    say what this machine and its set-up can do
 

@@ -33,6 +33,7 @@ COMMANDS = (
     "report",
     "settings",
     "topics",
+    "permissions",
     "test",
     "check",
 )

@@ -63,6 +63,8 @@ DESCRIPTIONS = {
     "settings": "Print every setting of config.yaml with its default, unit, meaning and source.\n"
     "With --method, --task or --machine also the values of these layers.",
     "topics": "Print every topic and service of the graph with its type and fields, as Markdown.",
+    "permissions": "Write the rights of each node of a real cell, for docker/keystore.sh to sign (SROS 2).\n"
+    "The settings are those of the cell; docker/permissions holds the rights for the defaults.",
     "test": "Check (ruff, mypy) and test everything; the last line is pytest's.",
     "check": "Say what this machine and its set-up can do.",
 }
@@ -109,6 +111,8 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument("folder", metavar="RUN", help="the run folder, or its name in runs/")
     _add_settings(_add(commands, "settings", _settings))
     _add(commands, "topics", _topics)
+    permissions = _add(commands, "permissions", _permissions, "Settings as section.key=value may follow.\n")
+    permissions.add_argument("folder", metavar="FOLDER", help="where the files are to be written")
     _add(commands, "test", _test, "What follows is handed to pytest: test -k replay\n")
     _add_check(_add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n"))
     for name in ("export", "imagine", "report", "verify", "settings", "check"):
@@ -331,6 +335,19 @@ def _topics(options: argparse.Namespace) -> int:
     from worldsample_bringup.graph.topics_page import as_markdown
 
     print(as_markdown().rstrip("\n"))
+    return 0
+
+
+def _permissions(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.graph.permissions import write_permissions
+    from worldsample_bringup.run.options import Request
+    from worldsample_bringup.run.prepare import plan
+
+    settings = plan(Request("train", real=True, overrides=tuple(options.rest)), Path("runs")).settings
+    folder = Path(options.folder)
+    written = write_permissions(folder, settings)
+    print(f"the rights of {len(written)} nodes are in {folder}: docker/keystore.sh KEYS {folder} signs them")
     return 0
 
 

@@ -27,7 +27,9 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
 from worldsample_bringup.graph.announcement import opening
+from worldsample_bringup.graph.closed_cell import require_keys
 from worldsample_bringup.graph.domain import claim_domain
+from worldsample_bringup.graph.enclaves import enclave_arguments
 from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.node_spec import NodeSpec, OnExit
 from worldsample_bringup.run.options import Mode, Option, options_of, request_from
@@ -91,6 +93,7 @@ def _start(mode: Mode, context: LaunchContext) -> Entities:
     require_packages(simulated=request.real is not True)
     prepared = plan(request, Path("runs"))
     nodes = build_graph(prepared.settings, prepared.folder.config)
+    require_keys(nodes, prepared.settings)
     claim = claim_domain(
         f"{mode} in {prepared.folder.path}", {"ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID") or "0"}
     )
@@ -146,6 +149,7 @@ def to_action(node: NodeSpec) -> Node:
         name=node.name,
         parameters=[dict(node.parameters)],
         remappings=list(node.remappings),
+        ros_arguments=enclave_arguments(node.name),
         additional_env=dict(node.environment),
         prefix=f"nice -n {node.nice}" if node.nice else None,
         output="screen",

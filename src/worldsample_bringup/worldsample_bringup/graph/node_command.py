@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from worldsample_bringup.graph.enclaves import enclave_arguments
 from worldsample_bringup.graph.node_spec import NodeSpec, OnExit
 from worldsample_core.config import ConfigError
 from worldsample_core.node.parent_death import die_with_parent
@@ -48,7 +49,7 @@ def process_for(node: NodeSpec) -> ProcessSpec:
         command = [sys.executable, "-m", f"{node.package}.{node.executable}"]
     else:
         command = [str(_installed_executable(node.package, node.executable))]
-    command += ["--ros-args", "-r", f"__node:={node.name}"]
+    command += ["--ros-args", "-r", f"__node:={node.name}", *enclave_arguments(node.name)]
     for source, target in node.remappings:
         command += ["-r", f"{source}:={target}"]
     for key, value in node.parameters.items():

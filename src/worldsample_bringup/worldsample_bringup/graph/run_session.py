@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from worldsample_bringup.graph.announcement import closing, opening, shown
+from worldsample_bringup.graph.closed_cell import require_keys
 from worldsample_bringup.graph.domain import claim_domain
 from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.node_command import ProcessSpec, process_for
@@ -43,6 +44,7 @@ def run_session(
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     try:
         nodes = build_graph(plan.settings, plan.folder.config)
+        require_keys(nodes, plan.settings)
         specs = [process_for(node) for node in nodes]
         specs += [] if watch_port is None else [_viewer(plan, watch_port)]
         with plan.begin():

@@ -25,6 +25,7 @@ def teleop(options: argparse.Namespace) -> int:
     """Become the node that reads the keyboard. Returns only where it cannot."""
     refuse_unknown(options.rest)
     from a1x_driver import keyboard
+    from worldsample_bringup.graph.enclaves import enclave_arguments
     from worldsample_bringup.graph.run_under_way import domain_to_join, run_of_domain
     from worldsample_bringup.run.prepare import existing_run
     from worldsample_core.config import ConfigError
@@ -49,4 +50,5 @@ def teleop(options: argparse.Namespace) -> int:
     print(f"driving {run.path}, ROS domain {domain}; Ctrl-C ends", flush=True)
     os.environ["ROS_DOMAIN_ID"] = str(domain)
     node = ["-m", "a1x_driver.teleop_node", "--ros-args", "-r", "__node:=operator"]
+    node += enclave_arguments("operator")
     os.execv(sys.executable, [sys.executable, *node, "-p", f"config:={run.config}"])
