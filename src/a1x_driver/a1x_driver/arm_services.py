@@ -13,6 +13,7 @@ from a1x_driver.arm_driver import ArmDriver
 from a1x_driver.arm_functions import ArmFunctions
 from a1x_driver.waiting_reset import WaitingReset
 from worldsample_core.messages.conversions import time_of_ns
+from worldsample_core.node.attributed_service import AttributedService
 from worldsample_core.node.single_writer import SingleWriter, commanders
 from worldsample_msgs.srv import Reset
 
@@ -43,7 +44,7 @@ class ArmServices:
         self._reset = WaitingReset(arm, functions, patience)
         # A group of their own: while a service waits for the arm, everything else goes on.
         aside = ReentrantCallbackGroup()
-        node.create_service(Reset, "~/reset", self._on_reset, callback_group=aside)
+        AttributedService(node, Reset, "~/reset", self._on_reset, aside)
         node.create_service(Trigger, "~/enable", self._on_enable, callback_group=aside)
         node.create_service(Trigger, "~/disable", self._on_disable)
         node.create_service(Trigger, "~/clear_errors", self._on_clear, callback_group=aside)
@@ -62,13 +63,15 @@ class ArmServices:
         self._arm.disable(by_person=False)
         self._reset.end((False, "the driver is ending"))
 
-    async def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
+    async def _on_reset(
+        self, request: Reset.Request, response: Reset.Response, asker: bytes
+    ) -> Reset.Response:
         if request.mode not in MODES:
             response.success = False
             response.message = f"unknown mode {request.mode!r}: expected one of {', '.join(MODES)}"
             return response
         now = time.monotonic()
-        if reason := self._writer.refuses(request.run, now, commanders(self._node)):
+        if reason := self._writer.refuses(request.run, now, commanders(self._node), asker):
             response.message, response.taken = reason, True
             return response
         if self._reset.under_way:

@@ -404,6 +404,24 @@ def test_two_policies_at_once_move_nothing(make: Callable[..., DriverBench]) -> 
     assert bench.state() == RobotStatus.FAULT
 
 
+def reset_from_outside(bench: DriverBench, request: Reset.Request) -> Reset.Response:
+    """Another program's reset: for DDS a second context is a second process."""
+    context = Context()
+    rclpy.init(context=context, domain_id=DOMAIN)
+    intruder, executor = Node("intruder", context=context), SingleThreadedExecutor(context=context)
+    executor.add_node(intruder)
+    client = intruder.create_client(Reset, "a1x/reset")
+    try:
+        assert bench.until(client.service_is_ready)
+        answer = client.call_async(request)
+        assert bench.until(lambda: executor.spin_once(timeout_sec=0.01) or answer.done())
+        return answer.result()
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+        intruder.destroy_node()
+        rclpy.shutdown(context=context)
+
+
 @pytest.mark.slow
 def test_attack_04_another_run_s_reset_moves_nothing(make: Callable[..., DriverBench]) -> None:
     """Neither in an episode nor between two: the run that drives the arm is still there."""
@@ -414,6 +432,9 @@ def test_attack_04_another_run_s_reset_moves_nothing(make: Callable[..., DriverB
         bench.until(lambda: False, pause)
         answer = bench.call(Reset, "a1x/reset", Reset.Request(mode="train", run="second"))
         assert answer.taken and "the run first drives this arm" in answer.message
+    assert not bench.driver.arm.resetting
+    forged = reset_from_outside(bench, Reset.Request(mode="train", run="first"))
+    assert forged.taken and "another program drives this arm for the run first" in forged.message
     assert not bench.driver.arm.resetting
     client = bench.client.create_client(Reset, "a1x/reset")
     again = Reset.Request(mode="train", run="first")

@@ -37,6 +37,7 @@ from worldsample_core.messages.conversions import command_from_message, image_to
 from worldsample_core.messages.qos import COMMAND, RESULTS, SENSOR, STATUS
 from worldsample_core.messages.reception import Reception
 from worldsample_core.messages.run_bounds import RunBounds
+from worldsample_core.node.attributed_service import AttributedService
 from worldsample_core.node.awake_clock import AwakeClock
 from worldsample_core.node.fixed_parameter import fixed_parameter
 from worldsample_core.node.run_settings import run_settings
@@ -104,7 +105,7 @@ class SimNode(Node):
         self._status = self.create_publisher(RobotStatus, "~/status", STATUS)
         self._truth = self.create_publisher(SimState, "sim/state", STATUS)
         self.create_subscription(EndEffectorCommand, "~/command", self._on_command, COMMAND)
-        self.create_service(Reset, "~/reset", self._on_reset)
+        AttributedService(self, Reset, "~/reset", self._on_reset)
         if self._pacing is not None:
             self._clock_publisher = self.create_publisher(Clock, "/clock", 1)
             topics = RunTopics(self, self._reception)
@@ -128,7 +129,7 @@ class SimNode(Node):
             self._results.publish(command_result(problem, message, time_of_ns(self._stamps())))
         self._publish_held()
 
-    def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
+    def _on_reset(self, request: Reset.Request, response: Reset.Response, asker: bytes) -> Reset.Response:
         ticks, now, clock = self._ticks, time.monotonic(), self._stamps()
         try:
             ticks.reset(
@@ -139,6 +140,7 @@ class SimNode(Node):
                 now,
                 clock,
                 commanders(self),
+                asker,
             )
         except RefusedReset as refusal:
             response.message, response.taken = str(refusal), refusal.taken

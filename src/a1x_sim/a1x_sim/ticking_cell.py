@@ -132,19 +132,21 @@ class TickingCell:
         now: float,
         clock: int,
         commanders: frozenset[bytes] = frozenset(),
+        asker: bytes = b"",
     ) -> None:
         """Start an episode, whose first tick has not gone out yet.
 
         Args:
             clock: ns, of this machine; the stamp of the tick in real time.
             commanders: identities of those who publish commands.
+            asker: the process that asks for it; b"" where it is not known.
 
         Raises:
-            RefusedReset: unknown mode, or another run drives the arm.
+            RefusedReset: unknown mode, or another run or program drives the arm.
         """
         if mode not in MODES:
             raise RefusedReset(f"unknown mode {mode!r}: expected one of {', '.join(MODES)}", taken=False)
-        if reason := self._writer.refuses(run, now, commanders):
+        if reason := self._writer.refuses(run, now, commanders, asker):
             raise RefusedReset(reason, taken=True)
         self.mode, self.episode = mode, episode
         self.resets += 1

@@ -17,6 +17,7 @@ rclpy = pytest.importorskip("rclpy")
 pytest.importorskip("worldsample_msgs.msg")
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
+from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
@@ -208,6 +209,29 @@ def test_a_tick_without_an_answer_comes_again(graph: CellGraph) -> None:
     assert graph.until(lambda: len(graph.client.heard["side"]) > count, seconds=1.5)
     assert graph.until(lambda: len(graph.client.heard["operator"]) > answers)
     assert graph.client.stamp() == start
+
+
+def test_attack_04_a_forged_reset_in_mid_episode_moves_nothing(graph: CellGraph) -> None:
+    """Under the run's own name, from another process: for DDS a second context is one."""
+    stamp = stamp_ns(graph.reset(1, "train").stamp)
+    graph.send(stamp, x=0.01)
+    assert graph.until(lambda: graph.client.stamp() == stamp + PERIOD)
+    context = Context()
+    rclpy.init(context=context, domain_id=90)
+    intruder, executor = Node("intruder", context=context), SingleThreadedExecutor(context=context)
+    executor.add_node(intruder)
+    client = intruder.create_client(Reset, "/a1x/reset")
+    try:
+        assert graph.until(client.service_is_ready)
+        answer = client.call_async(Reset.Request(seed=2, mode="train"))
+        assert graph.until(lambda: executor.spin_once(timeout_sec=0.01) or answer.done())
+        assert answer.result().taken and "another program drives this arm" in answer.result().message
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+        intruder.destroy_node()
+        rclpy.shutdown(context=context)
+    assert graph.client.stamp() == stamp + PERIOD, "the episode goes on"
+    assert graph.reset(2, "train").success, "who commands may reset"
 
 
 def test_an_unknown_mode_is_refused(graph: CellGraph) -> None:

@@ -49,7 +49,8 @@ NOT_OF_THE_GRAPH = {
     "a1x_driver/standin_person_node.py",
     "a1x_driver/cell_probe.py",  # a check and measurements
     "a1x_driver/safety_measurement.py",
-    "worldsample_core/node/attributed_subscription.py",  # names that are arguments
+    "worldsample_core/node/attributed_service.py",  # names that are arguments
+    "worldsample_core/node/attributed_subscription.py",
     "worldsample_bringup/viewer/viewer_node.py",  # looks on from outside
     "worldsample_bringup/crop/crop_command.py",
     "worldsample_bringup/bench/bench_loop.py",
@@ -63,6 +64,7 @@ CALLS = {
     "create_subscription": ("subscriber", 0, 3),
     "_subscribe": ("subscriber", 1, 3),
     "create_service": ("server", 0, None),
+    "AttributedService": ("server", 1, None),
     "create_client": ("client", 0, None),
 }
 """Method: what it makes, where its type stands (the name follows), and where its QoS stands."""
@@ -102,7 +104,8 @@ def ends_in(path: str) -> Iterator[End]:
     imports = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
     original = {alias.asname: alias.name for alias in imports if alias.asname}
     for call in ast.walk(tree):
-        method = call.func.attr if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else ""
+        called = call.func if isinstance(call, ast.Call) else None
+        method = getattr(called, "attr", getattr(called, "id", ""))
         if not isinstance(call, ast.Call) or method not in CALLS:
             continue
         role, first, qos_at = CALLS[method]

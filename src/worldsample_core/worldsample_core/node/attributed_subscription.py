@@ -12,7 +12,7 @@ from rclpy.waitable import NumberOfEntities, Waitable
 from worldsample_core.node.sender_identity import take_with_sender
 
 
-class _NeverGroup(CallbackGroup):
+class NeverGroup(CallbackGroup):
     """Keeps an executor from taking messages itself, without their publisher."""
 
     def can_execute(self, entity: Any) -> bool:
@@ -40,7 +40,7 @@ class AttributedSubscription(Waitable):  # type: ignore[misc]  # rclpy has no ty
         super().__init__(node.default_callback_group)
         self._callback, self._index = callback, -1
         self._subscription = node.create_subscription(
-            kind, topic, lambda message: None, qos, callback_group=_NeverGroup()
+            kind, topic, lambda message: None, qos, callback_group=NeverGroup()
         )
         node.add_waitable(self)
 

@@ -1,4 +1,4 @@
-"""Tells which publisher a message comes from: rclpy gives the message only, ROS's C library gives both."""
+"""Tells whom a message or a request comes from: rclpy gives the message only, ROS's C library gives both."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import ctypes
 from functools import cache
 from typing import Any
 
+from rclpy.utilities import get_rmw_implementation_identifier
+
 IDENTITY = 16
 """Bytes of the identity of a publisher."""
+PROCESS = 12
+"""Bytes at their beginning that all identities of a process have in common."""
 _TAKEN, _NOTHING = 0, 401
 """Return codes of ``rcl_take``."""
 _COMPARABLE = b"rmw_fastrtps"
@@ -28,6 +32,17 @@ class _MessageInfo(ctypes.Structure):
         ("reception_sequence_number", ctypes.c_uint64),
         ("publisher", _Gid),
         ("room", ctypes.c_uint8 * 256),
+    )
+
+
+class _ServiceInfo(ctypes.Structure):
+    """``rmw_service_info_t``."""
+
+    _fields_ = (
+        ("source_timestamp", ctypes.c_int64),
+        ("received_timestamp", ctypes.c_int64),
+        ("asker", ctypes.c_uint8 * IDENTITY),
+        ("sequence_number", ctypes.c_int64),
     )
 
 
@@ -77,3 +92,26 @@ def take_with_sender(subscription: Any) -> tuple[Any, bytes] | None:
         return convert(message), bytes(info.publisher.data) if known else b""
     finally:
         destroy(message)
+
+
+def asker_of(header: Any) -> bytes:
+    """The process from which a request comes: the first :data:`PROCESS` bytes of all its identities.
+
+    Args:
+        header: as rclpy takes it together with the request.
+
+    Returns:
+        b"" with a middleware, or an rclpy, of which it cannot be told.
+    """
+    if not get_rmw_implementation_identifier().encode().startswith(_COMPARABLE):
+        return b""
+    try:
+        known = (header.source_timestamp, header.received_timestamp, header.request_id.sequence_number)
+    except AttributeError:  # an rclpy that hands out another header
+        return b""
+    # rclpy hides the asker. Its object holds a pointer to C's structure, behind Python's own two words.
+    place = ctypes.c_void_p.from_address(id(header) + object.__basicsize__).value
+    info = _ServiceInfo.from_address(place) if place else _ServiceInfo()
+    if known != (info.source_timestamp, info.received_timestamp, info.sequence_number):
+        return b""
+    return bytes(info.asker)[:PROCESS]
