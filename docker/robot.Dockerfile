@@ -1,7 +1,8 @@
 # The robot computer: arm driver, cameras, operator's devices, policy, dashboard. No GPU needed.
 #   docker compose -f docker/compose.yaml --profile robot build
 # The base image is named by distribution, not by digest: a build takes the security updates of Ubuntu and of Jazzy (LTS,
-# stable interfaces). A build that must repeat names one: --build-arg BASE=ros@sha256:...
+# stable interfaces), which a digest in this file would hold back. A build that must repeat names one, for both images:
+#   export BASE=ros@$(docker buildx imagetools inspect ros:jazzy-ros-base --format '{{.Manifest.Digest}}')
 ARG BASE=ros:jazzy-ros-base
 FROM ${BASE}
 

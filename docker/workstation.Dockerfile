@@ -1,7 +1,8 @@
 # The GPU workstation: learner and world model. Needs the NVIDIA container toolkit on the host.
 #   docker compose -f docker/compose.yaml --profile workstation build
 # The base image is named by distribution, not by digest: a build takes the security updates of Ubuntu and of Jazzy (LTS,
-# stable interfaces). A build that must repeat names one: --build-arg BASE=ros@sha256:...
+# stable interfaces), which a digest in this file would hold back. A build that must repeat names one, for both images:
+#   export BASE=ros@$(docker buildx imagetools inspect ros:jazzy-ros-base --format '{{.Manifest.Digest}}')
 ARG BASE=ros:jazzy-ros-base
 FROM ${BASE}
 

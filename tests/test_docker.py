@@ -103,6 +103,7 @@ def test_services_are_confined_and_watched(name: str) -> None:
     service = COMPOSE["services"][name]
     build = service["build"]
     assert (DOCKER / build["context"] / build["dockerfile"]).is_file()
+    assert build["args"] == {"BASE": "${BASE:-ros:jazzy-ros-base}"}, "a digest can be named for both"
     assert service["user"] == "worldsample" and service["cap_drop"] == ["ALL"]
     assert "privileged" not in service and "no-new-privileges:true" in service["security_opt"]
     assert service["restart"] == "no", "an arm does not start moving again by itself"
