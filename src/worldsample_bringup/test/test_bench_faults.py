@@ -97,8 +97,12 @@ def test_recoveries_by_kind() -> None:
     done = faults(1, 2, 3)
     for fault, seconds in zip(done, (1.0, 2.0, None), strict=True):
         fault.acting_s = fault.learning_s = seconds
+    done[0].told, done[1].told = ["learner starts again in 1 s"], ["learner starts again in 20.5 s"]
+    done[1].lost = 2
     figures = recoveries(done)["kill"]
     assert (figures["n"], figures["acting_s_p50"], figures["learning_s_p95"]) == (3, 1.5, 1.95)
+    assert (figures["lost"], figures["doubled"], figures["told_nothing"]) == (2, 0, 1)
+    assert figures["told"] == ["learner starts again in … s"]
 
 
 class Ears:

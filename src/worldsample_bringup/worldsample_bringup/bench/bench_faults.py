@@ -35,7 +35,7 @@ from worldsample_core.config import ConfigError
 
 AIM = 100
 """Faults that the figures are meant to be of."""
-FAULTS = ("lost", "doubled", "altered", "silent", "unrecovered", "foreign_resets_granted")
+FAULTS = ("lost", "doubled", "altered", "silent", "unrecovered", "forged_resets_granted")
 """Counts of a result that must be 0."""
 DISK_MB = 1000
 """Size of the file system that is filled."""
@@ -59,7 +59,7 @@ class FaultRun:
 
     Attributes:
         heard: signature of each step that was heard, by number. doubled: heard twice with other contents.
-        unexpected: reasons of ends that no fault explains. resets: resets of another run that were granted.
+        unexpected: reasons of ends that no fault explains. resets: forged resets that were granted.
     """
 
     folder: Path
@@ -192,7 +192,7 @@ def measure(
         "silent": sum(fault.silent for fault in done),
         "altered": altered,
         "heard_twice_with_other_contents": len(run.doubled),
-        "foreign_resets_granted": run.resets,
+        "forged_resets_granted": run.resets,
         "unrecovered": sum(fault.acting_s is None or fault.learning_s is None for fault in done),
         "ended_without_a_fault": run.unexpected,
         "finished": finished,

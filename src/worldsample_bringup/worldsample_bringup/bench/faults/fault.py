@@ -10,7 +10,7 @@ Kind = Literal["kill", "stop", "garbage", "disk full"]
 
 NODES = ("a1x", "operator", "policy", "learner", "worldmodel", "dashboard")
 """Nodes of the run; each is killed and stopped."""
-TOPICS = ("transitions", "transitions ahead", "weights", "statuses", "resets")
+TOPICS = ("transitions", "transitions ahead", "weights", "statuses", "resets", "cell")
 """Inputs that are fed garbage."""
 
 
@@ -41,7 +41,6 @@ class Fault:
     lost: int = 0
     doubled: int = 0
     silent: int = 0
-    displaced: int = 0
     learner: tuple[int, int, int] | None = None
 
     @property

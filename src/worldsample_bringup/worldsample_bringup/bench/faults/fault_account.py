@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,11 @@ from worldsample_bringup.bench.faults.graph_ears import signature
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
 from worldsample_core.messages.conversions import transition_to_message
+
+NUMBERS = re.compile(r"\[?\d[\d.,:]*\]?")
+"""Numbers in a warning; without them the same warning is the same text."""
+TOLD = 4
+"""Warnings that are kept of a group."""
 
 
 class RecordedStep(NamedTuple):
@@ -75,7 +82,11 @@ def _repeated(numbers: Sequence[int]) -> Iterable[int]:
 
 
 def recoveries(faults: Sequence[Fault]) -> dict[str, dict[str, Any]]:
-    """Seconds until acting and learning again, p50 and p95, by kind and by kind and target."""
+    """By kind, and by kind and target: what it cost, how soon it was over, and what the person was told.
+
+    Seconds until acting and learning again, p50 and p95; ``told``: the most frequent warnings;
+    ``told_nothing``: faults after which there was none.
+    """
     groups: dict[str, list[Fault]] = {}
     for fault in faults:
         groups.setdefault(fault.kind, []).append(fault)
@@ -86,8 +97,14 @@ def recoveries(faults: Sequence[Fault]) -> dict[str, dict[str, Any]]:
 
 def _recovery(faults: Sequence[Fault]) -> dict[str, Any]:
     figures: dict[str, Any] = {"n": len(faults), "ended_run": sum(fault.ended_run for fault in faults)}
+    for what in ("lost", "doubled", "silent"):
+        figures[what] = sum(getattr(fault, what) for fault in faults)
     for what in ("acting_s", "learning_s"):
         seconds = [value for fault in faults if (value := getattr(fault, what)) is not None]
         for q in (50, 95):
             figures[f"{what}_p{q}"] = round(float(np.percentile(seconds, q)), 2) if seconds else None
+    told = [{NUMBERS.sub("…", line) for line in fault.told} for fault in faults]
+    sentences = Counter(words for of_one in told for words in of_one)
+    figures["told"] = [words for words, _ in sentences.most_common(TOLD)]
+    figures["told_nothing"] = sum(not fault.told for fault in faults)
     return figures

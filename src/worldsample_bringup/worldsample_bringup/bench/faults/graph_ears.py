@@ -11,15 +11,24 @@ from typing import Any
 from zlib import crc32
 
 import rclpy
+from geometry_msgs.msg import PoseStamped
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message, serialize_message
 
 from worldsample_bringup.bench.fuzz import message_mutations
-from worldsample_core.messages.conversions import byte_array
-from worldsample_core.messages.qos import LATCHED, STATUS, TRANSITIONS
-from worldsample_msgs.msg import LearnerStatus, PolicyStatus, Transition, Weights
+from worldsample_core.messages.conversions import byte_array, to_time
+from worldsample_core.messages.qos import LATCHED, SENSOR, STATUS, TRANSITIONS
+from worldsample_msgs.msg import (
+    GripperState,
+    Intervention,
+    LearnerStatus,
+    PolicyStatus,
+    RobotStatus,
+    Transition,
+    Weights,
+)
 from worldsample_msgs.srv import Reset
 
 FORGED = "forged"
@@ -46,7 +55,7 @@ class GraphEars:
         doubled: numbers that were heard twice with different contents.
         policy, learner: the newest statuses. next_seq: of the step that comes next.
         heard_step_at, updates_grew_at: when a step was last heard, and updates were last seen to grow, s.
-        resets: answers to resets that another run asked for.
+        resets: answers to resets that were asked for here, for another run and under this run's name.
     """
 
     def __init__(self, run: str, image_side: int, steps: dict[int, int], doubled: Counter[int]) -> None:
@@ -101,11 +110,14 @@ class GraphEars:
     def feed(self, what: str, dice: Random) -> None:
         """Say garbage on an input of the graph."""
         if what == "resets":
-            self.resets += [self._resets.call_async(Reset.Request(seed=1, mode="train", run="intruder"))]
+            for run in ("intruder", self.run):
+                self.resets.append(self._resets.call_async(Reset.Request(seed=1, mode="train", run=run)))
             return
         for index in range(BURST):
             if what == "statuses":
                 self._feed_status(dice)
+            elif what == "cell":
+                self._feed_cell()
             elif what == "weights":
                 self._say("weights/policy", Weights, self._weights(dice), LATCHED)
             else:
@@ -146,6 +158,20 @@ class GraphEars:
         message_mutations.spoil(message, dice)
         message.run = self.run
         self._say(topic, kind, message, STATUS)
+
+    def _feed_cell(self) -> None:
+        """Well-formed words of the cell and of its operator: a success that never was, an arm elsewhere."""
+        stamp = self.policy.header.stamp if self.policy is not None else to_time(time.time())
+        pose = PoseStamped()
+        pose.pose.position.x, pose.pose.orientation.w = 0.4, 1.0
+        for topic, message, qos in (
+            ("operator/intervention", Intervention(success=True), STATUS),
+            ("a1x/ee_pose", pose, SENSOR),
+            ("a1x/gripper", GripperState(opening=0.5), SENSOR),
+            ("a1x/status", RobotStatus(state=RobotStatus.FAULT, detail="forged"), STATUS),
+        ):
+            message.header.stamp = stamp
+            self._say(topic, type(message), message, qos)
 
     def close(self) -> None:
         """Leave ROS."""
