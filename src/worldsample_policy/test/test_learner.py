@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_core.observation import InvalidObservation
@@ -23,6 +24,7 @@ from worldsample_policy.learning.learner import Learner
 from worldsample_policy.learning.learner_checkpoint import restore_generator
 from worldsample_policy.learning.learner_checkpoints import LearnerCheckpoints
 from worldsample_policy.replay.data_mixer import Mixture, RealData
+from worldsample_policy.sac.policy_export import export_policy
 from worldsample_policy.tiny_learner import make_episode, make_imagined, make_task, tiny_config
 
 
@@ -622,3 +624,37 @@ def test_corrections_of_old_world_models_go() -> None:
     learner.add_synthetic(first)
     learner.add_synthetic(dataclasses.replace(second, world_model_version=3))
     assert len(learner.synthetic.corrections) == 4 and learner.synthetic.evicted == 4
+
+
+def test_the_average_of_the_actor_acts_and_outlives_a_checkpoint(tmp_path: Path) -> None:
+    """What is published, exported and restored is the running mean of the actor's weights."""
+    config = tiny_config(**OWN, actor_average=0.5)
+    learner = make_learner(config=config)
+    name = "sac.actor.network.0.weight"
+    averaged = learner.actor_state()[name].astype(np.float64)
+    for number in range(1, 5):
+        learner.update()
+        if number % config.critic_actor_ratio == 0:
+            done = number // config.critic_actor_ratio
+            keep = min(0.5, done / (done + 10.0))
+            newest = learner.sac.actor.network[0].weight.detach().numpy()
+            averaged = keep * averaged + (1.0 - keep) * newest
+    np.testing.assert_allclose(learner.actor_state()[name], averaged, rtol=1e-5)
+    assert not np.allclose(averaged, newest)
+    learner.save(tmp_path / "whole", replay=True)
+    restored = Learner(config, learner.task)
+    restored.load(tmp_path / "whole")
+    export_policy(tmp_path / "whole", tmp_path / "exported")
+    exported = load_file(tmp_path / "exported" / "policy.safetensors")
+    np.testing.assert_allclose(exported[name].numpy(), averaged, rtol=1e-5)
+    for each in (learner, restored):
+        each.update()
+    Actor(config, learner.task).load(restored.actor_state())
+    for key, value in learner.actor_state().items():
+        np.testing.assert_array_equal(value, restored.actor_state()[key])
+    assert exported.keys() == learner.actor_state().keys()
+
+
+def test_an_average_of_an_actor_whose_heads_are_the_critics_is_refused() -> None:
+    with pytest.raises(ValueError, match="policy_head"):
+        tiny_config(actor_average=0.9)

@@ -26,7 +26,9 @@ class BatchActor:
 
     def __init__(self, config: LearnerConfig, task: TaskConfig) -> None:
         self.config = config
-        self.agent = Agent(config, task.active, task.gamma, views=len(VIEWS), proprio=PROPRIO_DIM).eval()
+        self.agent = Agent(
+            config.for_acting, task.active, task.gamma, views=len(VIEWS), proprio=PROPRIO_DIM
+        ).eval()
         self.agent.requires_grad_(False).to(config.device)
         self._active = self.agent.sac.active.cpu().numpy()
         self._samples_gripper = algorithm_class(config.algorithm).samples_gripper

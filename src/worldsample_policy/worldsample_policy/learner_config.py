@@ -10,7 +10,7 @@ implements; [ours] chosen here, by measurement where the comment says so (docs/l
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worldsample_core.extension_path import METHOD_PATH, extension_files
 from worldsample_core.units import Metres, Nats, Pixels, RealSteps, Transitions, Updates
@@ -94,6 +94,9 @@ class FeatureConfig:
     """The actor has learned heads of its own, which its loss alone trains; the critics' heads are then theirs
     alone, and `actor_trains_head` means nothing. Cloning is not disturbed by what values need [ours,
     measured]."""
+    actor_average: float = 0.0
+    """Decay per actor update of a running average of the actor's weights; the average acts. 0: the newest
+    weights act. Needs `policy_head` [Polyak & Juditsky 1992; ours]."""
     value_trains_head: bool = True
     """With `actor_trains_head`: the gradient of the actor's value term runs into the shared heads, too;
     without, they learn from the critic's loss and from the likelihood terms. That gradient makes the critic's
@@ -306,6 +309,11 @@ class LearnerConfig(
     """Settings of `Learner` and `Actor`. Defaults are the `cpu` machine: 64x64 images, two cores."""
 
     @property
+    def for_acting(self) -> LearnerConfig:
+        """The same networks, without what only a learner holds."""
+        return replace(self, actor_average=0.0)
+
+    @property
     def updates_before(self) -> int:
         """Updates on the demonstrations before the loop starts."""
         return self.pretrain_updates if self.algorithm == "sac" else self.imitation_updates
@@ -331,6 +339,12 @@ class LearnerConfig(
         if self.algorithm != "sac" and (self.policy_head or self.gripper_policy):
             raise ValueError(
                 f"learner.policy_head and learner.gripper_policy are of SAC: {self.algorithm} has one network"
+            )
+        if not 0.0 <= self.actor_average < 1.0:
+            raise ValueError(f"learner.actor_average is {self.actor_average}; choose 0 <= average < 1")
+        if self.actor_average and not self.policy_head:
+            raise ValueError(
+                "learner.actor_average needs learner.policy_head=true: shared heads follow the critics"
             )
         if self.synthetic_returns not in RETURNS:
             raise ValueError(

@@ -40,7 +40,9 @@ class Actor:
 
     def __init__(self, config: LearnerConfig, task: TaskConfig, seed: int | None = None) -> None:
         self.config = config
-        self.agent = Agent(config, task.active, task.gamma, views=len(VIEWS), proprio=PROPRIO_DIM).eval()
+        self.agent = Agent(
+            config.for_acting, task.active, task.gamma, views=len(VIEWS), proprio=PROPRIO_DIM
+        ).eval()
         self.agent.requires_grad_(False)
         self.active = self.agent.sac.active.numpy()
         self.seed(config.seed if seed is None else seed)

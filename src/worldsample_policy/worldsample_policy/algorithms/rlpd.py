@@ -75,6 +75,7 @@ class RLPD(Algorithm):
         loss = self.config.pretrain_bc_weight * sac.cloning_loss(batch, states)
         logs = {"bc_loss": loss.detach()}
         step.apply("actor", loss, logs)
+        sac.average_actor()
         return logs
 
     def update(self, step: OptimiserStep, number: int, real_steps: int) -> Logs:
@@ -122,6 +123,7 @@ class RLPD(Algorithm):
             loss = loss + config.imagined_cloning * bc_weight * cloning
             logs["synthetic/bc_loss"] = cloning.detach()
         step.apply("actor", loss, logs)
+        sac.average_actor()
 
         # Temperature: L = alpha (H - H_target)
         loss, temperature_logs = sac.temperature_loss(actor_logs["entropy"])

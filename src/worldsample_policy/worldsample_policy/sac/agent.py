@@ -21,8 +21,20 @@ _ACTS = (
 )
 
 
+_AVERAGED = "sac.averaged."
+
+
 def actor_tensors(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that acting needs, out of those of all networks of a learner (`Agent.state_dict`)."""
+    """The tensors that acting needs, out of those of all networks of a learner (`Agent.state_dict`).
+
+    Where the learner averages its actor, the average's, under the names of the actor.
+    """
+    averages = {
+        "sac." + name.removeprefix(_AVERAGED): value
+        for name, value in model.items()
+        if name.startswith(_AVERAGED)
+    }
+    model = {**model, **averages}
     critic_closes = _has(model, "sac.gripper.") and not _has(model, "sac.gripper_policy.")
     unused = ["encoder.decoders."]
     if not critic_closes:

@@ -33,6 +33,7 @@ class SAC(nn.Module):
     """Networks and losses. `active`: which of the 7 action dimensions the task uses."""
 
     active: Tensor
+    averaged_updates: Tensor
 
     def __init__(
         self,
@@ -63,6 +64,10 @@ class SAC(nn.Module):
             self.policy_projection = Projection(config, latent_shape, proprio)
         if config.gripper_policy and self.has_gripper:
             self.gripper_policy = GripperNetwork(config, features)
+        self.averaged: nn.ModuleDict | None = None
+        if config.actor_average:
+            self.averaged = copy.deepcopy(self._acting()).requires_grad_(False)
+            self.register_buffer("averaged_updates", torch.zeros((), dtype=torch.int64))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature_init)))
         online: dict[str, nn.Module] = {"critic": self.critic}
         if self.gripper is not None:
@@ -70,6 +75,15 @@ class SAC(nn.Module):
         if config.target_head:
             online["projection"] = self.projection
         self.target = nn.ModuleDict(copy.deepcopy(online)).requires_grad_(False)
+
+    def _acting(self) -> nn.ModuleDict:
+        """The networks that the actor's loss trains, by their names here."""
+        found = {
+            "actor": self.actor,
+            "gripper_policy": self.gripper_policy,
+            "policy_projection": self.policy_projection,
+        }
+        return nn.ModuleDict({name: module for name, module in found.items() if module is not None})
 
     def flatten(self) -> None:
         """Make the parameters contiguous, for the optimizers and the soft update.
@@ -81,8 +95,9 @@ class SAC(nn.Module):
         )
         self.flat_projection = FlatParameters(self.projection.parameters())
         self.flat_critics = FlatParameters(modules.parameters())
-        acting = [self.actor, self.gripper_policy, self.policy_projection]
-        self.flat_actor = FlatParameters(p for module in acting if module for p in module.parameters())
+        self.flat_actor = FlatParameters(self._acting().parameters())
+        if self.averaged is not None:
+            self.flat_averaged = FlatParameters(self.averaged.parameters())
         self.flat_temperature = FlatParameters([self.log_temperature])
         critics = FlatParameters(p for name in modules for p in self.target[name].parameters())
         self.target_pairs = [(critics.flat.detach(), self.flat_critics.flat.detach())]
@@ -307,6 +322,14 @@ class SAC(nn.Module):
         """Soft update of the target networks: theta' <- (1 - tau) theta' + tau theta."""
         for target, online in self.target_pairs:
             target.lerp_(online, self.config.tau)
+
+    def average_actor(self) -> None:
+        """Move the averaged actor towards the newest one; it starts as a plain mean, which does not lag."""
+        if self.averaged is None:
+            return
+        done = int(self.averaged_updates.add_(1))
+        keep = min(self.config.actor_average, done / (done + 10.0))
+        self.flat_averaged.flat.data.lerp_(self.flat_actor.flat.detach(), 1.0 - keep)
 
 
 def gripper_index(command: Tensor) -> Tensor:
