@@ -304,3 +304,22 @@ def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     assert [step for step, _ in folder.steps()] == [20, 100]
     folder.keep_version(7)
     assert LearnerCheckpoints(tmp_path, 2).last_version() == 7
+
+
+def test_attack_08_every_flipped_bit_of_the_count_of_weights_is_found(tmp_path: Path) -> None:
+    """A higher count shuts out no later weights, a lower one repeats none: the copy has the right one."""
+    folder = LearnerCheckpoints(tmp_path, keep=2)
+    folder.keep_version(1234)
+    path = folder.path / "weights_version"
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        assert folder.last_version() == 1234, bytes(damaged)
+    path.unlink()
+    assert folder.last_version() == 1234
+    (folder.path / "weights_version.copy").write_bytes(b"\xff")
+    assert folder.last_version() == 0
+    path.write_text("12")
+    assert folder.last_version() == 12, "a file of 0.1.0"

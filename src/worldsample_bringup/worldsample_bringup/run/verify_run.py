@@ -20,6 +20,7 @@ from worldsample_core.episodes.episode_bag import DamagedBag, check_bag, read_re
 from worldsample_core.episodes.episode_numbering import missing_numbers, read_numbering
 from worldsample_core.episodes.episode_store import bag_name, damaged_episodes, find_bags
 from worldsample_core.episodes.journal import StorageError, read_journal
+from worldsample_core.kept_counts import read_counts, whole_counts
 from worldsample_core.transition import EpisodeSummary
 
 State = Literal["whole", "mended", "lost"]
@@ -49,6 +50,7 @@ def verify(folder: RunFolder) -> list[FileFinding]:
         *_episodes(folder),
         *_checkpoints(folder),
         *_world_models(folder),
+        *_counts(folder),
         *_derived(folder),
     ]
 
@@ -182,6 +184,26 @@ def _left_behind(folder: RunFolder, place: Path) -> Iterator[FileFinding]:
     for path in sorted(place.glob(".*.tmp")):
         what = str(path.relative_to(folder.path))
         yield FileFinding(what, "mended", "left behind by a process that was killed; the next one removes it")
+
+
+def _counts(folder: RunFolder) -> Iterator[FileFinding]:
+    """Counts of what was published; each file has a copy."""
+    from worldsample_policy.learning.learner_checkpoints import WEIGHTS_VERSION
+    from worldsample_worldmodel.running.world_model_checkpoints import PUBLISHED, Published
+
+    files: dict[Path, tuple[str, ...]] = {folder.checkpoints / WEIGHTS_VERSION: ("version",)}
+    for path in sorted(folder.path.glob(f"worldmodel*/{PUBLISHED}")):
+        files[path] = tuple(vars(Published()))
+    for path, names in files.items():
+        if not path.exists():
+            continue
+        what = str(path.relative_to(folder.path))
+        if whole_counts(path, names) is not None:
+            yield FileFinding(what, "whole")
+        elif read_counts(path, names) is not None:
+            yield FileFinding(what, "mended", "damaged; its copy is used")
+        else:
+            yield FileFinding(what, "lost", "damaged, and so is its copy: it counts from 0 again")
 
 
 def _derived(folder: RunFolder) -> Iterator[FileFinding]:

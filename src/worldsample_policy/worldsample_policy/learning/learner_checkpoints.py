@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from worldsample_core.checkpoint_error import CheckpointError
+from worldsample_core.kept_counts import keep_counts, read_counts
 from worldsample_policy.learning.checkpoint_directory import clear_leftovers
 
+WEIGHTS_VERSION = "weights_version"
+"""File of the highest version."""
 _STEP = re.compile(r"step_(\d+)$")
 
 
@@ -60,13 +62,9 @@ class LearnerCheckpoints:
 
     def last_version(self) -> int:
         """Highest version of weights that was ever published in this run (0: none)."""
-        try:
-            return int((self.path / "weights_version").read_text())
-        except (FileNotFoundError, ValueError):
-            return 0
+        counts = read_counts(self.path / WEIGHTS_VERSION, ("version",))
+        return counts["version"] if counts else 0
 
     def keep_version(self, version: int) -> None:
         """Remember that ``version`` is about to be published: a restarted learner goes on above it."""
-        temporary = self.path / ".weights_version"
-        temporary.write_text(str(version))
-        os.replace(temporary, self.path / "weights_version")
+        keep_counts(self.path / WEIGHTS_VERSION, {"version": version})

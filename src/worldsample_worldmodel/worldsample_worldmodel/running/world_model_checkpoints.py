@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from worldsample_core.checkpoint_error import CheckpointError
+from worldsample_core.kept_counts import keep_counts, read_counts
 
+PUBLISHED = "published.json"
+"""File of the counts."""
 _STEP = re.compile(r"step_(\d+)\.safetensors$")
 
 
@@ -67,15 +68,9 @@ class WorldModelCheckpoints:
 
     def published(self) -> Published:
         """Count of what was published before, by this or an earlier process."""
-        try:
-            values = json.loads((self.path / "published.json").read_text())
-            return Published(**{name: int(values[name]) for name in asdict(Published())})
-        except (OSError, ValueError, TypeError, KeyError):
-            return Published()
+        return Published(**(read_counts(self.path / PUBLISHED, asdict(Published())) or {}))
 
     def keep_published(self, published: Published) -> None:
         """Remember what is about to be published: another process goes on above it. Raises OSError."""
         self.path.mkdir(parents=True, exist_ok=True)
-        temporary = self.path / ".published.json"
-        temporary.write_text(json.dumps(asdict(published)))
-        os.replace(temporary, self.path / "published.json")
+        keep_counts(self.path / PUBLISHED, asdict(published))
