@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 from worldsample_bringup.bench import bench_soak
-from worldsample_bringup.bench.bench_soak import SoakWatch, table, worst_of
+from worldsample_bringup.bench.bench_soak import SETTLING, SoakWatch, table, worst_of
 from worldsample_bringup.bench.process_memory import MemorySample, MemoryTrack, read_sample, slope_per_minute
 from worldsample_bringup.graph.runner import Outcome
 
@@ -52,11 +52,11 @@ class GrowingGraph:
     names = ("policy", "worldmodel")
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-        self.now, self.outcome = 0.0, Outcome(9)
+        self.now, self.learns_at, self.outcome = 0.0, 0.0, Outcome(9)
         self.said: list[str] = []
         monkeypatch.setattr(bench_soak.time, "monotonic", lambda: self.now)
         monkeypatch.setattr("worldsample_bringup.bench.process_memory.read_sample", self._sample)
-        self.watch = SoakWatch(seconds, self.said.append)
+        self.watch = SoakWatch(seconds, lambda: self.now >= self.learns_at, self.said.append)
 
     def _sample(self, pid: int, at: float) -> MemorySample:
         return MemorySample(at, 300.0 + (3.0 * at / 60.0 if pid == 2 else 0.0), 1.0, 20)
@@ -91,6 +91,7 @@ def test_the_table_names_what_grows_too_fast() -> None:
         **{
             "processes": {"learner": figures},
             "too_fast": ["learner"],
+            "judged": True,
             "warm_up_minutes": 5.0,
             "finished": True,
         },
@@ -98,3 +99,20 @@ def test_the_table_names_what_grows_too_fast() -> None:
     }
     assert "faster than 1 MB a minute: learner" in table(result)
     assert "20 to 21" in table(result)
+    assert "too short to judge" in table({**result, "judged": False, "warm_up_minutes": None})
+
+
+@pytest.mark.parametrize(
+    ("learns_at", "judged"), [(100.0, True), (400.0, True), (500.0, False), (1e9, False)]
+)
+def test_what_grows_before_anything_learns_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, learns_at: float, judged: bool
+) -> None:
+    """A slow machine still records demonstrations when the first minutes are over."""
+    graph = GrowingGraph(monkeypatch, seconds=600.0)
+    graph.learns_at = learns_at
+    while graph.outcome == Outcome(9):
+        graph.watch(graph)  # type: ignore[arg-type]
+        graph.now += 1.0
+    assert graph.watch.judged == judged
+    assert graph.watch.warm_up >= learns_at + SETTLING

@@ -293,7 +293,7 @@ def _soak(options: argparse.Namespace) -> int:
     from worldsample_bringup.bench.bench_soak import measure, table
 
     result = {**measure(options.minutes, options.quick, say), "command": this_command()}
-    code = 130 if not result["finished"] else int(bool(result["too_fast"]))
+    code = 130 if not result["finished"] else int(bool(result["too_fast"]) or not result["judged"])
     return _show_table(options, result, table(result), code)
 
 

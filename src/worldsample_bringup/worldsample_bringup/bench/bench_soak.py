@@ -1,12 +1,13 @@
 """``worldsample bench soak``: the memory of every process of a long run, and how fast it grows.
 
 A simulated run of the method ``worldsample`` goes on in real time, and every process is looked at every few
-seconds. The first minutes are left out: networks are made, buffers take their size. What grows after that by
-much would fill the memory of a robot's computer in a night.
+seconds. The first minutes are left out, and the first two of learning: networks are made, buffers take their
+size. What grows after that by much would fill the memory of a robot's computer in a night.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -28,8 +29,12 @@ LIMIT = 1.0
 """MB per minute that a process may grow."""
 WARM_UP = 300.0
 """s that are left out; of a short measurement a third."""
+SETTLING = 120.0
+"""s from the first update on that are left out, too."""
 EVERY = 5.0
 """s between two looks."""
+LEAST = 60.0
+"""s after the warm-up, at least, of which a slope is a measurement."""
 TELL = 30.0
 """s between two lines of progress."""
 
@@ -51,11 +56,13 @@ class SoakWatch:
 
     Args:
         seconds: to measure, from the first look on.
+        learns: true once the learner has made updates.
         say: is told how far it is, for people.
     """
 
-    def __init__(self, seconds: float, say: Callable[[str], object]) -> None:
-        self.seconds, self._say = seconds, say
+    def __init__(self, seconds: float, learns: Callable[[], bool], say: Callable[[str], object]) -> None:
+        self.seconds, self._learns, self._say = seconds, learns, say
+        self._learned_at = math.inf
         self.tracks: dict[str, MemoryTrack] = {}
         self.shared_mb: list[float] = []
         self._began = time.monotonic()
@@ -63,13 +70,20 @@ class SoakWatch:
 
     @property
     def warm_up(self) -> float:
-        """Seconds that do not count."""
-        return min(WARM_UP, self.seconds / 3.0)
+        """Seconds that do not count; infinite while nothing learns."""
+        return max(min(WARM_UP, self.seconds / 3.0), self._learned_at + SETTLING)
+
+    @property
+    def judged(self) -> bool:
+        """True if enough has been seen after the warm-up."""
+        return self.seconds - self.warm_up >= LEAST
 
     def __call__(self, runner: Runner) -> None:
         at = time.monotonic() - self._began
         if at - self._looked >= EVERY:
             self._looked = at
+            if math.isinf(self._learned_at) and self._learns():
+                self._learned_at = at
             for name in runner.names:
                 if (pid := runner.pid(name)) is not None:
                     self.tracks.setdefault(name, MemoryTrack()).look(pid, at)
@@ -111,7 +125,6 @@ def measure(minutes: float, quick: bool = False, say: Callable[[str], object] = 
     load = MachineLoad()
     with tempfile.TemporaryDirectory(prefix="worldsample-soak-") as name:
         folder = Path(name)
-        watch = SoakWatch(60.0 * minutes, say)
         request = Request(
             "train",
             method="worldsample",
@@ -121,6 +134,11 @@ def measure(minutes: float, quick: bool = False, say: Callable[[str], object] = 
             overrides=RUN_SETTINGS,
         )
         planned = plan(request, folder)
+
+        def learns() -> bool:
+            return bool(read_history(planned.folder.metrics).latest("learner").get("updates"))
+
+        watch = SoakWatch(60.0 * minutes, learns, say)
         outcome = run_session(planned, watch=watch)
         stopped = outcome.code > 128 and not outcome.node  # by a signal to this process
         if outcome.code and not stopped:
@@ -130,12 +148,15 @@ def measure(minutes: float, quick: bool = False, say: Callable[[str], object] = 
     name, worst = worst_of(processes)
     return {
         "minutes": minutes,
-        "warm_up_minutes": round(watch.warm_up / 60.0, 2),
+        "warm_up_minutes": None if math.isinf(watch.warm_up) else round(watch.warm_up / 60.0, 2),
         "finished": not stopped,
+        "judged": watch.judged,
         "worst_mb_per_minute": worst,
         "worst": name,
         "limit_mb_per_minute": LIMIT,
-        "too_fast": sorted(n for n, of in processes.items() if (of["mb_per_minute"] or 0.0) > LIMIT),
+        "too_fast": sorted(n for n, of in processes.items() if (of["mb_per_minute"] or 0.0) > LIMIT)
+        if watch.judged
+        else [],
         "processes": processes,
         "machine_shared_mb": [round(watch.shared_mb[0], 1), round(watch.shared_mb[-1], 1)],
         "real_steps": history.real_steps,
@@ -148,7 +169,8 @@ def measure(minutes: float, quick: bool = False, say: Callable[[str], object] = 
 
 def table(result: Mapping[str, Any]) -> str:
     """The growth of each process, for people."""
-    head = f"{'after ' + str(result['warm_up_minutes']) + ' min':<18}"
+    warm_up = result["warm_up_minutes"]
+    head = f"{'' if warm_up is None else f'after {warm_up} min':<18}"
     rows = [f"{head}{'MB/min':>9}{'MB from':>10}{'to':>9}{'shared':>9}{'descriptors':>13}{'restarts':>10}"]
     for name, of in result["processes"].items():
         if not of["samples"]:
@@ -161,7 +183,9 @@ def table(result: Mapping[str, Any]) -> str:
             f"{name:<18}{slope:>9}{first:>10}{last:>9}{of['shared_mb'][1]:>9}{opened:>13}{of['restarts']:>10}"
         )
     rows.append(f"{result['real_steps']:,} real steps, {result['updates'] or 0:,} updates")
-    if result["too_fast"]:
+    if not result["judged"]:
+        rows.append("too short to judge: learning began late, or never; give more --minutes")
+    elif result["too_fast"]:
         rows.append(
             f"faster than {result['limit_mb_per_minute']:g} MB a minute: {', '.join(result['too_fast'])}"
         )

@@ -17,7 +17,7 @@ from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
 from worldsample_core.messages.conversions import transition_to_message
 
-NUMBERS = re.compile(r"\[?\d[\d.,:]*\]?")
+NUMBERS = re.compile(r"(?<![\w.])\d[\d.,:]*(?![a-z])")
 """Numbers in a warning; without them the same warning is the same text."""
 TOLD = 4
 """Warnings that are kept of a group."""
