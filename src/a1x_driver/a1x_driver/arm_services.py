@@ -72,6 +72,7 @@ class ArmServices:
             return response
         now = time.monotonic()
         if reason := self._writer.refuses(request.run, now, commanders(self._node), asker):
+            self._node.get_logger().warning(f"a reset was refused: {reason}", throttle_duration_sec=2.0)
             response.message, response.taken = reason, True
             return response
         if self._reset.under_way:

@@ -104,11 +104,11 @@ class SimNode(Node):
         self._gripper = self.create_publisher(GripperState, "~/gripper", SENSOR)
         self._status = self.create_publisher(RobotStatus, "~/status", STATUS)
         self._truth = self.create_publisher(SimState, "sim/state", STATUS)
-        self.create_subscription(EndEffectorCommand, "~/command", self._on_command, COMMAND)
+        topics = RunTopics(self, self._reception)
+        topics.create_subscription(EndEffectorCommand, "a1x/command", self._on_command, COMMAND)
         AttributedService(self, Reset, "~/reset", self._on_reset)
         if self._pacing is not None:
             self._clock_publisher = self.create_publisher(Clock, "/clock", 1)
-            topics = RunTopics(self, self._reception)
             topics.create_subscription(LearnerStatus, "learner/status", self._on_learner, STATUS)
             topics.create_subscription(PolicyStatus, "policy/status", self._on_policy, STATUS)
             self._timer = steady_timer(self, LOOK_AT_HELD, self._on_timer)
@@ -143,6 +143,7 @@ class SimNode(Node):
                 asker,
             )
         except RefusedReset as refusal:
+            self.get_logger().warning(f"a reset was refused: {refusal}", throttle_duration_sec=2.0)
             response.message, response.taken = str(refusal), refusal.taken
             return response
         response.success, response.stamp = True, time_of_ns(ticks.stamp)

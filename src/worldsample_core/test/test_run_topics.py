@@ -180,6 +180,31 @@ def test_attack_07_a_message_of_another_run_says_nothing_about_this_one(
     receiver.until(lambda: receiver.heard == [0], SILENCE)
 
 
+@pytest.mark.parametrize(
+    ("topic", "nodes"),
+    [
+        ("operator/intervention", ("operator",)),
+        ("a1x/command", ("policy",)),
+        ("a1x/ee_pose", ("a1x",)),
+        ("a1x/gripper", ("a1x",)),
+        ("a1x/status", ("a1x",)),
+        ("a1x/executed", ("a1x",)),
+        ("side/color/image_raw", ("a1x", "side", "standin_cameras")),
+        ("wrist/color/image_raw", ("a1x", "wrist", "standin_cameras")),
+    ],
+)
+def test_attack_07_what_the_cell_says_counts_from_the_cell_only(topic: str, nodes: tuple[str, ...]) -> None:
+    """A forged button would be a success that never was, a forged pose an episode that never was."""
+    intruder = Sender(b"q", "/intruder")
+    for node in nodes:
+        senders, genuine = RightfulSenders(), Sender(b"p", f"/{node}")
+        there = {genuine, intruder}
+        for sender in (intruder, genuine):
+            senders.hear(topic, sender, 1.0)
+        assert senders.before(topic, intruder, 1.1, there.copy) == genuine
+        assert senders.before(topic, genuine, 1.1, there.copy) is None
+
+
 def test_attack_07_the_rules_of_rank() -> None:
     senders = RightfulSenders()
     everyone = lambda: {A, B, INTRUDER}  # noqa: E731

@@ -52,7 +52,8 @@ class Senses:
         )
         settings: Settings = values
         self.node, self.reception = ListeningNode(), Reception(str)
-        self.input = CellInput(self.node, settings, self.reception, lambda: None, lambda: None)  # type: ignore[arg-type]
+        node: Any = self.node  # it stands for the topics, too
+        self.input = CellInput(node, settings, node, self.reception, lambda: None, lambda: None)
         self.stamp = 0
 
     def say(self, topic: str, message: Any) -> None:

@@ -25,6 +25,7 @@ from worldsample_core.node.callback_node import CallbackNode, fails_the_run
 from worldsample_core.node.own_loop import run_own_loop
 from worldsample_core.node.precedence import POLICY, come_first
 from worldsample_core.node.run_settings import run_settings
+from worldsample_core.node.run_topics import RunTopics
 from worldsample_core.node.steady_time import steady_timer
 from worldsample_core.node.stopping import failure_of
 from worldsample_msgs.msg import CommandResult, EndEffectorCommand, PolicyStatus, RobotStatus
@@ -106,7 +107,8 @@ class PolicyNode(CallbackNode):
         self.service = EpisodeService(
             self, run.name, self.store, self.acting, self._wake.trigger, self.reception, bounds
         )
-        self.input = CellInput(self, self.settings, self.reception, self._on_message, self._on_repeat)
+        topics = RunTopics(self, self.reception)
+        self.input = CellInput(self, self.settings, topics, self.reception, self._on_message, self._on_repeat)
         self._cell_watch = CellWatch(
             self.input, parameters.start_timeout, parameters.sensor_timeout, self._awake()
         )
@@ -122,9 +124,9 @@ class PolicyNode(CallbackNode):
             self._on_stepped,
             lambda: self.count_publishers("a1x/executed") > 0,
         )
-        self.create_subscription(RobotStatus, "a1x/status", self._steps.on_robot, STATUS)
+        topics.create_subscription(RobotStatus, "a1x/status", self._steps.on_robot, STATUS)
         if not run.lockstep:
-            self.create_subscription(CommandResult, "a1x/executed", self._on_result, RESULTS)
+            topics.create_subscription(CommandResult, "a1x/executed", self._on_result, RESULTS)
         steady_timer(self, 0.1, self._on_housekeeping)
         if not run.lockstep:
             steady_timer(self, task.control_period, self._on_control_period)

@@ -19,13 +19,25 @@ class Owner:
     Attributes:
         node: its name, as a regular expression: there may be several world models.
         kind: of the topic's messages, in words for people.
+        prescribed: a node of another name is worth a word.
     """
 
     node: str
     kind: str = "statuses"
+    prescribed: bool = True
 
+
+CAMERA = Owner("a1x|side|wrist|standin_cameras", "pictures", prescribed=False)  # cameras of a person's own
 
 OWNERS = {
+    "side/color/image_raw": CAMERA,
+    "wrist/color/image_raw": CAMERA,
+    "a1x/command": Owner("policy", "commands"),
+    "a1x/ee_pose": Owner("a1x", "poses"),
+    "a1x/gripper": Owner("a1x", "gripper states"),
+    "a1x/status": Owner("a1x"),
+    "a1x/executed": Owner("a1x", "answers"),
+    "operator/intervention": Owner("operator", "interventions"),
     "transitions": Owner("policy", "transitions"),
     "episodes": Owner("policy", "episodes"),
     "policy/status": Owner("policy"),
@@ -61,7 +73,8 @@ class RightfulSenders:
     """Decides whose messages count, on all topics of one receiver.
 
     The topic's own node comes before any other one. Of two programs that give themselves its name, the one
-    that was heard first comes first. It gives way where it falls silent or is gone: it was started again.
+    that was heard first comes first. It gives way where it is silent or gone: it was started again. To a
+    node of another name it gives way only where it is gone.
 
     Args:
         namespace: of the graph.
@@ -73,7 +86,7 @@ class RightfulSenders:
     def rightful(self, topic: str, sender: Sender) -> bool:
         """True if the topic belongs to the sender's node."""
         prefix = re.escape(self.namespace.rstrip("/") + "/")
-        return re.fullmatch(prefix + OWNERS[topic].node, sender.node) is not None
+        return re.fullmatch(f"{prefix}(?:{OWNERS[topic].node})", sender.node) is not None
 
     def hear(self, topic: str, sender: Sender, now: float) -> None:
         """Note that a sender has spoken at ``now``, s, monotonic."""
@@ -99,8 +112,8 @@ class RightfulSenders:
                 continue
             theirs = self.rightful(topic, other)
             same_rank = theirs == rightful and (not rightful or other.node == sender.node)
-            comes_first = (first and same_rank) or (theirs and not rightful)
-            if not comes_first or now - at > SILENCE:
+            outranks = theirs and not rightful
+            if not outranks and not (first and same_rank and now - at <= SILENCE):
                 continue
             there = present() if there is None else there
             if other in there:

@@ -1,4 +1,4 @@
-"""Subscriptions to the topics of a run that tell who speaks, and pass on what the rightful sender says."""
+"""Subscriptions to topics of the graph that tell who speaks, and pass on what the rightful sender says."""
 
 from __future__ import annotations
 
@@ -130,7 +130,8 @@ class RunTopics:
         self._senders.hear(heard.topic, sender, kept.arrived)
         other = self._senders.before(heard.topic, sender, now, lambda: self._present(heard))
         if other is None:
-            if node not in self._told and not self._senders.rightful(heard.topic, sender):
+            strange = OWNERS[heard.topic].prescribed and not self._senders.rightful(heard.topic, sender)
+            if strange and node not in self._told:
                 self._told.add(node)
                 self._node.get_logger().warning(f"{heard.resolved} comes from {node}, a node of another name")
             return ""

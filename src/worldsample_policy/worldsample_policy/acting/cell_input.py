@@ -22,6 +22,7 @@ from worldsample_core.messages.images import square_of, to_training_size
 from worldsample_core.messages.qos import SENSOR, STATUS
 from worldsample_core.messages.reception import Reception
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
+from worldsample_core.node.run_topics import RunTopics
 from worldsample_core.node.stopping import RunFailed
 from worldsample_core.observation import VIEWS, InvalidObservation
 from worldsample_core.settings import Settings
@@ -49,6 +50,7 @@ class CellInput:
     """Subscriptions of ``node`` to cameras, arm and operator, assembled into :class:`Tick`.
 
     Args:
+        topics: each topic is heard from its own node only.
         reception: counts what cannot be used.
         on_message: called after each message in lockstep: a tick may be complete.
         on_repeat: lockstep: the simulator asks for the answer to the tick that was answered last.
@@ -58,6 +60,7 @@ class CellInput:
         self,
         node: Node,
         settings: Settings,
+        topics: RunTopics,
         reception: Reception,
         on_message: Callable[[], None],
         on_repeat: Callable[[], None],
@@ -70,6 +73,7 @@ class CellInput:
         self._liveness = CameraLiveness()
         self._unusable = dict.fromkeys(VIEWS, 0)
         self._at_fault: dict[str, str] = {}
+        self._topics = topics
         self.topics: dict[str, tuple[str, str]] = {}
         """Part of an observation -> (topic, type)."""
         for view in VIEWS:
@@ -99,7 +103,8 @@ class CellInput:
             elif part == POSE:
                 self._liveness.pose(value.position, now)
 
-        self.node.create_subscription(kind, topic, in_real_time if lockstep is None else in_lockstep, qos)
+        heard = in_real_time if lockstep is None else in_lockstep
+        self._topics.create_subscription(kind, topic, heard, qos)
         module = kind.__module__.partition(".msg.")[0]
         self.topics[part] = (self.node.resolve_topic_name(topic), f"{module}/msg/{kind.__name__}")
 
