@@ -30,7 +30,7 @@ from std_msgs.msg import Bool, String
 
 from a1x_driver.adversary import Verdict, attack
 from a1x_driver.driver_config import DriverConfig
-from worldsample_core.config import from_mapping
+from worldsample_core.config import TaskConfig, from_mapping
 from worldsample_core.messages.conversions import to_time
 from worldsample_core.messages.qos import COMMAND, STATUS
 from worldsample_core.node.parent_death import die_with_parent
@@ -46,16 +46,19 @@ REPEATS = 5
 LATENCIES = 150
 
 
-def measure(config: Path, sequences: int) -> dict[str, Any]:
+def measure(
+    config: Path, sequences: int, jobs: int = 1, say: Callable[[str], object] = print
+) -> dict[str, Any]:
     """All figures. Needs a ROS domain of its own (ROS_DOMAIN_ID).
 
     Args:
         config: of a run with stand-ins, mode demos (no learner).
-        sequences: how many adversarial ones.
+        sequences: how many adversarial ones. jobs: processes for them, side by side.
+        say: is told how far it is, for people.
     """
     settings = load_settings(config)
     driver = from_mapping(DriverConfig, settings.driver, "driver")
-    verdict = attack_in_batches(driver, settings, sequences)
+    verdict = attack_in_batches(driver, settings, sequences, jobs, say)
     judgement = asdict(verdict.judgement)
     come_first(ARM)  # what is measured is the driver, not this process waiting for its turn
     with processes(config, "standin_arm_node", "driver_node", extra={"standin_arm_node": ["start:=ready"]}):
@@ -94,15 +97,25 @@ def measure(config: Path, sequences: int) -> dict[str, Any]:
     }
 
 
-def attack_in_batches(driver: DriverConfig, settings: Settings, sequences: int) -> Verdict:
-    """The sequences, spread over processes of some seconds each."""
+def attack_in_batches(
+    driver: DriverConfig, settings: Settings, sequences: int, jobs: int, say: Callable[[str], object]
+) -> Verdict:
+    """The sequences, spread over processes; the verdict does not depend on how many there are."""
     sizes = [min(BATCH, sequences - start) for start in range(0, sequences, BATCH)]
     total = Verdict()
     tasks = [(driver, settings.task, size, seed) for seed, size in enumerate(sizes)]
-    with get_context("spawn").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-        for part in pool.starmap(attack, tasks, chunksize=1):
+    began = time.monotonic()
+    with get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
+        for part in pool.imap(_attack, tasks):
             add(total, part)
+            broken = total.judgement.limit_violations + total.judgement.jump
+            left = (time.monotonic() - began) / total.sequences * (sequences - total.sequences)
+            say(f"sequence {total.sequences:,}/{sequences:,} · {broken} broken rules · ETA {left:.0f} s")
     return total
+
+
+def _attack(task: tuple[DriverConfig, TaskConfig, int, int]) -> Verdict:
+    return attack(*task)
 
 
 def add(total: Verdict, part: Verdict) -> None:

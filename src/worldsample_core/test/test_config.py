@@ -116,3 +116,21 @@ def test_a_value_that_is_none_of_its_tag_is_no_yaml(tmp_path: Path, value: str) 
     bad.write_text(f"a: {value}")
     with pytest.raises(ConfigError, match=r"bad.yaml is not valid YAML"):
         read_yaml(bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"a: &a [x, x]\nb: [*a, *a]\n", "aliases"),
+        (b"{a: " * 20_000, "nested more than 32 deep"),
+        (b"[" * 50_000, "nest"),
+        (bytes(range(256)), "codec"),
+        (b"run: {name: a, name: b}\n", "'name' stands there twice"),
+    ],
+    ids=["alias bomb", "deep mapping", "deep list", "random bytes", "duplicate key"],
+)
+def test_attack_minor_a_hostile_file_is_one_sentence(tmp_path: Path, text: bytes, reason: str) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_bytes(text)
+    with pytest.raises(ConfigError, match=rf"(?s)bad.yaml is not valid YAML.*{reason}"):
+        read_yaml(bad)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -61,6 +62,9 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     safety = _add(benches, "safety", _safety)
     safety.add_argument(
         "--sequences", type=int, default=10_000, metavar="N", help="of commands (default: %(default)s)"
+    )
+    safety.add_argument(
+        "--jobs", type=int, default=0, metavar="N", help="processes for them (default: one for each core)"
     )
     _add_fuzz_options(_add(benches, "fuzz", _fuzz))
     faults = _add(benches, "faults", _faults)
@@ -264,9 +268,12 @@ def _learner(options: argparse.Namespace) -> int:
 
 def _safety(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
-    result = import_module("worldsample_bringup.bench.bench_safety").measure(options.sequences)
+    result = import_module("worldsample_bringup.bench.bench_safety").measure(
+        options.sequences, options.jobs or os.cpu_count() or 1, say
+    )
     _show(options, result)
-    return int(bool(result["limit_violations"] or result["jumps"]))
+    too_fast = result["worst_speed_after_jump"] > 1.001 * result["speed_limit"]
+    return int(bool(result["limit_violations"] or result["jumps"] or result["motors_released"] or too_fast))
 
 
 def _fuzz(options: argparse.Namespace) -> int:

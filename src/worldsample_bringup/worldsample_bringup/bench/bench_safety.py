@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ SEQUENCES = 10_000
 SETTINGS = ("driver.standin=true", "run.demos=1000", "task.horizon=1000")
 
 
-def measure(sequences: int = SEQUENCES) -> dict[str, Any]:
+def measure(
+    sequences: int = SEQUENCES, jobs: int = 1, say: Callable[[str], object] = print
+) -> dict[str, Any]:
     """All figures of the safety bench.
+
+    Args:
+        sequences: of commands. jobs: processes for them, side by side.
+        say: is told how far it is, for people.
 
     Raises:
         DomainTaken: the ROS domain is in use.
@@ -38,6 +45,6 @@ def measure(sequences: int = SEQUENCES) -> dict[str, Any]:
             )
             prepared = plan(request, Path(folder))
             prepared.begin().close()
-            return safety_measurement.measure(prepared.folder.config, sequences)
+            return safety_measurement.measure(prepared.folder.config, sequences, jobs, say)
     finally:
         claim.release()
