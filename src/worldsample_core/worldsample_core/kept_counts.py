@@ -50,5 +50,5 @@ def whole_counts(path: Path, names: Iterable[str]) -> dict[str, int] | None:
 
 
 def copy_of(path: Path) -> Path:
-    """Where the copy of a file of counts stands."""
+    """Path of the copy of a file of counts."""
     return path.with_name(f"{path.name}.copy")

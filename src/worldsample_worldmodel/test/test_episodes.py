@@ -39,6 +39,19 @@ def test_full_segments_have_every_step(episodes: list[Episode]) -> None:
     assert sum(map(len, batches)) == 12 * 3 and all(batch.valid.all() for batch in batches)
 
 
+def test_attack_10_the_memory_is_bounded(episodes: list[Episode]) -> None:
+    """A night has a million steps; demonstrations stay, and of the others the newest."""
+    memory = EpisodeMemory(capacity=60, hold_out_every=2)
+    memory.add(replace(episodes[0], demo=True))
+    sizes = []
+    for number in range(400):
+        memory.add(replace(episodes[1], number=number))
+        kept = (*memory.training, *memory.held_out)
+        sizes.append(sum(episode.images.nbytes for episode in kept))
+    assert memory.steps <= 60 and len(memory.held_out) <= 64
+    assert max(sizes[200:]) == sizes[199], "full, it grows no more"
+
+
 def test_memory_holds_out_online_episodes_and_forgets_the_oldest(episodes: list[Episode]) -> None:
     memory = EpisodeMemory(capacity=60, hold_out_every=4)
     memory.add(replace(episodes[0], demo=True))

@@ -38,7 +38,14 @@ LEAST = 60.0
 TELL = 30.0
 """s between two lines of progress."""
 
+SMALL_STORES = (
+    "worldmodel.memory_steps=1000",
+    "learner.replay_capacity=1000",
+    "learner.synthetic_capacity=1000",
+)
+"""Stores that have a bound, so small that they are full after two minutes: what still grows then has none."""
 RUN_SETTINGS = (
+    *SMALL_STORES,
     "run.demos=5",
     "run.eval_every=0",
     "run.checkpoint_every=500",
@@ -151,6 +158,7 @@ def measure(minutes: float, quick: bool = False, say: Callable[[str], object] = 
         "warm_up_minutes": None if math.isinf(watch.warm_up) else round(watch.warm_up / 60.0, 2),
         "finished": not stopped,
         "judged": watch.judged,
+        "stores": list(SMALL_STORES),
         "worst_mb_per_minute": worst,
         "worst": name,
         "limit_mb_per_minute": LIMIT,
