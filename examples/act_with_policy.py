@@ -17,6 +17,7 @@ from worldsample_core.config import from_mapping
 from worldsample_policy.acting.actor import Actor
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning import checkpoint_directory
+from worldsample_policy.sac.policy_export import acting_weights_of
 
 
 def load_actor(run: RunFolder) -> Actor:
@@ -24,10 +25,7 @@ def load_actor(run: RunFolder) -> Actor:
     settings = run.settings()
     actor = Actor(from_mapping(LearnerConfig, settings.learner, "learner"), settings.task)
     files, _ = checkpoint_directory.read(run.checkpoint())
-    if "policy" in files:  # an exported policy holds the acting networks only
-        actor.load({name: value.numpy() for name, value in files["policy"].items()})
-    else:
-        actor.agent.load_state_dict(files["model"])
+    actor.load(acting_weights_of(files))
     return actor
 
 

@@ -24,6 +24,7 @@ pytest.importorskip("worldsample_msgs")
 from tests.loop_graph import Graph
 from worldsample_core.episodes.episode_bag import read_transitions
 from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.kept_counts import read_counts
 from worldsample_core.messages.conversions import synthetic_from_message
 from worldsample_core.messages.qos import SYNTHETIC
 from worldsample_core.node.parent_death import die_with_parent
@@ -234,8 +235,8 @@ def test_the_command_with_a_killed_world_model(tmp_path: Path, ros_domain: int) 
         )
 
     def published() -> int:
-        path = folder / "worldmodel" / "published.json"
-        return int(json.loads(path.read_text())["segments"]) if path.exists() else 0
+        counts = read_counts(folder / "worldmodel" / "published.json", ["segments"])
+        return counts["segments"] if counts else 0
 
     try:
         end = time.monotonic() + 150

@@ -58,7 +58,7 @@ def test_a_tool_beside_the_tests_says_its_words_afterwards(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tool.py").write_text("print('file.py:1: error'); raise SystemExit(1)")
-    beside = Beside("tool", [], tmp_path, tmp_path / "log", niceness=19)
+    beside = Beside("tool", tmp_path, tmp_path / "log")
     assert beside.finish() == 1
     said = capfd.readouterr().out
     assert "file.py:1: error" in said and "== tool: FAILED in" in said

@@ -32,8 +32,7 @@ def phases(root: Path, processors: int) -> dict[str, list[str]]:
 
     side by side: what shares the processors, graphs in lockstep too. Such a test waits for about half of its
         time: with one worker more than processors, none is idle.
-    real time: what needs its time and little of a processor, so that some beside each other do not notice.
-        Together with the former, which is nicer: it takes what is left.
+    real time: what needs its time and little of a processor, so that two beside each other do not notice.
     alone: what others would disturb.
 
     A file's tests stay together: they share what is costly to make. The slow files come first
@@ -43,7 +42,7 @@ def phases(root: Path, processors: int) -> dict[str, list[str]]:
     shared = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     return {
         SHARED: ["-m", f"not {REAL_TIME} and not {ALONE}", *shared],
-        TIMED: ["-m", REAL_TIME, *shared, *files_with(REAL_TIME, root)],
+        TIMED: ["-m", REAL_TIME, "-n", "2", *shared[2:], *files_with(REAL_TIME, root)],
         LONE: ["-m", ALONE, *files_with(ALONE, root)],
     }
 
@@ -88,14 +87,15 @@ def run_all(pytest_arguments: Sequence[str]) -> int:
             name: ["-q", *chosen, f"--junitxml={files / name}.xml"]
             for name, chosen in phases(root, os.cpu_count() or 2).items()
         }
-        types = Beside("mypy", [], root, files / "mypy.log", LEAST)
-        timed = Beside("pytest", options[TIMED], root, files / "timed.log")
-        shared = _run("pytest", *options[SHARED], root=root, niceness=LEAST)
-        codes += [types.finish(), timed.finish(), shared]
-        done = [TIMED, SHARED]
-        if INTERRUPTED not in codes[2:]:
-            done.append(LONE)
-            codes.append(_run("pytest", *options[LONE], root=root))
+        types = Beside("mypy", root, files / "mypy.log")
+        done = []
+        for name in (SHARED, TIMED, LONE):
+            if name == LONE:
+                codes.insert(1, types.finish())
+            done.append(name)
+            codes.append(_run("pytest", *options[name], root=root))
+            if codes[-1] == INTERRUPTED:
+                break
         if any(codes[:2]):
             print("ruff or mypy FAILED, see above", file=sys.stderr)
         reports = [files / f"{name}.xml" for name in done]
@@ -141,20 +141,15 @@ def with_bytecode(environment: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _run(tool: str, *arguments: str, root: Path, niceness: int = 0) -> int:
+def _run(tool: str, *arguments: str, root: Path) -> int:
     """A Python tool over the checkout; says what it is and how long it took."""
     began = time.monotonic()
     print(f"== {' '.join((tool, *arguments))}", flush=True)
-    command = _command(tool, arguments, niceness)
+    command = [sys.executable, "-m", tool, *arguments]
     code = subprocess.run(command, cwd=root, env=_environment(arguments), check=False).returncode
     if tool != "pytest":  # which says so itself
         _say_outcome(tool, code, time.monotonic() - began)
     return code
-
-
-def _command(tool: str, arguments: Sequence[str], niceness: int) -> list[str]:
-    nicer = ["nice", "-n", str(niceness)] if niceness else []
-    return [*nicer, sys.executable, "-m", tool, *arguments]
 
 
 def _environment(arguments: Sequence[str]) -> dict[str, str]:
@@ -168,20 +163,19 @@ def _say_outcome(tool: str, code: int, seconds: float) -> None:
 
 
 class Beside:
-    """A Python tool that works beside the tests. What it says is shown once they have ended.
+    """A Python tool in the time that the tests leave. What it says is shown at its end.
 
     Args:
         log: file for its output.
-        niceness: 19 for what takes the time that others leave.
     """
 
-    def __init__(self, tool: str, arguments: Sequence[str], root: Path, log: Path, niceness: int = 0) -> None:
+    def __init__(self, tool: str, root: Path, log: Path) -> None:
         self._tool, self._log, self._began = tool, log, time.monotonic()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                _command(tool, arguments, niceness),
+                ["nice", "-n", str(LEAST), sys.executable, "-m", tool],
                 cwd=root,
-                env=_environment(arguments),
+                env=_environment(()),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent(),
@@ -191,6 +185,5 @@ class Beside:
         """Wait for the tool and show what it said. Returns its exit code."""
         code = self._process.wait()
         print(f"== {self._tool}\n{self._log.read_text(errors='replace')}", end="")
-        if self._tool != "pytest":  # which says so itself
-            _say_outcome(self._tool, code, time.monotonic() - self._began)
+        _say_outcome(self._tool, code, time.monotonic() - self._began)
         return code

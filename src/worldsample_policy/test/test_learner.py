@@ -627,7 +627,7 @@ def test_corrections_of_old_world_models_go() -> None:
 
 
 def test_the_average_of_the_actor_acts_and_outlives_a_checkpoint(tmp_path: Path) -> None:
-    """What is published, exported and restored is the running mean of the actor's weights."""
+    """The running mean of the actor's weights is what is published, exported and restored."""
     config = tiny_config(**OWN, actor_average=0.5)
     learner = make_learner(config=config)
     name = "sac.actor.network.0.weight"

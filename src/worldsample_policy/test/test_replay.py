@@ -155,7 +155,7 @@ def steps_of(
 def test_a_success_tells_its_own_episode_how_far_it_was(
     kinds: list[bool], success: bool, capacity: int
 ) -> None:
-    """In both buffers, small ones too; the episode before, which failed, is told nothing."""
+    """Both buffers are told, small ones too; the episode before, which failed, is not."""
     replay = make_replay(capacity)
     steps_of(replay, 0, [False, True, False], success=False)
     steps_of(replay, 1, kinds, success)

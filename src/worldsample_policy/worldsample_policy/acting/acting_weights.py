@@ -21,7 +21,7 @@ from worldsample_policy.acting.actor import Actor
 from worldsample_policy.acting.weights_switch import ReadyWeights, WeightsSwitch
 from worldsample_policy.learner_config import LearnerConfig
 from worldsample_policy.learning import checkpoint_directory
-from worldsample_policy.sac.policy_export import POLICY
+from worldsample_policy.sac.policy_export import acting_weights_of
 
 
 class ActingWeights:
@@ -142,10 +142,7 @@ class ActingWeights:
                 f"configuration describes ({self._architecture}): evaluate it with the config.yaml of its run"
             )
         try:
-            if POLICY in files:
-                self._actor.load({name: value.numpy() for name, value in files[POLICY].items()})
-            else:
-                self._actor.agent.load_state_dict(files["model"])
+            self._actor.load(acting_weights_of(files))
         except (KeyError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"checkpoint {directory} does not fit: {error}") from error
         self.switch.newest = self.switch.version = 1

@@ -198,7 +198,7 @@ class SeenSequence:
 
 @dataclass
 class OpenEpisode:
-    """Where the steps of the newest episode lie, until it is known whether it succeeds."""
+    """The newest episode's steps and where they lie, until it is known whether it succeeds."""
 
     source: str = ""
     number: int = -1

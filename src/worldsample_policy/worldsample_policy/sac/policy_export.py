@@ -6,7 +6,12 @@ exported policy; a learner cannot go on from it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from torch import Tensor
 
 from worldsample_core.checkpoint_error import CheckpointError
 from worldsample_policy.learning import checkpoint_directory
@@ -14,6 +19,15 @@ from worldsample_policy.sac.agent import actor_tensors
 
 POLICY = "policy"
 """Name of the one safetensors file of an exported policy."""
+
+
+def acting_weights_of(files: Mapping[str, Mapping[str, Tensor]]) -> dict[str, npt.NDArray[Any]]:
+    """Weights for `Actor.load` out of a checkpoint's files, those of a learner or of an exported policy.
+
+    Raises KeyError where there is no policy among them.
+    """
+    tensors = files[POLICY] if POLICY in files else actor_tensors(files["model"])
+    return {name: value.numpy() for name, value in tensors.items()}
 
 
 def export_policy(trained: Path, exported: Path) -> None:
