@@ -80,7 +80,7 @@ def run_all(pytest_arguments: Sequence[str]) -> int:
     if pytest_arguments:
         return _run("pytest", "-q", *pytest_arguments, root=root)
     began = time.monotonic()
-    codes = [_run("ruff", "check", ".", root=root)]
+    style, codes = [_run("ruff", "check", ".", root=root)], []
     with tempfile.TemporaryDirectory(prefix="worldsample-test-") as folder:
         files = Path(folder)
         options = {
@@ -91,16 +91,16 @@ def run_all(pytest_arguments: Sequence[str]) -> int:
         done = []
         for name in (SHARED, TIMED, LONE):
             if name == LONE:
-                codes.insert(1, types.finish())
+                style.append(types.finish())
             done.append(name)
             codes.append(_run("pytest", *options[name], root=root))
             if codes[-1] == INTERRUPTED:
                 break
-        if any(codes[:2]):
+        if any(style):
             print("ruff or mypy FAILED, see above", file=sys.stderr)
         reports = [files / f"{name}.xml" for name in done]
         print(f"== {total(reports, time.monotonic() - began)} ==", flush=True)
-    return next((code for code in codes if code), 0)
+    return next((code for code in style + codes if code), 0)
 
 
 def total(reports: Iterable[Path], seconds: float) -> str:
