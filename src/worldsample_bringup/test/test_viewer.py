@@ -17,17 +17,22 @@ import pytest
 pytest.importorskip("rerun", reason="the optional package rerun-sdk is not installed")
 from rerun.chunk import RrdReader
 
+from a1x_sim.simulated_cameras import calibrations
+from a1x_sim.tasks import make_task
 from worldsample_bringup.run.history import Record
 from worldsample_bringup.viewer.blueprint import live_blueprint
+from worldsample_bringup.viewer.camera_frusta import log_frusta
 from worldsample_bringup.viewer.curves import Curves, scalars
 from worldsample_bringup.viewer.imagined_playback import ImaginedPlayback, RealFrames
 from worldsample_bringup.viewer.live_view import LiveView
 from worldsample_bringup.viewer.node_health import LATE, NodeHealth
-from worldsample_bringup.viewer.recording import open_recording, writable
+from worldsample_bringup.viewer.recording import open_recording, set_moment, writable
 from worldsample_bringup.viewer.web_page import WebPage
 from worldsample_bringup.viewer.web_viewer import require_free_ports
+from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES
 from worldsample_core.config import ConfigError
 from worldsample_core.observation import Observation
+from worldsample_core.settings import CamerasConfig, RunConfig, Settings
 from worldsample_core.synthetic import SyntheticSegment
 from worldsample_core.transition import Transition
 
@@ -87,10 +92,11 @@ def segment(steps: int, episode: int = 0, start: int = 0, version: int = 1) -> S
 
 
 def rows(path: Path) -> Counter[str]:
-    """Number of rows by entity of a recording on disk."""
+    """Number of rows of a recording on disk, by entity; what has no time is apart."""
     found: Counter[str] = Counter()
     for chunk in RrdReader(path).stream().to_chunks():
-        found[chunk.entity_path.lstrip("/")] += chunk.num_rows
+        path = chunk.entity_path.lstrip("/")
+        found[f"static {path}" if chunk.is_static else path] += chunk.num_rows
     return found
 
 
@@ -132,9 +138,9 @@ def test_a_recording_has_cameras_imagination_and_curves(tmp_path: Path) -> None:
         view.transition(transition(0, step, operator=step == 2))
     for name in ("side", "wrist"):
         view.camera(name, images(50)[0])
-    view.joints(np.zeros(6))
-    view.gripper(np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))
-    view.command(np.array([0.01, 0.0, 0.0]))
+    view.joints(dict.fromkeys(ARM_JOINT_NAMES, 0.1))
+    view.gripper(np.zeros(3), np.eye(3))
+    view.command(np.array([0.01, 0.0, 0.0]), np.zeros(3), gripper=1)
     view.record(POLICY)
     view.record(PACING)
     for episode in range(2):
@@ -156,7 +162,8 @@ def test_a_recording_has_cameras_imagination_and_curves(tmp_path: Path) -> None:
     assert found["queues/success"] == found["queues/failure"] == found["entropy/entropy"] == 1
     assert found["success/evaluation"] == found["log"] == 2
     assert found["timeline/driver"] == 3 and found["timeline/phase"] == 1
-    assert found["scene/arm"] == found["scene/command"] == 1
+    assert found["scene/joints/arm_joint6"] == found["scene/command"] == found["scene/commanded_gripper"] == 1
+    assert found["static scene/a1x/visual_geometries/arm_link1/visual_0"] > 0
     assert found["nodes/table"] == 1 and found["nodes/age/policy"] == 1
 
 
@@ -205,6 +212,7 @@ def test_what_is_no_figure_has_no_curve() -> None:
 def test_an_evaluation_has_a_point_when_it_is_whole(tmp_path: Path) -> None:
     stream = open_recording(live_blueprint(), save=tmp_path / "run.rrd")
     curves = Curves(stream, counts=(4,))
+    set_moment(stream, 0.0, 0)
     for episode in (0, 1, 2, 2, 3):
         curves.take({**EVALUATION, "episode": episode, "success": episode < 1})
     stream.disconnect()
@@ -287,3 +295,27 @@ def test_the_page_answers_nothing_else(page: WebPage, path: str, host: str) -> N
         request.add_header("Host", host)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(request)
+
+
+def test_the_scene_has_both_cameras_of_the_simulator(tmp_path: Path) -> None:
+    task = make_task("pushing")
+    known = calibrations(task, (64, 64))
+    settings = Settings(
+        RunConfig(name="x", directory="", image_size=32),
+        task.config,
+        CamerasConfig(64, 64, side=known["side"], wrist=known["wrist"]),
+    )
+    stream = open_recording(live_blueprint(), save=tmp_path / "run.rrd")
+    log_frusta(stream, settings, trained_on=True)
+    stream.disconnect()
+    found = {
+        chunk.entity_path.lstrip("/"): chunk.to_record_batch()
+        for chunk in RrdReader(tmp_path / "run.rrd").stream().to_chunks()
+    }
+    for view, parent in (("side", "base_link"), ("wrist", "gripper_link")):
+        place = found[f"scene/{view}_camera"].to_pydict()
+        assert place["Transform3D:parent_frame"] == [[parent]]
+        lens = found[f"cameras/{view}"].to_pydict()
+        assert lens["Pinhole:parent_frame"] == place["Transform3D:child_frame"]
+        assert lens["Pinhole:resolution"] == [[[32.0, 32.0]]]
+        assert lens["Pinhole:image_from_camera"][0][0][6:8] == pytest.approx([15.5, 15.5])

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import rerun.blueprint as rrb
+from rerun.blueprint.encodings import TextLogColumn, TimelineColumn
 
 from worldsample_bringup.viewer import entities
 from worldsample_core.observation import VIEWS
 
+EYE, CENTRE = (0.95, 0.75, 0.65), (0.3, 0.0, 0.12)
+"""Where the arm is looked at from, and to; m, base_link."""
+
 
 def live_blueprint() -> rrb.Blueprint:
     """The layout of a run that is under way; a person may change it in the viewer."""
-    return _blueprint(
-        _beside(), rrb.TimePanel(state="collapsed", timeline=entities.TIME, play_state="following")
-    )
+    panel = rrb.TimePanel(state="collapsed", timeline=entities.TIME, play_state="following")
+    return _blueprint(_beside(), rrb.Horizontal(_timeline(), _nodes(), _episodes()), panel)
 
 
 def replay_blueprint() -> rrb.Blueprint:
     """The layout of a finished run: of what was imagined it has the pictures that the run keeps."""
     kept = rrb.Spatial2DView(origin=entities.COMPARISON, name="real above imagined")
-    return _blueprint(kept, rrb.TimePanel(state="collapsed", timeline=entities.TIME))
+    panel = rrb.TimePanel(state="collapsed", timeline=entities.TIME)
+    return _blueprint(kept, rrb.Horizontal(_timeline(), _episodes()), panel)
 
 
-def _blueprint(imagination: rrb.Container | rrb.View, time: rrb.TimePanel) -> rrb.Blueprint:
+def _blueprint(
+    imagination: rrb.Container | rrb.View, words: rrb.Container, time: rrb.TimePanel
+) -> rrb.Blueprint:
     cameras = [rrb.Spatial2DView(origin=entities.CAMERAS[view], name=f"{view} camera") for view in VIEWS]
     pictures = rrb.Horizontal(
         rrb.Vertical(*cameras, name="cameras"),
         imagination,
-        rrb.Spatial3DView(origin="scene", name="arm"),
+        _arm(),
         column_shares=[3, 6, 3],
     )
     return rrb.Blueprint(
-        rrb.Vertical(pictures, _curves(), _words(), row_shares=[5, 3, 3]),
+        rrb.Vertical(pictures, _curves(), words, row_shares=[5, 3, 3]),
         rrb.BlueprintPanel(state="collapsed"),
         rrb.SelectionPanel(state="collapsed"),
         time,
@@ -58,13 +64,21 @@ def _beside() -> rrb.Horizontal:
     )
 
 
+def _arm() -> rrb.Spatial3DView:
+    """The arm in space, seen from the front and above, with what its cameras see."""
+    eye = rrb.EyeControls3D(position=EYE, look_target=CENTRE, eye_up=(0.0, 0.0, 1.0))
+    cameras = [f"+ /{path}" for path in entities.CAMERAS.values()]
+    contents = ["+ $origin/**", f"- /{entities.UNDRAWN}/**", *cameras]
+    return rrb.Spatial3DView(origin="scene", contents=contents, name="arm", eye_controls=eye)
+
+
 def _curves() -> rrb.Horizontal:
     return rrb.Horizontal(
-        rrb.TimeSeriesView(origin="success", name="success, interventions, evaluation"),
-        rrb.TimeSeriesView(origin="pacing", name="pacing: ρ, entropy (0 to 1)"),
+        rrb.TimeSeriesView(origin="success", name="success"),
+        rrb.TimeSeriesView(origin="pacing", name="ρ, entropy"),
         rrb.Tabs(
             rrb.TimeSeriesView(origin="q", name="Q gap"),
-            rrb.TimeSeriesView(origin="entropy", name="entropy, nats"),
+            rrb.TimeSeriesView(origin="entropy", name="nats"),
         ),
         rrb.TimeSeriesView(origin="queues", name="queues"),
         rrb.Tabs(
@@ -75,13 +89,21 @@ def _curves() -> rrb.Horizontal:
     )
 
 
-def _words() -> rrb.Horizontal:
-    return rrb.Horizontal(
-        rrb.StateTimelineView(origin="timeline", name="phase, and who drives"),
-        rrb.Tabs(
-            rrb.TextDocumentView(origin=entities.NODES, name="nodes"),
-            rrb.TimeSeriesView(origin=entities.AGES, name="seconds since each node was heard"),
-        ),
-        rrb.TextLogView(origin=entities.LOG, name="episodes"),
-        column_shares=[3, 3, 3],
+def _timeline() -> rrb.StateTimelineView:
+    return rrb.StateTimelineView(origin="timeline", name="phase, and who drives")
+
+
+def _nodes() -> rrb.Tabs:
+    return rrb.Tabs(
+        rrb.TextDocumentView(origin=entities.NODES, name="nodes"),
+        rrb.TimeSeriesView(origin=entities.AGES, name="seconds since each node was heard"),
     )
+
+
+def _episodes() -> rrb.TextLogView:
+    """What has happened, without the columns that are the same in every line."""
+    columns = rrb.TextLogColumns(
+        timeline_columns=[TimelineColumn(entities.TIME), TimelineColumn(entities.REAL_STEP)],
+        text_log_columns=[TextLogColumn("Body")],
+    )
+    return rrb.TextLogView(origin=entities.LOG, name="episodes", columns=columns)

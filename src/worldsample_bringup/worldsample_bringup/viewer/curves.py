@@ -43,6 +43,25 @@ FIELDS: dict[str, dict[str, str]] = {
 """Field of a record: the entity of its curve, by the record's kind."""
 UNMEASURED_IS_ZERO = ("psnr", "psnr_copy_last", "uncertainty", "weights_latency_ms")
 """Figures that are 0 until they are measured."""
+NAMES: dict[str, tuple[str, tuple[int, int, int]]] = {
+    entities.SUCCESS: ("success, last 20", (60, 160, 80)),
+    entities.INTERVENTIONS: ("interventions, last 20", (230, 140, 20)),
+    entities.EVALUATION: ("evaluation", (50, 110, 220)),
+    "pacing/rho": ("ρ, weight of the imagined", (150, 80, 200)),
+    "pacing/entropy_normalised": ("entropy, 0 to 1", (230, 140, 20)),
+    "q/q_gap": ("gap of imagined and real", (210, 60, 60)),
+    "q/q_real": ("Q, real", (50, 110, 220)),
+    "q/q_success": ("Q, imagined successes", (60, 160, 80)),
+    "q/q_failure": ("Q, imagined failures", (150, 150, 150)),
+    "queues/success": ("imagined successes", (60, 160, 80)),
+    "queues/failure": ("imagined failures", (150, 150, 150)),
+    "worldmodel/psnr": ("PSNR, dB", (150, 80, 200)),
+    "worldmodel/psnr_copy_last": ("PSNR of the last frame, dB", (150, 150, 150)),
+    "worldmodel/uncertainty": ("uncertainty", (230, 140, 20)),
+    entities.UNCERTAINTY: ("uncertainty", (230, 140, 20)),
+    entities.SUCCESS_PROBABILITY: ("success, probability", (60, 160, 80)),
+}
+"""Name and colour of the curves that do not explain themselves, by entity."""
 
 
 def scalars(record: Record) -> Iterator[tuple[str, float]]:
@@ -69,6 +88,8 @@ class Curves:
         self._counts = counts
         self._history = History()
         self._phase = ""
+        for entity, (name, colour) in NAMES.items():
+            stream.log(entity, rr.SeriesLines(names=name, colors=colour), static=True)
 
     @property
     def real_steps(self) -> int:

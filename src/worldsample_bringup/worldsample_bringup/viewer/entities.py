@@ -27,9 +27,15 @@ EVALUATION = "success/evaluation"
 DRIVER = "timeline/driver"
 PHASE = "timeline/phase"
 
-ARM = "scene/arm"
+JOINTS = "scene/joints"
+"""Transforms of the arm's links."""
+PLACES = {view: f"scene/{view}_camera" for view in VIEWS}
+"""Where each camera is."""
 GRIPPER = "scene/gripper"
 COMMAND = "scene/command"
+COMMANDED_GRIPPER = "scene/commanded_gripper"
+UNDRAWN = "scene/a1x/collision_geometries"
+"""Shapes of the URDF that nobody wants to see."""
 WORKSPACE = "scene/workspace"
 
 NODES = "nodes/table"

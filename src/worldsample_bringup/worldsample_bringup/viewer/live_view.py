@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import rerun as rr
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from worldsample_bringup.run.history import Record
 from worldsample_bringup.viewer import entities
 from worldsample_bringup.viewer.arm_scene import ArmScene, log_workspace
+from worldsample_bringup.viewer.camera_frusta import log_frusta
 from worldsample_bringup.viewer.curves import Curves
 from worldsample_bringup.viewer.imagined_playback import ImaginedPlayback, RealFrames
 from worldsample_bringup.viewer.node_health import NodeHealth
@@ -59,6 +60,7 @@ class LiveView:
         self.ended = False
         if settings is not None:
             log_workspace(stream, settings.task.box_low, settings.task.box_high)
+            log_frusta(stream, settings)
 
     def due(self, what: str) -> bool:
         """True if this can be shown now: it was not within the last :data:`INTERVAL`. Notes that it is."""
@@ -78,20 +80,20 @@ class LiveView:
         self._health.hear(f"{view} camera", self._now())
         log_picture(self._stream, entities.CAMERAS[view], image)
 
-    def joints(self, angles: NDArray[np.float64]) -> None:
-        """Measured joints of the arm, ``(6,)`` rad."""
+    def joints(self, positions: Mapping[str, float]) -> None:
+        """Measured joints of the arm and of its fingers by their names, rad and m."""
         self._now()
-        self._arm.joints(angles)
+        self._arm.joints(positions)
 
-    def gripper(self, position: NDArray[np.float64], quaternion: NDArray[np.float64]) -> None:
-        """Measured pose of the gripper: m, and x y z w, in base_link."""
+    def gripper(self, position: NDArray[np.float64], rotation: NDArray[np.float64]) -> None:
+        """Measured pose of the gripper in base_link: m, and a rotation matrix ``(3, 3)``."""
         self._now()
-        self._arm.gripper(position, quaternion)
+        self._arm.gripper(position, rotation)
 
-    def command(self, translation: NDArray[np.float64]) -> None:
-        """A step's commanded motion, m, in base_link."""
+    def command(self, translation: NDArray[np.float64], rotation: NDArray[np.float64], gripper: int) -> None:
+        """A step's commanded motion in base_link: m, a rotation vector in rad, and -1, 0 or 1."""
         self._now()
-        self._arm.command(translation)
+        self._arm.command(translation, rotation, gripper)
 
     def transition(self, transition: Transition) -> None:
         """A finished real step: kept to be shown beside what is imagined, and who drove."""

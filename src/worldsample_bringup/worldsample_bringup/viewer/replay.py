@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import numpy as np
 import rerun as rr
 
 from worldsample_bringup.dashboard.imagined import pictures
@@ -14,12 +15,15 @@ from worldsample_bringup.run.history import Record, read_records
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_bringup.viewer import entities
 from worldsample_bringup.viewer.arm_scene import ArmScene, log_workspace
+from worldsample_bringup.viewer.camera_frusta import log_frusta
 from worldsample_bringup.viewer.curves import Curves
 from worldsample_bringup.viewer.pictures import log_picture
 from worldsample_bringup.viewer.recording import set_moment
+from worldsample_core.arm.a1x_kinematics import forward_kinematics
+from worldsample_core.arm.rotation import rotvec_to_matrix
 from worldsample_core.episodes.episode_bag import DamagedBag, read_transitions
 from worldsample_core.episodes.episode_store import bag_name, find_bags
-from worldsample_core.observation import VIEWS, InvalidObservation
+from worldsample_core.observation import GRIPPER, VIEWS, InvalidObservation
 from worldsample_core.transition import Transition
 
 
@@ -70,10 +74,12 @@ class RunReplay:
         self._arm = ArmScene(stream)
         self._done = Replayed()
         self._driver = ""
+        self._reset_rotation = forward_kinematics(np.asarray(self._settings.task.reset_joints))[1]
 
     def log(self) -> Replayed:
         """Log everything, and return how much it was."""
         log_workspace(self._stream, self._settings.task.box_low, self._settings.task.box_high)
+        log_frusta(self._stream, self._settings, trained_on=True)
         records = list(read_records(self._run.metrics))
         begin = _began(records, self._run.config.stat().st_mtime)
         for record in records:
@@ -116,12 +122,20 @@ class RunReplay:
             set_moment(self._stream, moment, max(0, first + number) if training else first)
             for index, view in enumerate(VIEWS):
                 log_picture(self._stream, entities.CAMERAS[view], step.next_observation.images[index])
-            self._arm.gripper(step.next_observation.proprio[:3].astype(float))
+            self._log_arm(step)
             driver = "operator" if step.intervention or step.source == "demo" else "policy"
             if driver != self._driver:
                 self._driver = driver
                 self._stream.log(entities.DRIVER, rr.StateChange(state=driver))
         self._done.steps += len(steps)
+
+    def _log_arm(self, step: Transition) -> None:
+        """Log what a step's action asked for, and where the arm was after it."""
+        task, numbers = self._settings.task, step.next_observation.proprio.astype(float)
+        move = step.action[:GRIPPER] * np.asarray(task.action_scale[:GRIPPER])
+        self._arm.command(move[:3], move[3:], int(step.action[GRIPPER]))
+        self._arm.gripper(numbers[:3], rotvec_to_matrix(numbers[3:6]) @ self._reset_rotation)
+        self._arm.joints_for_gripper(float(numbers[6]), task.reset_joints)
 
     def _log_imagined(self, begin: float, records: Iterable[Record]) -> None:
         times = {

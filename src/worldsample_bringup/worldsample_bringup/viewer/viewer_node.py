@@ -20,6 +20,8 @@ from worldsample_bringup.dashboard.episode_record import episode_to_record
 from worldsample_bringup.dashboard.status_records import STATUSES, to_record, words
 from worldsample_bringup.viewer.live_view import INTERVAL, LiveView
 from worldsample_core.arm.a1x_kinematics import ARM_JOINT_NAMES
+from worldsample_core.arm.motion_command import Command
+from worldsample_core.arm.rotation import quaternion_to_matrix
 from worldsample_core.messages.conversions import (
     MAX_CAMERA_BYTES,
     command_from_message,
@@ -76,19 +78,19 @@ class ViewerNode(Node):
 
     def _on_joints(self, message: JointState) -> None:
         if self._view.due("joints"):
-            self.reception.take("joints", lambda: self._view.joints(_angles(message)))
+            self.reception.take("joints", lambda: self._view.joints(_positions(message)))
 
     def _on_pose(self, message: PoseStamped) -> None:
         if not self._view.due("gripper"):
             return
-        at, turn = message.pose.position, message.pose.orientation
-        position, quaternion = np.array([at.x, at.y, at.z]), np.array([turn.x, turn.y, turn.z, turn.w])
-        self.reception.take("poses", lambda: self._view.gripper(_finite(position), _finite(quaternion)))
+        self.reception.take("poses", lambda: self._view.gripper(*_pose(message)))
 
     def _on_command(self, message: EndEffectorCommand) -> None:
         if self._view.due("command"):
-            move = command_from_message(message).translation
-            self.reception.take("commands", lambda: self._view.command(_finite(move)))
+            self.reception.take("commands", lambda: self._command(command_from_message(message)))
+
+    def _command(self, command: Command) -> None:
+        self._view.command(_finite(command.translation), _finite(command.rotation), command.gripper)
 
     def _on_arm(self, message: RobotStatus) -> None:
         if self._view.due("arm"):
@@ -119,13 +121,23 @@ def _image(data: bytes) -> NDArray[np.uint8]:
     return image_to_numpy(deserialize_message(data, Image))
 
 
-def _angles(message: JointState) -> NDArray[np.float64]:
-    """The arm's joints, by their names."""
-    angles = dict(zip(message.name, message.position, strict=False))
-    missing = [name for name in ARM_JOINT_NAMES if name not in angles]
+def _positions(message: JointState) -> dict[str, float]:
+    """Positions of the joints by their names; those of the arm are all there."""
+    positions = dict(zip(message.name, message.position, strict=False))
+    missing = [name for name in ARM_JOINT_NAMES if name not in positions]
     if missing:
         raise InvalidObservation(f"joint states lack {', '.join(missing)}")
-    return _finite(np.array([angles[name] for name in ARM_JOINT_NAMES]))
+    _finite(np.array(list(positions.values())))
+    return positions
+
+
+def _pose(message: PoseStamped) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Position ``(3,)`` m and rotation ``(3, 3)``."""
+    at, turn = message.pose.position, message.pose.orientation
+    quaternion = _finite(np.array([turn.w, turn.x, turn.y, turn.z]))
+    if not quaternion.any():
+        raise InvalidObservation("a pose has no orientation")
+    return _finite(np.array([at.x, at.y, at.z])), quaternion_to_matrix(quaternion)
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:

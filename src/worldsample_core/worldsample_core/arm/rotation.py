@@ -58,3 +58,15 @@ def matrix_to_quaternion(matrix: Array) -> Array:
     if angle < 1e-9:
         return np.array([1.0, 0.0, 0.0, 0.0])
     return np.array([np.cos(angle / 2), *(rotvec * (np.sin(angle / 2) / angle))])
+
+
+def quaternion_to_matrix(quaternion: Array) -> Array:
+    """Quaternion (4,) as w, x, y, z, of any length above 0 -> rotation matrix (3, 3)."""
+    w, x, y, z = quaternion / np.sqrt(quaternion @ quaternion)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
