@@ -17,7 +17,12 @@ from worldsample_core.arm.a1x_kinematics import (
     forward_kinematics,
 )
 from worldsample_core.arm.link_transforms import HAND, link_transforms
-from worldsample_core.arm.rotation import matrix_to_quaternion, matrix_to_rotvec, rotvec_to_matrix
+from worldsample_core.arm.rotation import (
+    matrix_to_quaternion,
+    matrix_to_rotvec,
+    quaternion_to_matrix,
+    rotvec_to_matrix,
+)
 
 # The vendor's table, typed in once more: origin xyz, axis, lower and upper limit.
 PUBLISHED = {
@@ -134,6 +139,7 @@ def test_rotation_vectors_round_trip(values: list[float]) -> None:
     np.testing.assert_allclose(rotvec_to_matrix(matrix_to_rotvec(matrix)), matrix, atol=1e-6)
     w, x, y, z = matrix_to_quaternion(matrix)
     assert w * w + x * x + y * y + z * z == pytest.approx(1.0)
+    np.testing.assert_allclose(quaternion_to_matrix(3.0 * np.array([w, x, y, z])), matrix, atol=1e-6)
 
 
 def test_half_a_turn() -> None:

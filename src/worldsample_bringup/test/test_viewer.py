@@ -95,8 +95,8 @@ def rows(path: Path) -> Counter[str]:
     """Number of rows of a recording on disk, by entity; what has no time is apart."""
     found: Counter[str] = Counter()
     for chunk in RrdReader(path).stream().to_chunks():
-        path = chunk.entity_path.lstrip("/")
-        found[f"static {path}" if chunk.is_static else path] += chunk.num_rows
+        entity = chunk.entity_path.lstrip("/")
+        found[f"static {entity}" if chunk.is_static else entity] += chunk.num_rows
     return found
 
 

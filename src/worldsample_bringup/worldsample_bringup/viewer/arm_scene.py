@@ -63,7 +63,7 @@ class ArmScene:
             self._tree.log_urdf_to_recording(stream)
 
     def joints(self, positions: Mapping[str, float]) -> None:
-        """Log the arm's links. positions: of joints by their names, rad and m; those of others are left out."""
+        """Log the arm's links. positions: of joints by their names, rad and m; others are left out."""
         self._opening = positions.get(FINGER_JOINT_NAMES[0], self._opening)
         for name in (*ARM_JOINT_NAMES, *FINGER_JOINT_NAMES):
             joint = None if self._tree is None else self._tree.get_joint_by_name(name)

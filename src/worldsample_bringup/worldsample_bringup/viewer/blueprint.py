@@ -9,7 +9,7 @@ from worldsample_bringup.viewer import entities
 from worldsample_core.observation import VIEWS
 
 EYE, CENTRE = (0.95, 0.75, 0.65), (0.3, 0.0, 0.12)
-"""Where the arm is looked at from, and to; m, base_link."""
+"""The eye and what it looks at; m, base_link."""
 
 
 def live_blueprint() -> rrb.Blueprint:
@@ -101,7 +101,7 @@ def _nodes() -> rrb.Tabs:
 
 
 def _episodes() -> rrb.TextLogView:
-    """What has happened, without the columns that are the same in every line."""
+    """The log, without the columns that are the same in every line."""
     columns = rrb.TextLogColumns(
         timeline_columns=[TimelineColumn(entities.TIME), TimelineColumn(entities.REAL_STEP)],
         text_log_columns=[TextLogColumn("Body")],

@@ -30,7 +30,7 @@ PHASE = "timeline/phase"
 JOINTS = "scene/joints"
 """Transforms of the arm's links."""
 PLACES = {view: f"scene/{view}_camera" for view in VIEWS}
-"""Where each camera is."""
+"""Entity of each camera's place."""
 GRIPPER = "scene/gripper"
 COMMAND = "scene/command"
 COMMANDED_GRIPPER = "scene/commanded_gripper"
