@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.short_runs import ShortRun, command
+from worldsample_bringup.dashboard.imagined import pictures
 from worldsample_bringup.run.history import read_history
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.episodes.episode_bag import read_transitions
@@ -66,6 +67,7 @@ def test_killed_and_resumed_it_loses_nothing(tmp_path: Path) -> None:
     learner = read_history(folder.metrics).statuses["learner"][-1]
     assert learner["real_steps"] + learner["demo_steps"] == len(recorded) == learner["next_seq"]
     assert learner["real_steps"] == 70 and learner["duplicates"] == 0
+    assert pictures(folder.imagined), "no picture of what was imagined"
 
 
 def test_ctrl_c_keeps_everything(tmp_path: Path) -> None:

@@ -11,13 +11,7 @@ import numpy as np
 import pytest
 
 from worldsample_bringup.dashboard import imagination_watch
-from worldsample_bringup.dashboard.imagination_watch import (
-    INTERVAL,
-    PATIENCE,
-    RETRY,
-    ImaginationWatch,
-    worth_imagining,
-)
+from worldsample_bringup.dashboard.imagination_watch import PATIENCE, RETRY, ImaginationWatch
 from worldsample_bringup.dashboard.imagined import (
     KEPT,
     Figures,
@@ -27,6 +21,7 @@ from worldsample_bringup.dashboard.imagined import (
     pictures,
     store,
 )
+from worldsample_bringup.dashboard.imagined_log import INTERVAL, worth_imagining
 from worldsample_bringup.dashboard.metrics import MetricsLog
 from worldsample_bringup.run.history import History
 from worldsample_bringup.run.run_folder import RunFolder

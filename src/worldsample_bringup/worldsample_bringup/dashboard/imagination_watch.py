@@ -13,9 +13,10 @@ from typing import Any
 
 from rclpy.node import Node
 
-from worldsample_bringup.dashboard.imagined import Figures, compare, picture, pictures, store
+from worldsample_bringup.dashboard.imagined import pictures
+from worldsample_bringup.dashboard.imagined_log import INTERVAL, log_twin, worth_imagining
 from worldsample_bringup.dashboard.metrics import MetricsLog
-from worldsample_bringup.run.history import History, Record
+from worldsample_bringup.run.history import Record
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.messages.conversions import synthetic_from_message
 from worldsample_core.node.cpu_account import cpu_piece
@@ -25,22 +26,10 @@ from worldsample_msgs.srv import Imagine
 PUBLISHER = "worldmodel"
 """The world model that is asked, where there are several: the first one."""
 SERVICE = f"{PUBLISHER}/imagine"
-INTERVAL = 60.0
-"""Seconds of wall time between two pictures, at least."""
 RETRY = 3.0
 """Seconds after a refusal: the model may not have the episode, and is asked for an older one."""
 PATIENCE = 60.0
 """Seconds after which an unanswered question is forgotten."""
-
-
-def worth_imagining(history: History, horizon: int) -> list[tuple[int, int]]:
-    """Episodes and start steps of segments to ask for, the most wanted first.
-
-    The newest training episodes, which the model has been trained on least, then demonstrations; their ends,
-    where most happens.
-    """
-    newest = [*reversed(history.train[-10:]), *reversed(history.demos[-5:])]
-    return [(int(r["episode"]), int(r["steps"]) - horizon) for r in newest if int(r["steps"]) >= horizon]
 
 
 class ImaginationWatch:
@@ -116,18 +105,5 @@ class ImaginationWatch:
     @cpu_piece("pictures")
     def _show(self, asked_for: int, answer: Imagine.Response) -> None:
         real, imagined = synthetic_from_message(answer.real), synthetic_from_message(answer.imagined)
-        if real.images.shape[2:] != imagined.images.shape[2:]:
-            raise InvalidObservation("the real and the imagined segment have images of different sizes")
-        frames = min(len(real.images), len(imagined.images))
-        quality = compare(real.images[:frames], imagined.images[:frames])
-        figures = Figures(
-            version=int(answer.world_model_version),
-            episode=real.source_episode,
-            start_step=real.source_step,
-            real_steps=self._log.history.real_steps,
-            quality=quality,
-        )
-        image = picture(real.images[:frames], imagined.images[:frames], quality.psnr)
-        store(self._folder.imagined, image, figures)
-        self._log.imagined(image, figures)
+        log_twin(self._folder, self._log, real, imagined, int(answer.world_model_version))
         self._version, self._shown_at = asked_for, self._clock()

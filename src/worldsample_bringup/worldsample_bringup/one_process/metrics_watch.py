@@ -10,6 +10,7 @@ from worldsample_bringup.dashboard.progress import Pace, follow, live_line
 from worldsample_bringup.dashboard.status_records import STATUSES, to_record
 from worldsample_bringup.dashboard.unheard_episodes import add_unheard_episodes
 from worldsample_bringup.graph.terminal import Console
+from worldsample_bringup.one_process.imagined_pictures import ImaginedPictures
 from worldsample_bringup.one_process.learning_side import LearningSide
 from worldsample_bringup.report.report import REFRESH, write_live_report, write_report
 from worldsample_bringup.run.history import Record
@@ -52,6 +53,9 @@ class MetricsWatch:
         if settings.run.resume:
             add_unheard_episodes(self.log, self._folder.path, self._learning.warn)
         self.log.start(settings.run.resume, settings.run.git_revision)
+        self._imagined: ImaginedPictures | None = None
+        if learning.world is not None:
+            self._imagined = ImaginedPictures(folder, self.log, learning.world, learning.warn)
 
     def look(self) -> None:
         """Write statuses and the live line, where it is time to."""
@@ -60,6 +64,8 @@ class MetricsWatch:
             return
         self._looked_at = now
         self._take_statuses()
+        if self._imagined is not None:
+            self._imagined.look()
         policy, learner = self._latest.get("policy", {}), self._latest.get("learner", {})
         follow(self._pace, self.log.wall, policy, learner)
         self._console.live(live_line(self._settings, self.log.history, policy, learner, self._pace))
@@ -72,6 +78,8 @@ class MetricsWatch:
         self._take_statuses()
         add_unheard_episodes(self.log, self._folder.path, self._learning.warn)
         if complete:
+            if self._imagined is not None:
+                self._imagined.look(last=True)
             self.log.done()
         self.log.close()
         write_report(self._folder, self._settings, self.log.history)
