@@ -119,9 +119,10 @@ class ArmDriver:
         measured pose from here on.
         """
         feedback = self.feedback
-        before, gap = Reading(feedback.joints, feedback.position), now - feedback.arrived
+        before = Reading(feedback.joints, feedback.position)
         if not feedback.take(positions, velocities, now, stamp):
             return False
+        gap = feedback.gap
         if np.isfinite(gap) and not self._rival:
             after, target = Reading(feedback.joints, feedback.position), before
             if self._has_streamed:

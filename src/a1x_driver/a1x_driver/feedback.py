@@ -32,7 +32,7 @@ class Feedback:
     Attributes:
         joints, velocities: (6,) rad, rad/s. position (3,) m and rotation (3, 3): of gripper_link.
         arrived: s, monotonic; -inf before the first reading. since: start of the present unbroken row of
-            readings. bad: readings that were not believed; complaint: why the last one was not.
+            readings. gap: s between the last two readings, in which the arm may have moved. bad: readings that were not believed; complaint: why the last one was not.
         opening, opening_speed: of the gripper, 0 closed .. 1 open, per s. opening_arrived: s, monotonic.
         content: whether the readings change while the arm's target does; opening_content: likewise.
     """
@@ -45,6 +45,7 @@ class Feedback:
         self.joints, self.velocities = np.zeros(6), np.zeros(6)
         self.position, self.rotation = forward_kinematics(self.joints)
         self.arrived = self.since = -np.inf
+        self.gap = np.inf
         self.bad, self.complaint = 0, ""
         self.opening, self.opening_speed = 0.0, 0.0
         self.opening_arrived = -np.inf
@@ -76,6 +77,7 @@ class Feedback:
             return self._refuse(f"the arm's feedback is not six finite joint angles: {list(positions)}")
         if stamp and 0 < self._newest - stamp < OVERTAKEN:
             return False
+        apart = (stamp - self._newest) * 1e-9 if stamp and self._newest else 0.0
         self._newest = stamp
         gap = now - self.arrived
         moved = float(np.abs(joints - self.joints).max())
@@ -92,6 +94,8 @@ class Feedback:
         if silence > self._timeout:
             self.since = now
         self.content.take(joints.tobytes(), now)
+        # Readings that were held up arrive together, but show the arm as long apart as it stamped them.
+        self.gap = max(gap, min(apart, self._timeout))
         self.joints, self.velocities, self.arrived = joints, speeds, now
         self.position, self.rotation = forward_kinematics(joints)
         self.complaint = ""

@@ -154,6 +154,20 @@ def test_field_report_03_one_reading_at_200_hz_is_a_fault_and_a_jump_sets_the_ta
     assert ready.driver.fault(ready.now) == ""
 
 
+@pytest.mark.parametrize("apart,jumped", [(0.1, False), (0.005, True)])
+def test_field_report_03_readings_held_up_on_their_way_are_no_jump(
+    ready: Rig, apart: float, jumped: bool
+) -> None:
+    """A busy computer hears two readings of a moving arm at once; their stamps say how long it moved."""
+    here, stamp = ready.arm.joints.copy(), 1_000_000_000_000
+    ready.feedback = False
+    assert ready.driver.take_feedback(here.tolist(), [], ready.now, stamp)
+    ready.now += 0.001
+    moved = here + [0.09, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert ready.driver.take_feedback(moved.tolist(), [], ready.now, stamp + round(apart * 1e9))
+    assert ("jumped" in ready.driver.slips.words) == jumped
+
+
 def test_field_report_03_an_arm_that_may_stand_still_is_alive(ready: Rig) -> None:
     """The same bits for a minute while no target moves are no fault."""
     assert ready.send((0.0, 0.0, 0.0)) == ""
