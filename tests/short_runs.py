@@ -83,7 +83,6 @@ def command(folder: RunFolder, method: str, *changes: str) -> list[str]:
         *("worldmodel.adapt_updates=5", "worldmodel.reward.updates=10"),
         *(f"worldmodel.patience={PATIENCE}", f"sim.learner_patience={PATIENCE}"),  # nobody is given up
         f"learner.imitation_updates={IMITATION_UPDATES}",
-        "learner.pretrain_updates=50",
         *changes,
     ]
 

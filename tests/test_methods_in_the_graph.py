@@ -57,9 +57,9 @@ def test_it_learns_in_its_own_way(runs: dict[str, ShortRun], method: str, said: 
 
 def test_an_evaluation_beside_training_is_that_in_the_cell(runs: dict[str, ShortRun], tmp_path: Path) -> None:
     """The same scenes, weights, actions and results; and training has not noticed."""
-    run = run_in_the_cell(tmp_path, "worldsample")
+    run = run_in_the_cell(tmp_path, "hil_serl")
     assert run.code == 0, run.output
-    beside = runs["worldsample"].folder
+    beside = runs["hil_serl"].folder
     assert EvaluationLog(beside.path).entries
     for one, other in zip(
         EvaluationLog(beside.path).entries, EvaluationLog(run.folder.path).entries, strict=True

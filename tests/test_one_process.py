@@ -44,7 +44,7 @@ def ended(process: subprocess.Popen[str], folder: RunFolder) -> ShortRun:
 def test_killed_and_resumed_it_loses_nothing(tmp_path: Path) -> None:
     """Each step that was recorded before the kill reaches the learner once, and the run comes to its end."""
     folder = RunFolder(tmp_path / "killed")
-    changes = ("task.max_real_steps=70", "run.checkpoint_every=30", "learner.pretrain_updates=50")
+    changes = ("task.max_real_steps=70", "run.checkpoint_every=30")
     process = start(folder, "worldsample", *changes)
     until = time.monotonic() + 200
     while not (folder.checkpoints / "step_30").is_dir() and time.monotonic() < until:

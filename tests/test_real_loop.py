@@ -41,7 +41,10 @@ SETTINGS = (
     "run.eval_every=0",
     "run.final_eval_episodes=1",
     "task.horizon=15",
-    "learner.pretrain_updates=50",
+    "learner.encoder_steps=5",
+    "worldmodel.adapt_updates=5",
+    "worldmodel.reward.updates=5",
+    "worldmodel.reward.refit_updates=2",
 )
 
 

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 """The viewer is nicer than everything else: beside busy tests it starves."""
 
 QUICK = ("--quick", "--machine", "cpu", "--steps", "90", "run.demos=2", "run.eval_every=0")
-LESS = ("worldmodel.adapt_updates=5", "worldmodel.reward.updates=10", "learner.pretrain_updates=50")
+LESS = ("worldmodel.adapt_updates=5", "worldmodel.reward.updates=10")
 PATIENCE = 300.0
 """s that a quick run may take on a loaded machine."""
 RELEASE = ("worldmodel.patience=300", "sim.learner_patience=300", "worldmodel.release_every=20")

@@ -32,7 +32,8 @@ class Feedback:
     Attributes:
         joints, velocities: (6,) rad, rad/s. position (3,) m and rotation (3, 3): of gripper_link.
         arrived: s, monotonic; -inf before the first reading. since: start of the present unbroken row of
-            readings. gap: s between the last two readings, in which the arm may have moved. bad: readings that were not believed; complaint: why the last one was not.
+            readings. gap: s between the last two readings, in which the arm may have moved.
+        bad: readings that were not believed; complaint: why the last one was not.
         opening, opening_speed: of the gripper, 0 closed .. 1 open, per s. opening_arrived: s, monotonic.
         content: whether the readings change while the arm's target does; opening_content: likewise.
     """

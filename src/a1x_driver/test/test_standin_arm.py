@@ -62,7 +62,7 @@ def test_an_arm_with_an_error_or_disabled_does_not_move() -> None:
 
 def test_adversarial_sequences_break_no_rule(task: TaskConfig) -> None:
     """A sample of ``bench safety``: each kind of attack some times."""
-    verdict = attack(DriverConfig(), task, sequences=8 * len(ATTACKS), seed=1)
+    verdict = attack(DriverConfig(), task, sequences=4 * len(ATTACKS), seed=1)
     judgement = verdict.judgement
     assert judgement.limit_violations == judgement.jump == 0, judgement.examples
     assert judgement.worst_after_jump <= DriverConfig().limits.linear_velocity, (

@@ -157,7 +157,7 @@ def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_quick_cell_with_all_its_nodes(tmp_path: Path, ros_domain: int) -> None:
-    tiny = ("run.demos=2", "run.eval_every=0", "run.final_eval_episodes=1", "learner.pretrain_updates=50")
+    tiny = ("run.demos=2", "run.eval_every=0", "run.final_eval_episodes=1")
     command = (sys.executable, "-m", "worldsample_bringup.cli", "bench", "cell", "--quick", "--json")
     told = subprocess.run(
         [*command, "--task", "pushing", "--steps", "70", "--out", str(tmp_path), *tiny],

@@ -109,10 +109,17 @@ def read_layer(kind: str, name: str) -> dict[str, Any]:
 
 
 def named_layers(machine: str, method: str, task: str, quick: bool) -> list[tuple[str, dict[str, Any]]]:
-    """The layers below the command line with their names, e.g. ``methods/vlaw.yaml``; "" leaves one out."""
+    """The layers below the command line with their names, e.g. ``methods/vlaw.yaml``; "" leaves one out.
+
+    ``quick.yaml`` has a part ``methods``: its entry with the method's name counts with this method only.
+    """
     asked = (("machines", machine), ("methods", method), ("tasks", task))
     named = [(f"{kind}/{name}.yaml", read_layer(kind, name)) for kind, name in asked if name]
-    return [*named, ("quick.yaml", read_yaml(config_directory() / "quick.yaml"))] if quick else named
+    if not quick:
+        return named
+    tiny = read_yaml(config_directory() / "quick.yaml")
+    of_methods = tiny.pop("methods")
+    return [*named, ("quick.yaml", merge(tiny, of_methods.get(method, {})))]
 
 
 def layers(machine: str, method: str, task: str, quick: bool) -> dict[str, Any]:
