@@ -1,15 +1,13 @@
 """The wall clock is set by 30 s, back and forth, under running graphs. The machine's own clock is left alone.
 
-``tests/moved_clock.c`` is preloaded into every process of a run: it gives them a wall clock of their own.
+A library is preloaded into every process of a run: it gives them a wall clock of their own.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -27,37 +25,21 @@ from rclpy.node import Node  # noqa: E402
 
 from tests.ros_domain import own_domain  # noqa: E402
 from tests.test_real_loop import STAND_INS  # noqa: E402
+from worldsample_bringup.bench.faults.moved_clock import MovedClock, find_compiler  # noqa: E402
 from worldsample_core.messages.qos import COMMAND  # noqa: E402
 from worldsample_core.node.parent_death import die_with_parent  # noqa: E402
 from worldsample_msgs.msg import EndEffectorCommand  # noqa: E402
 
-COMPILER = shutil.which("cc") or shutil.which("gcc") or ""
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.real_time,
-    pytest.mark.skipif(not COMPILER, reason="no C compiler"),
+    pytest.mark.skipif(not find_compiler(), reason="no C compiler"),
 ]
 JUMPS = (-30.0, 0.0)
 """s by which the clock is off, one after the other: 30 s back, then 30 s on."""
 ARGUMENTS = {"simulated": ("--realtime",), "stand-ins": ("--real", *STAND_INS)}
 PAUSE = {"simulated": 4.0, "stand-ins": 10.0}
 """s without a command that a run may make; an arm's way to its reset is in it."""
-
-
-class MovedClock:
-    """The wall clock of the processes that are started with :attr:`environment`."""
-
-    def __init__(self, folder: Path) -> None:
-        library, self._file = folder / "moved_clock.so", folder / "clock"
-        source = Path(__file__).with_name("moved_clock.c")
-        subprocess.run([COMPILER, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-        self._file.write_bytes(struct.pack("<q", 0))
-        self.environment = {"LD_PRELOAD": str(library), "MOVED_CLOCK": str(self._file)}
-
-    def set(self, off: float) -> None:
-        """Have the clock be ``off`` s beside the machine's."""
-        with self._file.open("r+b") as file:  # in place: the processes have it mapped
-            file.write(struct.pack("<q", round(off * 1e9)))
 
 
 class Commands:

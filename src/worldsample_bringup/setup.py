@@ -9,7 +9,7 @@ setup(
     name=package_name,
     version="0.1.0",
     packages=find_packages(exclude=["test"]),
-    package_data={package_name: ["py.typed", "crop/*.html", "report/*.css"]},
+    package_data={package_name: ["py.typed", "bench/faults/*.c", "crop/*.html", "report/*.css"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (share, ["package.xml"]),

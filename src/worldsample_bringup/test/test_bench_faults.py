@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import resource
 import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +20,16 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("worldsample_msgs")
 from worldsample_bringup.bench.bench_faults import FAULTS, table
-from worldsample_bringup.bench.faults import fault_watch, told_lines
+from worldsample_bringup.bench.faults import fault_watch, surroundings, told_lines
 from worldsample_bringup.bench.faults.fault import NODES, TOPICS, Fault, draw_faults
 from worldsample_bringup.bench.faults.fault_account import RecordedStep, account, recoveries
-from worldsample_bringup.bench.faults.fault_watch import FILLER, SETTLED, STOPPED, FaultWatch, fill
+from worldsample_bringup.bench.faults.fault_watch import SETTLED, STOPPED, FaultWatch
 from worldsample_bringup.bench.faults.graph_ears import signature
+from worldsample_bringup.bench.faults.moved_clock import MovedClock, find_compiler
+from worldsample_bringup.bench.faults.surroundings import FILLER, Surroundings, fill
 from worldsample_bringup.bench.faults.told_lines import ToldLines
+from worldsample_bringup.bench.faults.two_computers import WORKSTATION, two_computers
+from worldsample_bringup.graph.node_command import ProcessSpec
 from worldsample_bringup.graph.runner import Outcome
 from worldsample_core.messages.conversions import transition_to_message
 from worldsample_msgs.msg import LearnerStatus
@@ -85,12 +95,13 @@ def test_the_signature_tells_steps_apart() -> None:
 
 
 def test_every_node_and_input_has_its_turn() -> None:
-    drawn = draw_faults(100, seed=3, disk=True)
+    drawn = draw_faults(100, seed=3)
     names = {fault.name for fault in drawn}
     assert len(drawn) == 100 and {f"kill {node}" for node in NODES} | {"disk full"} <= names
+    assert {"clock set -30 s", "clock set +30 s", "network cut 5 s", "network cut 30 s"} <= names
     assert {f"garbage {topic}" for topic in TOPICS} | {f"stop {node}" for node in NODES} <= names
-    assert not any(fault.kind == "disk full" for fault in draw_faults(100, 3, disk=False))
-    assert [f.name for f in drawn] == [f.name for f in draw_faults(100, 3, disk=True)]
+    assert not any(fault.kind == "disk full" for fault in draw_faults(100, 3, {"disk full": "no root"}))
+    assert [f.name for f in drawn] == [f.name for f in draw_faults(100, 3)]
 
 
 def test_recoveries_by_kind() -> None:
@@ -126,7 +137,7 @@ class FaultyGraph:
 
     names = ("policy", "learner")
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: Fault, disk: str = "") -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: Fault, folder: Path = Path()) -> None:
         self.now, self.pids = 100.0, {"policy": 11, "learner": 22}
         self.outcome: Outcome | None = None
         self.signals: list[tuple[int, int]] = []
@@ -136,7 +147,13 @@ class FaultyGraph:
         monkeypatch.setattr(fault_watch.os, "kill", lambda pid, number: self.signals.append((pid, number)))
         self.said: list[str] = []
         self.watch = FaultWatch(
-            [fault], None, 0.0, lambda: self.ears, self.told, disk, lambda f: self.said.append(f.name)
+            [fault],
+            None,
+            0.0,
+            lambda: self.ears,  # type: ignore[arg-type,return-value]
+            self.told,
+            Surroundings(folder),
+            lambda f: self.said.append(f.name),
         )
 
     def pid(self, name: str) -> int | None:
@@ -204,8 +221,8 @@ def test_what_does_not_recover_ends_the_session(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_full_disk_is_emptied_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(fault_watch, "fill", lambda path: path.write_bytes(b"x"))
-    graph = FaultyGraph(monkeypatch, Fault("disk full", ""), disk=str(tmp_path))
+    monkeypatch.setattr(surroundings, "fill", lambda path: path.write_bytes(b"x"))
+    graph = FaultyGraph(monkeypatch, Fault("disk full", ""), tmp_path)
     graph.pass_time(SETTLED + 0.5)
     assert (tmp_path / FILLER).exists()
     graph.watch.end()  # the run has ended by it
@@ -247,3 +264,87 @@ def test_the_table_says_when_faults_are_fewer_than_meant() -> None:
     result |= {"recovery": recoveries(faults(1)), "finished": True, "machine": {"note": "2 CPU cores"}}
     text = table(result)
     assert "30 faults; 100 or more are meant" in text and "skipped: disk full: no root" in text
+
+
+class Cable:
+    """A cable that notes what is done to it."""
+
+    on_robot = ("on", "robot")
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def cut(self) -> None:
+        self.done.append("cut")
+
+    def mend(self) -> None:
+        self.done.append("mend")
+
+
+def test_a_cut_cable_is_mended_also_where_the_run_ends_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = FaultyGraph(monkeypatch, Fault("network cut", "5 s"))
+    cable = graph.watch._around.cable = Cable()  # type: ignore[assignment]
+    graph.pass_time(SETTLED + 1.0)
+    graph.pass_time(3.0, acts=False)
+    assert cable.done == ["cut"]
+    graph.pass_time(2.0, acts=False)
+    assert cable.done == ["cut", "mend"]
+    graph = FaultyGraph(monkeypatch, Fault("network cut", "30 s"))
+    cable = graph.watch._around.cable = Cable()  # type: ignore[assignment]
+    graph.pass_time(SETTLED + 1.0)
+    graph.watch.end()
+    assert cable.done == ["cut", "mend"]
+
+
+def test_the_robots_nodes_run_on_its_side_of_the_cable() -> None:
+    around = Surroundings(Path())
+    policy, learner = (ProcessSpec(name, ["python"]) for name in ("policy", "learner"))
+    assert around.placed(policy) == policy
+    around.cable = Cable()  # type: ignore[assignment]
+    assert list(around.placed(policy).command) == ["on", "robot", "python"]
+    assert around.placed(learner) == learner
+
+
+@pytest.mark.skipif(not find_compiler(), reason="no C compiler")
+def test_a_moved_clock_is_that_of_the_processes_with_its_library(tmp_path: Path) -> None:
+    clock = MovedClock(tmp_path)
+    clock.set(-30.0)
+    said = subprocess.run(
+        [sys.executable, "-c", "import time; print(time.time(), time.monotonic())"],
+        env={**os.environ, **clock.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert float(said[0]) - time.time() == pytest.approx(-30.0, abs=5.0)
+    assert float(said[1]) - time.monotonic() == pytest.approx(0.0, abs=5.0)
+
+
+def test_two_computers_hear_each_other_until_the_cable_is_cut() -> None:
+    """Over real networks of their own, where this machine allows them."""
+    with ExitStack() as stack:
+        try:
+            cable = stack.enter_context(two_computers())
+        except OSError as problem:
+            pytest.skip(f"no networks of its own: {problem}")
+        listen = "import socket; s = socket.create_server(('10.231.0.2', 7411)); print(flush=True)"
+        command = [*cable.on_robot, sys.executable, "-c", f"{listen}\nwhile True: s.accept()"]
+        robot = subprocess.Popen(command, stdout=subprocess.PIPE)
+        stack.callback(robot.wait)
+        stack.callback(robot.kill)
+        assert robot.stdout is not None
+        stack.enter_context(robot.stdout).readline()
+
+        def answers() -> bool:
+            try:
+                socket.create_connection(("10.231.0.2", 7411), timeout=2.0).close()
+            except OSError:
+                return False
+            return True
+
+        assert answers()
+        cable.cut()
+        assert not answers()
+        cable.mend()
+        assert answers()
+    assert not (Path("/sys/class/net") / WORKSTATION).exists()

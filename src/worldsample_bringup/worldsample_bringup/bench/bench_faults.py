@@ -1,7 +1,8 @@
 """``worldsample bench faults``: faults are put into a running graph, and what they cost is counted.
 
 A quick simulated run of the method ``worldsample`` goes on, in lockstep or in real time. Each node is killed
-and stopped, each input is fed garbage, the disk is filled. Where a fault ends the run, it is gone on with as
+and stopped, each input is fed garbage, the disk is filled, the wall clock is set, and the cable between the
+robot and the workstation is cut. Where a fault ends the run, it is gone on with as
 a person would (``--resume``). Recorded episodes are compared in the end with what was heard live, and with
 what the learner counted after each fault.
 """
@@ -9,11 +10,10 @@ what the learner counted after each fault.
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from worldsample_bringup.bench.faults.fault import Fault, draw_faults
 from worldsample_bringup.bench.faults.fault_account import account, recorded_steps, recoveries
 from worldsample_bringup.bench.faults.fault_watch import FaultWatch
 from worldsample_bringup.bench.faults.graph_ears import GraphEars
+from worldsample_bringup.bench.faults.surroundings import Surroundings, surroundings
 from worldsample_bringup.bench.faults.told_lines import ToldLines
 from worldsample_bringup.bench.machine_load import MachineLoad
 from worldsample_bringup.dashboard.progress import duration
@@ -37,8 +38,6 @@ AIM = 100
 """Faults that the figures are meant to be of."""
 FAULTS = ("lost", "doubled", "altered", "silent", "unrecovered", "forged_resets_granted")
 """Counts of a result that must be 0."""
-DISK_MB = 1000
-"""Size of the file system that is filled."""
 UNEXPECTED = 3
 """Ends of the run without a fault after which the measurement gives up."""
 
@@ -61,8 +60,7 @@ class FaultRun:
         unexpected: reasons of ends that no fault explains. resets: forged resets that were granted.
     """
 
-    folder: Path
-    disk: str
+    around: Surroundings
     faults: list[Fault]
     realtime: bool
     say: Callable[[str], object]
@@ -76,7 +74,7 @@ class FaultRun:
     def run(self) -> bool:
         """Do all faults. False where a person stopped it."""
         total, pending, at = len(self.faults), None, 0.0
-        path = self.folder / "run"
+        path = self.around.folder / "run"
         with tempfile.TemporaryFile("w") as log:
             while (self.faults or pending is not None) and len(self.unexpected) < UNEXPECTED:
                 told = ToldLines(log)
@@ -89,7 +87,7 @@ class FaultRun:
                     self.doubled,
                 )
                 watch = FaultWatch(
-                    self.faults, pending, at, ears, told, self.disk, partial(self._tell, total)
+                    self.faults, pending, at, ears, told, self.around, partial(self._tell, total)
                 )
                 outcome = self._session(planned, watch, told)
                 self.done += watch.done
@@ -107,7 +105,7 @@ class FaultRun:
     def _session(self, planned: Plan, watch: FaultWatch, told: ToldLines) -> Outcome:
         try:
             with contextlib.redirect_stdout(told):  # type: ignore[type-var]
-                return run_session(planned, watch=watch)
+                return run_session(planned, watch=watch, place=self.around.placed)
         finally:
             watch.end()
             if watch.ears is not None:
@@ -116,7 +114,7 @@ class FaultRun:
 
     def _plan(self, path: Path) -> Plan:
         if (path / "config.yaml").is_file():
-            return plan(Request("train", resume=str(path), realtime=self.realtime), self.folder)
+            return plan(Request("train", resume=str(path), realtime=self.realtime), self.around.folder)
         request = Request(
             "train",
             method="worldsample",
@@ -125,7 +123,7 @@ class FaultRun:
             quick=True,
             overrides=RUN_SETTINGS,
         )
-        return plan(request, self.folder)
+        return plan(request, self.around.folder)
 
     def _tell(self, total: int, fault: Fault) -> None:
         number = total - len(self.faults)
@@ -133,23 +131,6 @@ class FaultRun:
         again = "not in time" if fault.learning_s is None else f"after {fault.learning_s:.1f} s"
         ended = ", with --resume" if fault.ended_run else ""
         self.say(f"fault {number}/{total}: {fault.name}: learns again {again}{ended} · ETA {left}")
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[str]:
-    """A file system of its own at ``folder``; yields "" where it cannot be made, or why."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-        problem = done.stderr.strip() if done.returncode else ""
-    except OSError as error:
-        problem = str(error)
-    try:
-        yield problem
-    finally:
-        if not problem:
-            subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 def measure(
@@ -165,22 +146,15 @@ def measure(
     A run that cannot be gone on with ends it, too; ``ended_without_a_fault`` says why.
     """
     load, began = MachineLoad(), time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="worldsample-faults-") as name,
-        small_disk(Path(name, "disk")) as problem,
-    ):
-        folder = Path(name, "disk")
-        skipped = {"disk full": f"no file system of its own ({problem})"} if problem else {}
-        run = FaultRun(
-            folder, "" if problem else str(folder), draw_faults(count, seed, not problem), realtime, say
-        )
+    with surroundings() as around:
+        run = FaultRun(around, draw_faults(count, seed, around.missing), realtime, say)
         try:
             finished = run.run()
         except (ConfigError, OSError) as problem:  # what was done so far still counts
             finished = False
             run.unexpected.append(str(problem))
         say("comparing what was heard with what was recorded")
-        recorded = recorded_steps(folder / "run")
+        recorded = recorded_steps(around.folder / "run")
         altered = account(run.done, recorded, run.heard)
     done = run.done
     return {
@@ -197,7 +171,7 @@ def measure(
         "finished": finished,
         "recovery": recoveries(done),
         "steps_recorded": len(recorded),
-        "skipped": skipped,
+        "skipped": dict(around.missing),
         "realtime": realtime,
         "details": [fault.as_mapping() for fault in done],
         "seed": seed,

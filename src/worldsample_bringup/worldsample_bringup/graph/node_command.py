@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -34,6 +34,10 @@ class ProcessSpec:
     nice: int = 0
     grace: float = 5.0
     stop_last: bool = False
+
+    def behind(self, words: Sequence[str]) -> ProcessSpec:
+        """The same with words before its command, such as ``nice -n 5``; they must become the command."""
+        return replace(self, command=[*words, *self.command])
 
 
 def process_for(node: NodeSpec) -> ProcessSpec:

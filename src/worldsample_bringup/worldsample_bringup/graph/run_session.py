@@ -26,6 +26,7 @@ def run_session(
     watch: Callable[[Runner], None] | None = None,
     open_report: bool = False,
     watch_port: int | None = None,
+    place: Callable[[ProcessSpec], ProcessSpec] | None = None,
 ) -> Outcome:
     """Run a plan to its end. Leaves a summary and a report in its folder, however it ends.
 
@@ -34,6 +35,7 @@ def run_session(
         watch: called with the runner, again and again.
         open_report: show the report in a browser from the beginning; the run goes on writing it.
         watch_port: also start the viewer with its page at this port; None: no viewer.
+        place: the process to start for each node's, e.g. the same on another host; None: as it is.
 
     Raises:
         ConfigError: the folder cannot be used.
@@ -46,6 +48,7 @@ def run_session(
         nodes = build_graph(plan.settings, plan.folder.config)
         require_keys(nodes, plan.settings)
         specs = [process_for(node) for node in nodes]
+        specs = specs if place is None else [place(spec) for spec in specs]
         specs += [] if watch_port is None else [_viewer(plan, watch_port)]
         with plan.begin():
             console = Console(names=tuple(spec.name for spec in specs))

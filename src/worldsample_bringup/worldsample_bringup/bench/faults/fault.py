@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
 
-Kind = Literal["kill", "stop", "garbage", "disk full"]
+Kind = Literal["kill", "stop", "garbage", "disk full", "clock set", "network cut"]
 
 NODES = ("a1x", "operator", "policy", "learner", "worldmodel", "dashboard")
 """Nodes of the run; each is killed and stopped."""
 TOPICS = ("transitions", "transitions ahead", "weights", "statuses", "resets", "cell")
 """Inputs that are fed garbage."""
+OUTSIDE: tuple[tuple[Kind, str], ...] = (
+    ("disk full", ""),
+    ("clock set", "-30 s"),
+    ("clock set", "+30 s"),
+    ("network cut", "5 s"),
+    ("network cut", "30 s"),
+)
+"""What happens around the run: 30 s is longer than DDS waits for a participant that is silent."""
 
 
 @dataclass
@@ -19,7 +28,7 @@ class Fault:
     """A fault and its consequences.
 
     Attributes:
-        kind, target: what is done, and to which node or topic.
+        kind, target: what is done, and to which node or topic, or by how much.
         next_seq: number of the step that came next when it was done.
         ended_run: the run ended, and a person went on with it (``--resume``).
         restarted: nodes that were started again within the run.
@@ -48,6 +57,11 @@ class Fault:
         """The fault in words."""
         return f"{self.kind} {self.target}".strip()
 
+    @property
+    def seconds(self) -> float:
+        """By how much a clock is set, or for how long a cable is cut."""
+        return float(self.target.removesuffix(" s"))
+
     def as_mapping(self) -> dict[str, Any]:
         """The fault for a result."""
         return {
@@ -67,11 +81,11 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 2)
 
 
-def draw_faults(count: int, seed: int, disk: bool) -> list[Fault]:
+def draw_faults(count: int, seed: int, missing: Container[Kind] = ()) -> list[Fault]:
     """So many faults: every one that there is, in an order of the dice, again and again.
 
     Args:
-        disk: the run folder is on a disk that may be filled.
+        missing: kinds that cannot be done here.
     """
     dice = Random(seed)
     drawn: list[Fault] = []
@@ -79,7 +93,7 @@ def draw_faults(count: int, seed: int, disk: bool) -> list[Fault]:
         every = [Fault("kill", node) for node in NODES]
         every += [Fault("stop", node) for node in NODES]
         every += [Fault("garbage", topic) for topic in TOPICS]
-        every += [Fault("disk full", "")] * disk
+        every += [Fault(kind, target) for kind, target in OUTSIDE if kind not in missing]
         dice.shuffle(every)
         drawn += every
     return drawn[:count]

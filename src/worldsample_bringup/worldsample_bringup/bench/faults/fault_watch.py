@@ -7,11 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from random import Random
 
-from worldsample_bringup.bench.faults.fault import Fault
+from worldsample_bringup.bench.faults.fault import OUTSIDE, Fault
 from worldsample_bringup.bench.faults.graph_ears import GraphEars
+from worldsample_bringup.bench.faults.surroundings import Surroundings
 from worldsample_bringup.bench.faults.told_lines import ToldLines
 from worldsample_bringup.graph.runner import Outcome, Runner
 from worldsample_msgs.msg import LearnerStatus
@@ -22,12 +22,9 @@ STOPPED = 4.0
 """s for which a stopped node stands still."""
 PATIENCE = 240.0
 """s for a recovery."""
+AROUND = {kind for kind, _ in OUTSIDE}
 BEHIND = 40
 """Steps that the learner may be behind when a fault counts as over."""
-FILLER = "filler"
-FILLED = 45.0
-"""s for which a full disk stays full, where the run does not end before."""
-CHUNK = 1 << 20
 
 
 class FaultWatch:
@@ -38,7 +35,7 @@ class FaultWatch:
         pending: a fault that ended the session before; its recovery is this one's start.
         ears: of this session, made when it has its ROS domain.
         told: what the person reads.
-        disk: folder of the small file system; "" where there is none.
+        around: what faults of the surroundings are done to.
         say: is told each recovery.
     """
 
@@ -49,11 +46,11 @@ class FaultWatch:
         began: float,
         ears: Callable[[], GraphEars],
         told: ToldLines,
-        disk: str,
+        around: Surroundings,
         say: Callable[[Fault], object],
     ) -> None:
         self._faults, self.current, self.began = faults, pending, began
-        self._make_ears, self._told, self._disk, self._say = ears, told, disk, say
+        self._make_ears, self._told, self._around, self._say = ears, told, around, say
         self.ears: GraphEars | None = None
         self._dice = Random(len(faults))
         self._pids: Mapping[str, int] = {}
@@ -108,8 +105,7 @@ class FaultWatch:
             self.ears.feed(fault.target, self._dice)
             self._until = self.began + 1.0
         else:
-            fill(Path(self._disk, FILLER))
-            self._until = self.began + FILLED
+            self._until = self.began + self._around.begin(fault)
         self._fault_over = None
 
     # --- meanwhile ---
@@ -123,8 +119,8 @@ class FaultWatch:
             return
         if fault.kind == "stop" and fault.target in self._pids:
             _continue(self._pids[fault.target])
-        if fault.kind == "disk full":
-            Path(self._disk, FILLER).unlink(missing_ok=True)
+        if fault.kind in AROUND:
+            self._around.end(fault)
         self._fault_over = now
 
     # --- after ---
@@ -166,11 +162,12 @@ class FaultWatch:
         return any(line.startswith(name) and "starts again" in line for line in fault.told)
 
     def end(self) -> None:
-        """Leave nothing stopped and no disk full, whatever has ended the session."""
-        if self.current is not None and self.current.kind == "stop" and self._fault_over is None:
-            _continue(self._pids.get(self.current.target, 0))
-        if self._disk:
-            Path(self._disk, FILLER).unlink(missing_ok=True)
+        """Leave nothing stopped, no disk full and no cable cut, whatever has ended the session."""
+        if self.current is not None and self._fault_over is None:
+            if self.current.kind == "stop":
+                _continue(self._pids.get(self.current.target, 0))
+            elif self.current.kind in AROUND:
+                self._around.end(self.current)
         if self.ears is not None:
             self.ears.close()
 
@@ -180,10 +177,3 @@ def _continue(pid: int) -> None:
     if pid:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-
-
-def fill(path: Path) -> None:
-    """Write until the disk is full."""
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        while file.write(bytes(CHUNK)):
-            pass
