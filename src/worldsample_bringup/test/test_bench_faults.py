@@ -266,7 +266,7 @@ def test_the_table_says_when_faults_are_fewer_than_meant() -> None:
     assert "30 faults; 100 or more are meant" in text and "skipped: disk full: no root" in text
 
 
-class Cable:
+class NotedCable:
     """A cable that notes what is done to it."""
 
     on_robot = ("on", "robot")
@@ -283,14 +283,14 @@ class Cable:
 
 def test_a_cut_cable_is_mended_also_where_the_run_ends_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = FaultyGraph(monkeypatch, Fault("network cut", "5 s"))
-    cable = graph.watch._around.cable = Cable()  # type: ignore[assignment]
+    cable = graph.watch._around.cable = NotedCable()  # type: ignore[assignment]
     graph.pass_time(SETTLED + 1.0)
     graph.pass_time(3.0, acts=False)
     assert cable.done == ["cut"]
     graph.pass_time(2.0, acts=False)
     assert cable.done == ["cut", "mend"]
     graph = FaultyGraph(monkeypatch, Fault("network cut", "30 s"))
-    cable = graph.watch._around.cable = Cable()  # type: ignore[assignment]
+    cable = graph.watch._around.cable = NotedCable()  # type: ignore[assignment]
     graph.pass_time(SETTLED + 1.0)
     graph.watch.end()
     assert cable.done == ["cut", "mend"]
@@ -300,7 +300,7 @@ def test_the_robots_nodes_run_on_its_side_of_the_cable() -> None:
     around = Surroundings(Path())
     policy, learner = (ProcessSpec(name, ["python"]) for name in ("policy", "learner"))
     assert around.placed(policy) == policy
-    around.cable = Cable()  # type: ignore[assignment]
+    around.cable = NotedCable()  # type: ignore[assignment]
     assert list(around.placed(policy).command) == ["on", "robot", "python"]
     assert around.placed(learner) == learner
 

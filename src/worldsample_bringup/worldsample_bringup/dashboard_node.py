@@ -20,6 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from worldsample_bringup.dashboard.imagination_watch import PUBLISHER, ImaginationWatch
 from worldsample_bringup.dashboard.metrics import MetricsLog, event_writer
 from worldsample_bringup.dashboard.progress import Pace, follow, live_line
+from worldsample_bringup.dashboard.silence_watch import SilenceWatch
 from worldsample_bringup.dashboard.status_records import STATUSES, to_record
 from worldsample_bringup.dashboard.unheard_episodes import add_unheard_episodes
 from worldsample_bringup.graph.announcement import closing
@@ -75,6 +76,7 @@ class DashboardNode(Node):
         self._latest: dict[str, Record] = {}
         self._world: Record = {}  # the newest status of the world model that is asked to imagine
         self._pace = Pace()
+        self._silence = SilenceWatch()
         self._done_at: float | None = None
         self._live_printed = -LIVE_INTERVAL
         self._reported_at = -float(REFRESH)
@@ -105,6 +107,8 @@ class DashboardNode(Node):
         if self.reception.take("statuses", lambda: self._bounds.status(message)) is not None:
             key = kind, str(getattr(message, "publisher", ""))
             self._newest[key] = message  # in lockstep there are many a second: one of them is kept
+            if kind != "pacing":  # the learner's, too
+                self._silence.heard(str(getattr(message, "publisher", "")) or kind, time.monotonic())
 
     def _every_second(self) -> None:
         self._take_statuses()
@@ -112,6 +116,9 @@ class DashboardNode(Node):
             self._disk_told = True
             self.get_logger().warning(f"metrics.jsonl is not written any more: {self.log.problem}")
         done = self._latest.get("policy", {}).get("phase") == "done"
+        for words in self._silence.look(time.monotonic()):
+            if not done:
+                self.get_logger().warning(words)
         self._imagination.look(self._world, last=done)
         self._pace_on()
         self._show()

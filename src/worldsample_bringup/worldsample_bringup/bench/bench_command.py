@@ -25,9 +25,9 @@ BENCHES = {
     "fuzz": "Mutated messages, weights, episodes, checkpoints, metrics, configurations for every decoder:\n"
     "errors that it does not declare (uncaught), and damage that no check finds (silent).\n"
     "Exit code 1 where there is one. Ctrl-C shows what was done so far.",
-    "faults": "Nodes of a simulated run are killed and stopped, inputs are fed garbage, the disk is filled, the\n"
-    "wall clock is set, the network between robot and workstation is cut: what is lost or doubled, how\n"
-    "soon the run acts and learns again, what it said. Disk and network want root, the clock a C compiler.\n"
+    "faults": "Nodes of a simulated run are killed and stopped, inputs are fed garbage, the disk is filled,\n"
+    "the wall clock is set, the network between robot and workstation is cut: what is lost or doubled,\n"
+    "how soon it acts and learns again, what it said. Disk and network want root, the clock a compiler.\n"
     "Exit code 1 where something is lost, doubled, silent or does not recover.",
     "soak": "Memory, descriptors and shared memory of every process of a long simulated run: how they\n"
     "grow after the first minutes. Exit code 1 where one grows by more than 1 MB a minute.",

@@ -20,7 +20,7 @@ OUTSIDE: tuple[tuple[Kind, str], ...] = (
     ("network cut", "5 s"),
     ("network cut", "30 s"),
 )
-"""What happens around the run: 30 s is longer than DDS waits for a participant that is silent."""
+"""Faults of the surroundings. 30 s is longer than DDS waits for a participant that is silent."""
 
 
 @dataclass
