@@ -35,6 +35,8 @@ BENCHES = {
     "Both are installed into environments of their own at first use. Wants an idle machine.",
     "worldmodel": "The world model on held-out episodes of a simulated online run: image quality beside\n"
     "copy-last-frame, imagined against true counterfactual futures, speed.",
+    "coverage": "Does a policy correct itself where it was pushed off the path, in unseen scenes?\n"
+    "Its action beside the expert's, above all low over the part. About a minute.",
     "cell": "One cell of the table end to end: wall time, and CPU time by process and by piece of work.\n"
     "Wants an idle machine. A second one, of another revision, tells what a change was worth.",
     "method": "Real steps until two evaluations in a row reach 90 %, per method and seed.\n"
@@ -108,6 +110,7 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
     )
     worldmodel.add_argument("--save", metavar="DIR", help="write the checkpoint there")
     _add_quick(worldmodel)
+    _add_coverage_options(_add(benches, "coverage", _coverage))
     _add_cell_options(_add(benches, "cell", _cell, SETTINGS_HELP))
     method = _add(benches, "method", _method, SETTINGS_HELP)
     method.add_argument(
@@ -159,6 +162,19 @@ def _add_fuzz_options(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="N",
         help="equal seeds give equal inputs (default: %(default)s)",
+    )
+
+
+def _add_coverage_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run-dir",
+        default="",
+        metavar="RUN",
+        help="a run's folder (default: the published policy of --task)",
+    )
+    parser.add_argument("--task", default=DEFAULT_TASK, metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--scenes", type=int, default=24, metavar="N", help="to drive through (default: %(default)s)"
     )
 
 
@@ -322,6 +338,15 @@ def _worldmodel(options: argparse.Namespace) -> int:
     save = Path(options.save) if options.save else None
     result = measure(options.task, options.updates, options.minutes, save, options.quick)
     return _show(options, {**result, "command": this_command()})
+
+
+def _coverage(options: argparse.Namespace) -> int:
+    refuse_unknown(options.rest)
+    from worldsample_bringup.bench.bench_coverage import measure, published_policy, table
+
+    run = Path(options.run_dir) if options.run_dir else published_policy(options.task)
+    result = {**measure(run, options.scenes, say), "command": this_command()}
+    return _show_table(options, result, table(result), 0)
 
 
 def _cell(options: argparse.Namespace) -> int:
