@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from worldsample_policy.learner_config import HEADS
 from worldsample_policy.replay.replay import Batch
-from worldsample_policy.sac.networks import PolicyNetwork
+from worldsample_policy.sac.networks import Keypoints, PolicyNetwork
 from worldsample_policy.sac.sac import SAC, gripper_index
 from worldsample_policy.tiny_learner import make_task, tiny_config
 
@@ -285,7 +286,32 @@ def test_temperature_starts_as_configured() -> None:
     assert math.isclose(make_sac(temperature_init=0.3).temperature.item(), 0.3, rel_tol=1e-6)
 
 
-@pytest.mark.parametrize("head", ["linear", "spatial_embedding"])
+def test_keypoints_follow_what_they_look_for() -> None:
+    """What is moved by a cell moves its point by a cell, wherever it was."""
+    keypoints = Keypoints((2, 8, 8), 1)
+    with torch.no_grad():
+        for layer in (keypoints.maps[0], keypoints.maps[2]):
+            layer.weight.zero_()
+            layer.bias.zero_()
+            layer.weight[0, 0, 1, 1] = 8.0
+        latent = torch.zeros(3, 2, 8, 8)
+        for row, (y, x) in enumerate([(2, 3), (2, 4), (5, 4)]):
+            latent[row, 0, y, x] = 1.0
+        points = keypoints(latent)
+    cell = 2.0 / 7.0
+    torch.testing.assert_close(points[:, 0], cell * torch.tensor([3.0, 4.0, 4.0]) - 1.0, atol=1e-3, rtol=0)
+    torch.testing.assert_close(points[:, 1], cell * torch.tensor([2.0, 2.0, 5.0]) - 1.0, atol=1e-3, rtol=0)
+
+
+def test_the_policy_may_see_by_keypoints_while_the_critics_do_not() -> None:
+    sac = make_sac(policy_head=True, policy_head_kind="keypoints")
+    assert sac.policy_projection is not None and sac.policy_projection.keypoints is not None
+    assert sac.projection.keypoints is None
+    with pytest.raises(ValueError, match="policy_head"):
+        make_sac(policy_head_kind="keypoints")
+
+
+@pytest.mark.parametrize("head", HEADS)
 def test_each_view_has_its_own_features(head: str) -> None:
     """Changing the wrist view changes the wrist's features only."""
     sac, batch = make_sac(head=head), make_batch()

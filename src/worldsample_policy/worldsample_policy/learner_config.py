@@ -19,7 +19,7 @@ ENCODERS = ("random", "autoencoder", "efficientnet_lite0", "learned")
 PRECISIONS = ("highest", "high", "medium")
 RETURNS = ("one_step", "multi_step")
 ALGORITHMS = ("sac", "wmpo", "vlaw")
-HEADS = ("linear", "spatial_embedding")
+HEADS = ("linear", "spatial_embedding", "keypoints")
 PROPRIO_PARTS = {"x": (0, 1), "z": (2,), "r": (3, 4, 5), "g": (6,), "v": (7, 8, 9)}
 """Indices of the proprioception by the letters of `proprio_use`."""
 
@@ -80,9 +80,13 @@ class FeatureConfig:
     """The learned heads: from latents and proprioception to features."""
 
     head: str = "linear"
-    """Learned projection of one view's latents: spatial_embedding as in HiL-SERL, or linear [ours]."""
+    """Learned projection of one view's latents: spatial_embedding as in HiL-SERL, linear [ours], or
+    keypoints: where on the grid something is, by two convolutions and a spatial softmax [Levine et al.
+    2016]."""
     spatial_embeddings: int = 8
     """Learned spatial embeddings per channel, of `spatial_embedding` [HiL-SERL]."""
+    keypoints: int = 16
+    """Points per view, of `keypoints` [ours, measured]."""
     bottleneck: int = 64
     """Features per view after the head (LayerNorm, tanh). 256 [HiL-SERL]; 64 costs a quarter [ours]."""
     proprio_features: int = 64
@@ -94,6 +98,9 @@ class FeatureConfig:
     """The actor has learned heads of its own, which its loss alone trains; the critics' heads are then theirs
     alone, and `actor_trains_head` means nothing. Cloning is not disturbed by what values need [ours,
     measured]."""
+    policy_head_kind: str = ""
+    """With `policy_head`: the kind of the policy's heads, as in `head`; empty: that of `head`. The critics'
+    are updated more often, and `keypoints` cost a multiple of `linear` [ours, measured]."""
     actor_average: float = 0.0
     """Decay per actor update of a running average of the actor's weights; the average acts. 0: the newest
     weights act. Needs `policy_head` [Polyak & Juditsky 1992; ours]."""
@@ -321,8 +328,10 @@ class LearnerConfig(
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
             raise ValueError(f"learner.encoder is {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
-        if self.head not in HEADS:
-            raise ValueError(f"learner.head is {self.head!r}; choose one of {', '.join(HEADS)}")
+        for name in ("head", "policy_head_kind"):
+            kind = getattr(self, name)
+            if kind not in HEADS and (kind or name == "head"):
+                raise ValueError(f"learner.{name} is {kind!r}; choose one of {', '.join(HEADS)}")
         if self.matmul_precision not in PRECISIONS:
             raise ValueError(
                 f"learner.matmul_precision is {self.matmul_precision!r}; choose one of "
@@ -342,6 +351,8 @@ class LearnerConfig(
             )
         if not 0.0 <= self.actor_average < 1.0:
             raise ValueError(f"learner.actor_average is {self.actor_average}; choose 0 <= average < 1")
+        if self.policy_head_kind and not self.policy_head:
+            raise ValueError("learner.policy_head_kind needs learner.policy_head=true")
         if self.actor_average and not self.policy_head:
             raise ValueError(
                 "learner.actor_average needs learner.policy_head=true: shared heads follow the critics"

@@ -87,10 +87,12 @@ class Agent(nn.Module):
             "std_min",
             "std_max",
         )
-        chosen = [name for name in ("policy_head", "gripper_policy") if getattr(self.config, name)]
+        points = ("keypoints",) if "keypoints" in (self.config.head, self.config.policy_head_kind) else ()
+        choices = ("policy_head", "policy_head_kind", "gripper_policy")
+        chosen = [name for name in choices if getattr(self.config, name)]
         return {
             "active": list(self.active),
-            **{name: getattr(self.config, name) for name in (*names, *chosen)},
+            **{name: getattr(self.config, name) for name in (*names, *points, *chosen)},
         }
 
     def fit_proprio(self, proprio: npt.NDArray[np.float32]) -> None:

@@ -22,6 +22,32 @@ GRIPPER_COMMANDS = (-1.0, 0.0, 1.0)
 outputs."""
 
 
+class Keypoints(nn.Module):
+    """Where on the grid of latents something is: K points per view, each a spatial softmax's mean.
+
+    Two convolutions make K maps, softmax over the grid turns each into a distribution over places, and its
+    mean is the point (Levine et al. 2016). Few weights, the same everywhere on the grid: what is learned of
+    a part in one place holds in the others.
+
+    Input: latent (B, C, H, W) of one view. Output: (B, 2K), x and y of each point in [-1, 1].
+    """
+
+    places: Tensor
+
+    def __init__(self, shape: tuple[int, ...], points: int) -> None:
+        super().__init__()
+        channels, height, width = shape
+        self.maps = nn.Sequential(
+            nn.Conv2d(channels, points, 3, padding=1), nn.ReLU(), nn.Conv2d(points, points, 3, padding=1)
+        )
+        y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+        self.register_buffer("places", torch.stack([x.flatten(), y.flatten()], 1), persistent=False)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        share = self.maps(latent).flatten(2).softmax(-1)  # (B, K, H * W)
+        return (share @ self.places).flatten(1)
+
+
 class Projection(nn.Module):
     """Latents of V views and proprioception -> features.
 
@@ -29,9 +55,15 @@ class Projection(nn.Module):
 
     Inputs: latent (B, V, D), proprio (B, P). Output: (B, V * bottleneck + proprio_features). The views'
     matrices stay apart (a view's features see that view only) and the input is never copied.
+
+    Args:
+        latent_shape: (V, C, H, W).
+        kind: one of ``HEADS``; "": ``config.head``.
     """
 
-    def __init__(self, config: LearnerConfig, latent_shape: tuple[int, ...], proprio: int) -> None:
+    def __init__(
+        self, config: LearnerConfig, latent_shape: tuple[int, ...], proprio: int, kind: str = ""
+    ) -> None:
         super().__init__()
         self.views = latent_shape[0]
         self.images: ConvEncoder | None = None
@@ -48,7 +80,13 @@ class Projection(nn.Module):
         self.cells = math.prod(latent_shape[2:])
         size = self.channels * self.cells
         self.spatial: nn.Parameter | None = None
-        if config.head == "spatial_embedding":
+        self.keypoints: nn.ModuleList | None = None
+        kind = kind or config.head
+        if kind == "keypoints":
+            self.grid = latent_shape[1:]
+            self.keypoints = nn.ModuleList(Keypoints(self.grid, config.keypoints) for _ in range(self.views))
+            size = 2 * config.keypoints
+        elif kind == "spatial_embedding":
             self.spatial = nn.Parameter(
                 torch.randn(self.views, self.channels, self.cells, config.spatial_embeddings)
                 / math.sqrt(self.cells)
@@ -73,6 +111,8 @@ class Projection(nn.Module):
             if self.spatial is not None:  # sum over the grid of latent * learned spatial embedding: (B, C, S)
                 grid = x.unflatten(1, (self.channels, self.cells))
                 x = torch.einsum("bcp,cps->bcs", grid, self.spatial[view]).flatten(1)
+            elif self.keypoints is not None:
+                x = self.keypoints[view](x.unflatten(1, self.grid))
             outputs.append(norm(head(x)))
         outputs.append(self.proprio_norm(self.proprio_head(proprio)))
         return torch.tanh(torch.cat(outputs, 1))

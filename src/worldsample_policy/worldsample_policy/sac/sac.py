@@ -61,7 +61,7 @@ class SAC(nn.Module):
         self.policy_projection: Projection | None = None
         self.gripper_policy: GripperNetwork | None = None
         if config.policy_head:
-            self.policy_projection = Projection(config, latent_shape, proprio)
+            self.policy_projection = Projection(config, latent_shape, proprio, config.policy_head_kind)
         if config.gripper_policy and self.has_gripper:
             self.gripper_policy = GripperNetwork(config, features)
         self.averaged: nn.ModuleDict | None = None
