@@ -23,7 +23,7 @@ outputs."""
 
 
 class Keypoints(nn.Module):
-    """Where on the grid of latents something is: K points per view, each a spatial softmax's mean.
+    """Places of things on the grid of latents: K points per view, each a spatial softmax's mean.
 
     Two convolutions make K maps, softmax over the grid turns each into a distribution over places, and its
     mean is the point (Levine et al. 2016). Few weights, the same everywhere on the grid: what is learned of
