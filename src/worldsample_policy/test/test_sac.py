@@ -287,7 +287,7 @@ def test_temperature_starts_as_configured() -> None:
 
 
 def test_keypoints_follow_what_they_look_for() -> None:
-    """What is moved by a cell moves its point by a cell, wherever it was."""
+    """A thing that moves by a cell moves its point by a cell, wherever it was."""
     keypoints = Keypoints((2, 8, 8), 1)
     with torch.no_grad():
         for layer in (keypoints.maps[0], keypoints.maps[2]):
