@@ -53,6 +53,9 @@ DISTRIBUTIONS = {"PIL": "pillow", "rerun": "rerun-sdk", "yaml": "pyyaml"}
 OPTIONAL = {"av", "gymnasium", "pyarrow", "rerun", "scipy"}
 """Libraries of single commands: in requirements-optional.txt and in a package's extra, in no package.xml."""
 
+ON_REQUEST = {"wandb"}
+"""Libraries of single settings, each an extra of its own in setup.py. The set-up does not install them."""
+
 STARTED_BY_NAME = {"worldsample_bringup": {"joy", "realsense2_camera", "ros2launch", "spacenav"}}
 """ROS packages whose nodes or commands are started, not imported."""
 
@@ -97,7 +100,7 @@ def test_the_packages_name_what_they_import_in_full() -> None:
 
 def third_party(folder: Path, package: str) -> set[str]:
     """Top-level modules from outside the package and the standard library that a folder's files import."""
-    return imported(folder, package) - OPTIONAL
+    return imported(folder, package) - OPTIONAL - ON_REQUEST
 
 
 def imported(folder: Path, package: str) -> set[str]:

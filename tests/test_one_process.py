@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_wandb import calls, install
 from tests.short_runs import ShortRun, command
 from worldsample_bringup.dashboard.imagined import pictures
 from worldsample_bringup.run.history import read_history
@@ -41,10 +42,14 @@ def ended(process: subprocess.Popen[str], folder: RunFolder) -> ShortRun:
     return ShortRun(folder, process.returncode, output)
 
 
-def test_killed_and_resumed_it_loses_nothing(tmp_path: Path) -> None:
-    """Each step that was recorded before the kill reaches the learner once, and the run comes to its end."""
+def test_killed_and_resumed_it_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step that was recorded before the kill reaches the learner once, and the run comes to its end.
+
+    Its curves at Weights & Biases go on, too.
+    """
+    noted = install(tmp_path, monkeypatch)
     folder = RunFolder(tmp_path / "killed")
-    changes = ("task.max_real_steps=70", "run.checkpoint_every=30")
+    changes = ("task.max_real_steps=70", "run.checkpoint_every=30", "run.wandb=arms")
     process = start(folder, "worldsample", *changes)
     until = time.monotonic() + 200
     while not (folder.checkpoints / "step_30").is_dir() and time.monotonic() < until:
@@ -68,6 +73,10 @@ def test_killed_and_resumed_it_loses_nothing(tmp_path: Path) -> None:
     assert learner["real_steps"] + learner["demo_steps"] == len(recorded) == learner["next_seq"]
     assert learner["real_steps"] == 70 and learner["duplicates"] == 0
     assert pictures(folder.imagined), "no picture of what was imagined"
+    ids = [call["id"] for call in calls(noted, "init")]
+    logged = {tag for call in calls(noted, "log") for tag in call["row"]}
+    assert len(ids) == 2 and len(set(ids)) == 1
+    assert {"learner/critic_loss", "train/success_last_20", "imagined/real_above_imagined"} <= logged
 
 
 def test_ctrl_c_keeps_everything(tmp_path: Path) -> None:

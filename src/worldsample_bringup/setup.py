@@ -32,6 +32,7 @@ setup(
     ],
     extras_require={
         "optional": ["av", "pyarrow", "rerun-sdk", "scipy"],  # .dataset, .viewer, bench imagination
+        "wandb": ["wandb>=0.31,<1"],  # the setting run.wandb
         "test": ["hypothesis", "pytest"],  # colcon test then calls pytest
     },
     zip_safe=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -21,11 +22,13 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from tests.fake_wandb import calls, install
 from worldsample_bringup.dashboard.imagined import pictures
 from worldsample_bringup.graph.graph import dashboard
 from worldsample_bringup.graph.node_command import process_for
 from worldsample_bringup.graph.terminal import LIVE_MARK
 from worldsample_bringup.run import prepare
+from worldsample_bringup.run.configuration import write_config
 from worldsample_bringup.run.history import read_history
 from worldsample_bringup.run.options import Request
 from worldsample_core.messages.conversions import summary_to_message, synthetic_to_message
@@ -166,7 +169,12 @@ def start(plan: prepare.Plan, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_run_from_its_first_episode_to_its_report(plan: prepare.Plan, cell: FakeStatuses) -> None:
+def test_a_run_from_its_first_episode_to_its_report(
+    plan: prepare.Plan, cell: FakeStatuses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = install(tmp_path, monkeypatch)
+    run = dataclasses.replace(plan.settings.run, wandb="arms")
+    write_config(plan.folder.config, dataclasses.replace(plan.settings, run=run))
     for index in range(3):
         cell.episode("demo", index)  # before the dashboard is there
     process = start(plan, WORLDSAMPLE_LIVE_LINE="1")
@@ -193,6 +201,8 @@ def test_a_run_from_its_first_episode_to_its_report(plan: prepare.Plan, cell: Fa
     )
     assert plan.folder.report.exists()
     assert list(plan.folder.tensorboard.glob("events.*"))
+    assert calls(noted, "init") and calls(noted, "finish")
+    assert any("eval/success" in call["row"] for call in calls(noted, "log"))
     lines = [line for line in output.splitlines() if line.startswith(LIVE_MARK)]
     assert any("80/80 real steps · success 1.00" in line for line in lines)
 

@@ -18,7 +18,8 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from worldsample_bringup.dashboard.imagination_watch import PUBLISHER, ImaginationWatch
-from worldsample_bringup.dashboard.metrics import MetricsLog, event_writer
+from worldsample_bringup.dashboard.metrics import MetricsLog
+from worldsample_bringup.dashboard.open_events import open_events
 from worldsample_bringup.dashboard.progress import Pace, follow, live_line
 from worldsample_bringup.dashboard.silence_watch import SilenceWatch
 from worldsample_bringup.dashboard.status_records import STATUSES, to_record
@@ -59,7 +60,9 @@ class DashboardNode(Node):
         super().__init__("dashboard")
         self.settings = run_settings(self)
         self.folder = RunFolder(self.settings.run.path)
-        self.log = MetricsLog(self.folder, event_writer(self.folder))
+        logger = self.get_logger()
+        events = open_events(self.folder, self.settings, logger.info, logger.warning)
+        self.log = MetricsLog(self.folder, events)
         if damaged := count_damaged(self.folder.metrics):
             self.get_logger().warning(
                 f"{damaged} lines of {self.folder.metrics} are damaged and left out; the episodes in "
@@ -166,11 +169,12 @@ class DashboardNode(Node):
         self._add_unheard_episodes()
         if self.complete:
             self.log.done()
-        self.log.close()
         try:
             write_report(self.folder, self.settings, self.log.history)
         except OSError as error:
             raise explain(error, self.folder.report) from error
+        finally:
+            self.log.close()  # last: it may take a while
         if not self._in_place:  # with the runner the command itself says it
             outcome = Outcome(0) if self.complete else Outcome(1, reason="asked to stop")
             print("\n".join(closing(self.folder, self.settings, outcome)), flush=True)

@@ -85,6 +85,15 @@ class CellConfig:
 
 
 @dataclass(frozen=True)
+class CurvesConfig:
+    """The run's curves, beside its report and TensorBoard."""
+
+    wandb: str = ""
+    """Project of Weights & Biases to which a training run's curves also go, as a run of the same name; "":
+    none. Needs the package ``wandb``; its own variables count (``WANDB_MODE=offline``, ``WANDB_ENTITY``)."""
+
+
+@dataclass(frozen=True)
 class RecordingConfig:
     """Demonstrations and labels, and who says that a rollout succeeded."""
 
@@ -140,12 +149,16 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
-class RunConfig(EvaluationConfig, RecordingConfig, CellConfig, IdentityConfig):
-    """Settings of the run itself: identity, cell, recordings, evaluations and checkpoints."""
+class RunConfig(CurvesConfig, EvaluationConfig, RecordingConfig, CellConfig, IdentityConfig):
+    """Settings of the run itself: identity, cell, recordings, evaluations, checkpoints, curves."""
 
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 64:
             raise ValueError(f"a run name has 1 to 64 characters, got {self.name!r}")
+        if len(self.wandb) > 128 or set(self.wandb) & set("/\\#?%:"):
+            raise ValueError(
+                f"wandb is a project, without / \\ # ? % :, got {self.wandb!r} (WANDB_ENTITY names a team)"
+            )
         if self.image_size < 16 or self.image_size > 512 or self.image_size % 8:
             raise ValueError(f"image_size must be a multiple of 8 from 16 to 512, got {self.image_size}")
         if min(self.publish_every, self.checkpoint_every, self.keep_checkpoints) < 1:

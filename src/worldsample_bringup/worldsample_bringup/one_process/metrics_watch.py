@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from worldsample_bringup.dashboard.metrics import MetricsLog, event_writer
+from worldsample_bringup.dashboard.metrics import MetricsLog
+from worldsample_bringup.dashboard.open_events import open_events
 from worldsample_bringup.dashboard.progress import Pace, follow, live_line
 from worldsample_bringup.dashboard.status_records import STATUSES, to_record
 from worldsample_bringup.dashboard.unheard_episodes import add_unheard_episodes
@@ -49,7 +50,7 @@ class MetricsWatch:
         self._timing, self._reception = TickTiming(None), Reception(learning.warn)
         self._pace, self._latest = Pace(), dict[str, Record]()
         self._looked_at, self._reported_at = 0.0, time.monotonic()
-        self.log = MetricsLog(folder, event_writer(folder))
+        self.log = MetricsLog(folder, open_events(folder, settings, console.say, learning.warn))
         if settings.run.resume:
             add_unheard_episodes(self.log, self._folder.path, self._learning.warn)
         self.log.start(settings.run.resume, settings.run.git_revision)
@@ -81,8 +82,10 @@ class MetricsWatch:
             if self._imagined is not None:
                 self._imagined.look(last=True)
             self.log.done()
-        self.log.close()
-        write_report(self._folder, self._settings, self.log.history)
+        try:
+            write_report(self._folder, self._settings, self.log.history)
+        finally:
+            self.log.close()  # last: it may take a while
 
     def _take_statuses(self) -> None:
         learning = self._learning

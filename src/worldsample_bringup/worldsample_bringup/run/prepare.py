@@ -14,6 +14,7 @@ from worldsample_bringup.run.compute_devices import require_devices
 from worldsample_bringup.run.labels import FILE, check_classifier, check_image_size, check_task
 from worldsample_bringup.run.options import DEFAULT_METHOD, DEFAULT_TASK, DEVICES, NEWEST, OPERATORS, Request
 from worldsample_bringup.run.provenance import git_revision, installed_versions
+from worldsample_bringup.run.required_packages import require_wandb
 from worldsample_bringup.run.run_folder import RunFolder, check_disk_space, free_path, newest_runs
 from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError, choose, merge, to_mapping
@@ -36,9 +37,11 @@ class Plan:
 
         Raises:
             ConfigError: another run is at work in it, the disk is too full, it cannot be made, or a device
-                on which the run is to compute is missing.
+                or a package that the run needs is missing.
         """
         require_devices(self.settings)
+        if self.settings.run.wandb:
+            require_wandb()
         check_disk_space(self.folder, self.settings)
         try:
             self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -334,6 +337,7 @@ def _plan_eval(request: Request, runs: Path) -> Plan:
         mode="eval",
         seed=seed,
         resume=False,
+        wandb="",
         final_eval_episodes=episodes,
         checkpoint=str(checkpoint),
         black_images=request.black_images,

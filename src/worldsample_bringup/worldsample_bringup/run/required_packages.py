@@ -21,6 +21,10 @@ OPTIONAL_PIP_LINE = PIP_LINE.replace("-r requirements.txt", "--no-deps -r lock/o
 """The line that installs what single commands need. The lock file leaves out numpy: that of ROS 2 stays."""
 
 
+WANDB = "wandb>=0.31,<1"
+"""The package that the setting ``run.wandb`` needs, as pip takes it; also in setup.py and the documents."""
+
+
 def missing_packages(simulated: bool) -> list[str]:
     """Names of the packages that this Python lacks."""
     names = (*FOR_EVERY_RUN, *(FOR_SIMULATION if simulated else ()))
@@ -54,3 +58,13 @@ def require_viewer() -> None:
             f"the viewer needs Python 3.11 or newer, and this is {version[0]}.{version[1]}; a run needs none"
         )
     require_optional("rerun")
+
+
+def require_wandb() -> None:
+    """Raise :class:`ConfigError` where the package wandb is missing, with what installs it."""
+    spec = find_spec("wandb")
+    if spec is None or spec.origin is None:  # a folder of this name, as wandb makes it, is no package
+        raise ConfigError(
+            "run.wandb needs the Python package wandb, which is missing. Leave it out, or install:\n"
+            f"  {sys.executable} -m pip install '{WANDB}'     (beside ROS 2 add --break-system-packages)"
+        )

@@ -7,6 +7,7 @@ episodes/         one rosbag2 MCAP per real episode
 checkpoints/      step_N/
 metrics.jsonl     one line per episode, about one per second of each status
 tensorboard/      the same as TensorBoard events
+wandb/            with run.wandb: the same as Weights & Biases keeps it, and the run's id there
 imagined/         with a world model: real segments above their imagined twins, PNG
 rollouts/         evaluation episodes as moving pictures, WebP
 logs/             what every node said
@@ -52,6 +53,10 @@ class RunFolder:
     @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
+
+    @property
+    def wandb(self) -> Path:
+        return self.path / "wandb"
 
     @property
     def imagined(self) -> Path:
