@@ -21,8 +21,12 @@ import pytest
 
 from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.node_spec import NodeSpec
+from worldsample_bringup.graph.viewer_process import viewer_process
+from worldsample_bringup.run import required_packages
 from worldsample_bringup.run.options import Mode, options_of
 from worldsample_bringup.run.required_packages import PIP_LINE, require_packages
+from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_bringup.viewer import web_viewer
 from worldsample_core.config import ConfigError
 from worldsample_core.settings import load_settings
 
@@ -46,6 +50,7 @@ def stand_ins() -> dict[str, ModuleType]:
         "launch.actions": (
             "DeclareLaunchArgument",
             "EmitEvent",
+            "ExecuteProcess",
             "LogInfo",
             "OpaqueFunction",
             "RegisterEventHandler",
@@ -96,6 +101,9 @@ def started(mode: Mode, **said: str) -> list[Any]:
     return list(opaque.function(SimpleNamespace(launch_configurations=said, argv=[])))
 
 
+ACTIONS = ("Node", "ExecuteProcess")
+
+
 def nodes_of(entities: list[Any]) -> list[Any]:
     return [entity for entity in entities if type(entity).__name__ == "Node"]
 
@@ -140,7 +148,7 @@ def test_the_launch_file_starts_the_nodes_of_the_graph(launching: Any, mode: Mod
 def test_every_option_is_a_documented_launch_argument(launching: Any, mode: Mode) -> None:
     *arguments, _ = described(mode)
     names = [argument.arguments[0] for argument in arguments]
-    assert names == [option.name for option in options_of(mode)] + ["overrides"]
+    assert names == [*(option.name for option in options_of(mode)), "watch", "watch_port", "overrides"]
     assert all(len(argument.description) > 10 for argument in arguments)
     # `--show-args` prints "(default: '')" itself: a second default in the description would contradict it.
     assert not any("default" in argument.description for argument in arguments)
@@ -150,7 +158,10 @@ def test_a_misspelt_launch_argument_is_refused(launching: Any) -> None:
     command = ["/opt/ros/bin/ros2", "launch", "worldsample_bringup", "train.launch.py", "tsk:=pushing"]
     with pytest.raises(ConfigError, match="did you mean 'task'"):
         launching.refuse_unknown_arguments("train", ["tsk:=pushing"], command)
-    launching.refuse_unknown_arguments("train", ["task:=pushing", "overrides:=a.b=1"], command)
+    with pytest.raises(ConfigError, match="did you mean 'watch'"):
+        launching.refuse_unknown_arguments("train", ["wacth:=true"], command)
+    known = ["task:=pushing", "watch:=true", "watch_port:=9190", "overrides:=a.b=1"]
+    launching.refuse_unknown_arguments("train", known, command)
     including = ["ros2", "launch", "mine", "my_cell.launch.py", "tsk:=x"]
     launching.refuse_unknown_arguments("train", ["tsk:=x"], including)
 
@@ -189,7 +200,7 @@ def test_a_second_launch_on_the_domain_is_refused(launching: Any, tmp_path: Path
 
 def exit_of(entities: list[Any], name: str, code: int) -> Any:
     """The answer of the handler of a node's exit."""
-    index = next(i for i, e in enumerate(entities) if type(e).__name__ == "Node" and e.name == name)
+    index = next(i for i, e in enumerate(entities) if type(e).__name__ in ACTIONS and e.name == name)
     handler = entities[index - 1].arguments[0]
     assert handler.target_action is entities[index]
     return handler.on_exit(SimpleNamespace(returncode=code), SimpleNamespace(is_shutdown=False))
@@ -225,6 +236,31 @@ def test_a_world_model_that_crashes_again_and_again_is_spared(launching: Any) ->
     assert type(said).__name__ == "LogInfo" and "without it" in said.msg
     with pytest.raises(RuntimeError, match="worldmodel failed"):
         exit_of(entities, "worldmodel", 2)
+
+
+def test_a_launched_run_is_watched_where_it_is_asked_for(
+    launching: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The viewer is the one of `train --watch`; its end is told, and ends nothing."""
+    asked: list[int] = []
+    monkeypatch.setattr(required_packages, "require_viewer", lambda: None)
+    monkeypatch.setattr(web_viewer, "require_free_ports", asked.append)
+    entities = started("train", machine="cpu", name="mine", watch="true", watch_port="9190")
+    (viewer,) = (entity for entity in entities if type(entity).__name__ == "ExecuteProcess")
+    spec = viewer_process(RunFolder(tmp_path / "runs" / "mine"), 9190)
+    assert viewer.cmd == list(spec.command) and asked == [9190]
+    assert viewer.prefix == "nice -n 19"
+    (said,) = exit_of(entities, "watch", 1)
+    assert type(said).__name__ == "LogInfo" and "goes on without it" in said.msg
+
+
+def test_a_viewer_that_cannot_start_is_said_before_the_run(
+    launching: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(required_packages, "require_viewer", lambda: None)
+    with pytest.raises(ConfigError, match="1024"):
+        started("train", machine="cpu", watch="true", watch_port="80")
+    assert not (tmp_path / "runs").exists()
 
 
 SLEEP = "time.sleep(60)"

@@ -244,9 +244,9 @@ def test_a_taken_port_is_told_with_a_free_one() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         if port < 65533:
-            with pytest.raises(ConfigError, match=rf"port {port} is taken.*--port \d+"):
+            with pytest.raises(ConfigError, match=rf"port {port} is taken.* \d+ is free"):
                 require_free_ports(port)
-    with pytest.raises(ConfigError, match="--port is"):
+    with pytest.raises(ConfigError, match="1024"):
         require_free_ports(80)
 
 

@@ -263,7 +263,7 @@ def _run(options: argparse.Namespace) -> int:
 
         outcome = run_in_one_process(prepared)
     else:
-        watch_port = ready_to_watch(options)
+        watch_port = ready_to_watch(options.watch, options.watch_port)
         outcome = run_session(prepared, open_report=options.open, watch_port=watch_port)
     if options.command == "label" and outcome.code == 0:
         from worldsample_bringup.run.labels import fit_classifier

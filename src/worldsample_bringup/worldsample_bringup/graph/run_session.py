@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 
 from worldsample_bringup.graph.announcement import closing, opening, shown
@@ -11,9 +10,9 @@ from worldsample_bringup.graph.closed_cell import require_keys
 from worldsample_bringup.graph.domain import claim_domain
 from worldsample_bringup.graph.graph import build_graph
 from worldsample_bringup.graph.node_command import ProcessSpec, process_for
-from worldsample_bringup.graph.node_spec import OnExit
 from worldsample_bringup.graph.runner import Outcome, Runner
 from worldsample_bringup.graph.terminal import Console
+from worldsample_bringup.graph.viewer_process import viewer_process
 from worldsample_bringup.report.open_page import open_page
 from worldsample_bringup.report.report import write_live_report, write_report
 from worldsample_bringup.run.history import read_history
@@ -49,7 +48,7 @@ def run_session(
         require_keys(nodes, plan.settings)
         specs = [process_for(node) for node in nodes]
         specs = specs if place is None else [place(spec) for spec in specs]
-        specs += [] if watch_port is None else [_viewer(plan, watch_port)]
+        specs += [] if watch_port is None else [viewer_process(plan.folder, watch_port)]
         with plan.begin():
             console = Console(names=tuple(spec.name for spec in specs))
             for line in opening(plan, claim.domain):
@@ -70,12 +69,6 @@ def run_session(
             return outcome
     finally:
         claim.release()
-
-
-def _viewer(plan: Plan, port: int) -> ProcessSpec:
-    """The viewer as a process of its own: what befalls it does not touch the run."""
-    watch = (sys.executable, "-m", "worldsample_bringup.cli", "watch", str(plan.folder.path))
-    return ProcessSpec("watch", (*watch, "--port", str(port)), on_exit=OnExit.LOOKS_ON, nice=19, grace=3.0)
 
 
 def _report(plan: Plan, console: Console) -> None:

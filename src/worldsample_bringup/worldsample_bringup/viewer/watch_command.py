@@ -8,10 +8,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from worldsample_bringup.run.options import refuse_unknown
+from worldsample_bringup.run.options import Mode, Option, refuse_unknown
 
 PORT = 9090
 """Port of the page, where no other is asked for."""
+MODES: tuple[Mode, ...] = ("train", "eval", "demos", "label")
+WATCH = Option("watch", "show the run in a browser, live", bool, "false", "", MODES)
+WATCH_PORT = Option("watch_port", "port of that page", int, str(PORT), "N", MODES)
+"""The options with which a run is watched from its beginning; launch arguments, too."""
 
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
@@ -34,34 +38,30 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
 
 def add_watch_switch(parser: argparse.ArgumentParser) -> None:
     """Add the options with which a run is watched from its beginning."""
+    parser.add_argument("--watch", action="store_true", help=WATCH.help)
     parser.add_argument(
-        "--watch",
-        action="store_true",
-        help="show the run in a browser, live",
-    )
-    parser.add_argument(
-        "--watch-port",
-        type=int,
-        default=PORT,
-        metavar="N",
-        help="port of that page (default: %(default)s)",
+        "--watch-port", type=int, default=PORT, metavar=WATCH_PORT.value, help=WATCH_PORT.described
     )
 
 
-def ready_to_watch(options: argparse.Namespace) -> int | None:
+def ready_to_watch(asked: bool, port: int) -> int | None:
     """The port at which a run shall be watched; None where it shall not.
+
+    Args:
+        asked: it shall be watched.
+        port: of the page.
 
     Raises:
         ConfigError: Rerun is missing, or a port is taken. It is better said before the run than in it.
     """
-    if not options.watch:
+    if not asked:
         return None
     from worldsample_bringup.run.required_packages import require_viewer
     from worldsample_bringup.viewer.web_viewer import require_free_ports
 
     require_viewer()
-    require_free_ports(options.watch_port)
-    return int(options.watch_port)
+    require_free_ports(port)
+    return port
 
 
 def watch(options: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ NICE = 19
 def require_free_ports(port: int) -> None:
     """Raise :class:`ConfigError` where a port of the viewer is taken, with the remedy."""
     if not 1024 <= port <= 65533:
-        raise ConfigError(f"--port is 1024 .. 65533, got {port}")
+        raise ConfigError(f"the viewer's port is 1024 .. 65533, got {port}")
     for each in ports(port):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -33,8 +33,8 @@ def require_free_ports(port: int) -> None:
                 probe.bind((HOST, each))
             except OSError:
                 raise ConfigError(
-                    f"port {each} is taken: another viewer may be open. Close it, or choose other ports: "
-                    f"--port {_free_from(port + 10)}"
+                    f"port {each} is taken: another viewer may be open. Close it, or take another port: "
+                    f"{_free_from(port + 10)} is free"
                 ) from None
 
 
