@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from a1x_sim.cell import Cell
+from worldsample_core.arm.joint_reading import JointReading
 from worldsample_core.episodes.episode_bag import encode_transition
 from worldsample_core.episodes.episode_store import EpisodeStore
 from worldsample_core.observation import clean_action
@@ -12,6 +13,7 @@ from worldsample_core.transition import EpisodeSummary, Transition
 def record_episode(cell: Cell, store: EpisodeStore, seed: int) -> None:
     """Record one demonstration by the task's expert."""
     observation, episode, done = cell.reset(seed), store.begin("demo", seed), False
+    joints = JointReading.of(*cell.joint_states())
     while not done:
         action = clean_action(cell.task.expert(cell.state()), cell.config.active_mask)
         following = cell.step(action)
@@ -21,7 +23,8 @@ def record_episode(cell: Cell, store: EpisodeStore, seed: int) -> None:
             cell.success, intervention=False, seq=store.next_seq, episode=episode, step=cell.steps - 1,
             source="demo", run=store.run,
         )  # fmt: skip
-        store.append(encode_transition(step))
+        before, joints = joints, JointReading.of(*cell.joint_states())
+        store.append(encode_transition(step), before, joints)
         observation = following
     summary = EpisodeSummary("demo", episode, cell.steps, float(cell.success), cell.success, not cell.success)
     store.finish(summary)

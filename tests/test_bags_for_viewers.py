@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,11 +26,15 @@ from tests.expert_episodes import record_episode
 from worldsample_bringup import cli
 from worldsample_bringup.run import prepare
 from worldsample_bringup.run.options import Request
+from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_core.arm.a1x_kinematics import forward_kinematics
+from worldsample_core.arm.joint_reading import JOINT_NAMES
 from worldsample_core.arm.rotation import matrix_to_quaternion, rotvec_to_matrix
-from worldsample_core.episodes.episode_bag import read_transitions
+from worldsample_core.episodes.episode_bag import read_joints, read_transitions
 from worldsample_core.episodes.episode_store import EpisodeStore, find_bags
 from worldsample_core.episodes.standard_messages import StandardMessages
 from worldsample_core.observation import VIEWS, Observation
+from worldsample_policy.replay.demonstrations import import_demonstrations
 
 PICTURES = tuple(f"/{view}/color/image_raw/compressed" for view in VIEWS)
 LENSES = tuple(f"/{view}/color/camera_info" for view in VIEWS)
@@ -37,12 +43,14 @@ MESSAGES = dict[str, list[tuple[int, Any]]]
 
 
 class WatchedCell(Cell):
-    """A cell that notes where the end effector is at each observation."""
+    """A cell that notes where the end effector and the joints are at each observation."""
 
     def _observe(self, before: Any) -> Observation:
         if not hasattr(self, "poses"):
             self.poses: list[tuple[Any, Any]] = []
+            self.joints: list[tuple[Any, Any]] = []
         self.poses.append(self.ee_pose())
+        self.joints.append(self.joint_states()[1:])
         return super()._observe(before)
 
 
@@ -57,6 +65,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, W
         path, "demos", custom={"task": "insertion"}, standard=StandardMessages.of(plan.settings)
     )
     cell.poses.clear()
+    cell.joints.clear()
     record_episode(cell, store, 1)
     store.close()
     yield path, cell
@@ -96,7 +105,7 @@ def test_public_libraries_find_pictures_in_order(recorded: tuple[Path, WatchedCe
         "/transitions": len(steps),
         "/episodes": 1,
         "/tf_static": 1,
-        **dict.fromkeys((*PICTURES, *LENSES, "/a1x/ee_pose", "/tf"), len(steps) + 1),
+        **dict.fromkeys((*PICTURES, *LENSES, "/a1x/ee_pose", "/joint_states", "/tf"), len(steps) + 1),
     }
     seen = [step.observation for step in steps] + [steps[-1].next_observation]
     for view, topic in enumerate(PICTURES):
@@ -119,6 +128,45 @@ def test_poses_are_where_the_arm_was(recorded: tuple[Path, WatchedCell]) -> None
         wanted = matrix_to_quaternion(rotation)
         same = abs(np.dot((turn.w, turn.x, turn.y, turn.z), wanted))
         assert same == pytest.approx(1.0, abs=1e-6)
+
+
+def test_joints_are_those_of_the_urdf_where_the_arm_was(recorded: tuple[Path, WatchedCell]) -> None:
+    """They are in step with the poses, and lead to them."""
+    path, cell = recorded
+    found = by_mcap(find_bags(path)[0])
+    poses = found["/a1x/ee_pose"]
+    for measured, (at, message), (stamp, pose) in zip(
+        cell.joints, found["/joint_states"], poses, strict=True
+    ):
+        assert at == stamp == stamp_of(message)
+        assert tuple(message.name) == JOINT_NAMES and not message.effort
+        np.testing.assert_array_equal((message.position, message.velocity), measured)
+        place = pose.pose.position
+        reached = forward_kinematics(np.array(message.position[:6]))[0]
+        np.testing.assert_allclose(reached, (place.x, place.y, place.z), atol=1e-4)
+    assert np.abs(found["/joint_states"][-1][1].velocity[:6]).max() > 0
+
+
+def test_a_rebuilt_bag_and_a_run_with_these_demonstrations_keep_the_joints(
+    recorded: tuple[Path, WatchedCell], tmp_path: Path
+) -> None:
+    path, _ = recorded
+    (bag,) = find_bags(path)
+    wanted = [tuple(reading.positions) for reading in read_joints(bag) if reading is not None]
+    assert len(wanted) == len(read_transitions(bag)) + 1
+    damaged = tmp_path / "damaged"
+    shutil.copytree(path, damaged)
+    with (find_bags(damaged)[0] / "metadata.yaml").open("a") as file:
+        file.write("rot\n")
+    settings = RunFolder(path).settings()
+    EpisodeStore(damaged, "demos", standard=StandardMessages.of(settings)).close()
+    run = dataclasses.replace(settings.run, demos=1, demos_from=str(path), mode="train")
+    store = EpisodeStore(tmp_path / "run", "demos", standard=StandardMessages.of(settings))
+    assert import_demonstrations(store, dataclasses.replace(settings, run=run)) == 1
+    store.close()
+    for folder in (damaged, tmp_path / "run"):
+        again = read_joints(find_bags(folder)[0])
+        assert [tuple(reading.positions) for reading in again if reading is not None] == wanted
 
 
 def test_transforms_and_lens_lead_a_point_to_its_pixel(recorded: tuple[Path, WatchedCell]) -> None:

@@ -16,8 +16,8 @@ from tests.short_runs import ShortRun, command
 from worldsample_bringup.dashboard.imagined import pictures
 from worldsample_bringup.run.history import read_history
 from worldsample_bringup.run.run_folder import RunFolder
-from worldsample_core.episodes.episode_bag import read_transitions
-from worldsample_core.episodes.episode_store import find_bags
+from worldsample_core.episodes.episode_bag import read_joints, read_transitions
+from worldsample_core.episodes.episode_store import bag_name, find_bags
 from worldsample_core.node.parent_death import die_with_parent
 
 pytestmark = pytest.mark.slow
@@ -57,6 +57,7 @@ def test_killed_and_resumed_it_loses_nothing(tmp_path: Path, monkeypatch: pytest
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    cut = folder.episodes / bag_name(len(find_bags(folder.path)))  # whose joints the kill has cost
     before = {bag: [t.seq for t in read_transitions(bag)] for bag in find_bags(folder.path)}
     resumed = subprocess.run(
         [sys.executable, "-m", "worldsample_bringup.cli", "train", "--one-process", "--resume", folder.path],
@@ -73,6 +74,8 @@ def test_killed_and_resumed_it_loses_nothing(tmp_path: Path, monkeypatch: pytest
     assert learner["real_steps"] + learner["demo_steps"] == len(recorded) == learner["next_seq"]
     assert learner["real_steps"] == 70 and learner["duplicates"] == 0
     assert pictures(folder.imagined), "no picture of what was imagined"
+    for bag in set(find_bags(folder.path)) - {cut}:
+        assert None not in read_joints(bag), f"{bag} lacks joints"
     ids = [call["id"] for call in calls(noted, "init")]
     logged = {tag for call in calls(noted, "log") for tag in call["row"]}
     assert len(ids) == 2 and len(set(ids)) == 1

@@ -18,7 +18,7 @@ from rclpy.node import Node, NodeNameNonExistentError
 
 from worldsample_bringup.graph.permissions import rights_of_a_cell
 from worldsample_bringup.run.run_folder import RunFolder
-from worldsample_core.episodes.episode_bag import read_transitions
+from worldsample_core.episodes.episode_bag import read_joints, read_transitions
 from worldsample_core.episodes.episode_store import find_bags
 from worldsample_core.node.parent_death import die_with_parent
 from worldsample_core.settings import Settings
@@ -113,6 +113,8 @@ def test_the_real_cell_trains_against_stand_ins(tmp_path: Path, ros_domain: int)
     assert any(t.intervention for t in transitions), "the person's gamepad drove"
     reach = [t.observation.proprio[:3] for t in transitions]
     assert max(abs(reach[0] - p).max() for p in reach) > 0.01, "the arm moved"
+    joints = [reading for bag in find_bags(folder.path) for reading in read_joints(bag)]
+    assert sum(reading is not None for reading in joints) > 0.9 * len(joints), "joints came with the poses"
     check_rights(ends, folder.settings())
     arm = (folder.logs / "standin_arm.log").read_text()
     assert "jumped" not in arm and "Traceback" not in arm

@@ -158,11 +158,11 @@ class DriverNode(Node):
     def _publish_state(self) -> None:
         feedback = self.arm.feedback
         stamp = self._now()
+        joints = joints_message(feedback, stamp)
+        self._joints.publish(joints)  # before the pose: who takes an observation has them then
         self._pose.publish(pose_message(feedback.position, feedback.rotation, stamp))
         if not feedback.gripper_fault(time.monotonic()):
             self._gripper.publish(gripper_message(feedback, stamp))
-        joints = joints_message(feedback, stamp)
-        self._joints.publish(joints)
         self._transforms.send(joints)
 
     def _publish_status(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from worldsample_core.arm.joint_reading import JointReading
 from worldsample_core.camera_calibration import CameraCalibration, camera_transforms
 from worldsample_core.observation import VIEWS, Observation
 from worldsample_core.transition import EpisodeSummary, Transition
@@ -236,3 +237,20 @@ def test_metadata_have_the_version_that_humble_and_jazzy_read(bag: Path) -> None
         if topic["topic_metadata"]["name"] == "/tf_static"
     )
     assert "durability: 1" in latched
+
+
+def test_joints_stand_where_they_are_known(tmp_path: Path) -> None:
+    """An observation without joints has no message; a bag of before, without any, is read as it is."""
+    path, old = tmp_path / "episode_000000", tmp_path / "episode_000001"
+    joints = [JointReading(np.full(8, 0.1 * number), np.full(8, 0.2)) for number in range(STEPS + 1)]
+    episode_bag.write_bag(path, records(), SUMMARY, {}, standard(), [None, *joints[1:3], None, *joints[4:]])
+    episode_bag.write_bag(old, records(), SUMMARY, {}, standard())
+    said = read(path)
+    poses = [stamp for stamp, _ in said["/a1x/ee_pose"]]
+    assert [stamp for stamp, _ in said["/joint_states"]] == [poses[1], poses[2], poses[4], poses[5]]
+    again = episode_bag.read_joints(path)
+    assert [None if reading is None else reading.positions[0] for reading in again] == pytest.approx(
+        [None, 0.1, 0.2, None, 0.4, 0.5]
+    )
+    assert episode_bag.read_joints(old) == [None] * (STEPS + 1)
+    assert episode_bag.read_records(path) == episode_bag.read_records(old) == records()

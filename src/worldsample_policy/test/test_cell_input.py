@@ -14,7 +14,9 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("worldsample_msgs")
 from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import JointState
 
+from worldsample_core.arm.joint_reading import JOINT_NAMES
 from worldsample_core.messages.conversions import image_to_message, to_time
 from worldsample_core.messages.reception import Reception
 from worldsample_core.node.exit_codes import BAD_CONFIGURATION
@@ -163,3 +165,22 @@ def test_a_camera_that_never_sends_a_usable_image_ends_the_run(
     with pytest.raises(RunFailed, match=f"/side/color/image_raw: .*{reason}") as end:
         senses.input.take()
     assert end.value.code == BAD_CONFIGURATION
+
+
+@pytest.mark.parametrize("lockstep", [True, False])
+def test_a_tick_has_the_joints_of_its_own_time(lockstep: bool) -> None:
+    """The names may have any order. With another robot's joints the policy acts all the same."""
+    senses = Senses(lockstep)
+
+    def tick(names: tuple[str, ...], value: float) -> Tick:
+        senses.stamp += 1
+        values = [value + place for place in range(len(names))]
+        senses.say("joint_states", JointState(name=names, position=values, velocity=values))
+        taken = senses.whole()
+        assert taken is not None
+        return taken
+
+    first, other, later = tick(JOINT_NAMES[::-1], 0.5), tick(("wheel",), 1.0), tick(JOINT_NAMES, 2.0)
+    assert first.joints is not None and list(first.joints.positions[:2]) == [7.5, 6.5]
+    assert other.joints is None and senses.reception.words()
+    assert later.joints is not None and later.joints.velocities[0] == 2.0

@@ -75,7 +75,12 @@ TOPICS = (
         for view in ("side", "wrist")
     ),
     GraphTopic(
-        "/joint_states", "sensor_msgs/JointState", "SENSOR", BOTH_ARMS, (), "Measured joints, rad and rad/s."
+        "/joint_states",
+        "sensor_msgs/JointState",
+        "SENSOR",
+        BOTH_ARMS,
+        ("policy_node",),
+        "Measured joints, rad and rad/s; the policy only records them.",
     ),
     GraphTopic(
         "/a1x/ee_pose",

@@ -11,6 +11,7 @@ from a1x_sim.lockstep import LearnerPacing
 from a1x_sim.operator_turns import OperatorTurns
 from a1x_sim.sim_config import SimConfig
 from a1x_sim.ticking_cell import FIRST_STAMP, TickingCell
+from worldsample_core.arm.joint_reading import JointReading
 from worldsample_core.arm.motion_command import Command
 from worldsample_core.arm.rotation import matrix_to_quaternion
 from worldsample_core.config import from_mapping
@@ -67,7 +68,9 @@ class SimulatedCell:
         if signal is not None:
             action = np.asarray(signal.action, np.float32)
             operator = OperatorInput(signal.active, action, signal.success, signal.failure, signal.abort)
-        return Tick(ticks.stamp, Observation(images, proprio, ticks.stamp * 1e-9).validate(), operator)
+        observation = Observation(images, proprio, ticks.stamp * 1e-9).validate()
+        joints = JointReading.of(*ticks.cell.joint_states())
+        return Tick(ticks.stamp, observation, operator, joints)
 
     def execute(self, action: Action) -> None:
         """Move for one control period. Raises :class:`RunFailed` where the cell refuses the command."""

@@ -17,6 +17,7 @@ are.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -37,6 +38,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from worldsample_core.arm.joint_reading import JointReading
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.episodes.durability import flush
 from worldsample_core.episodes.journal import StorageError, explain
@@ -46,7 +48,14 @@ from worldsample_core.episodes.mcap_checksums import (
     has_checksums,
     verify_checksums,
 )
-from worldsample_core.episodes.standard_messages import StandardMessage, StandardMessages, qos_of, type_of
+from worldsample_core.episodes.standard_messages import (
+    JOINTS,
+    StandardMessage,
+    StandardMessages,
+    qos_of,
+    read_joint_state,
+    type_of,
+)
 from worldsample_core.messages.conversions import (
     stamp_ns,
     summary_from_message,
@@ -141,6 +150,7 @@ def write_bag(
     summary: EpisodeSummary,
     custom: Mapping[str, str],
     standard: StandardMessages | None = None,
+    joints: Sequence[JointReading | None] = (),
 ) -> None:
     """Write the bag folder ``path``, flushed to disk, whole or not at all.
 
@@ -149,6 +159,7 @@ def write_bag(
         summary: of the episode.
         custom: further strings for the bag's metadata (task, image size).
         standard: makes the messages for viewers; None: the bag has none.
+        joints: for viewers, one for each observation, one more than there are records; empty: not known.
 
     Raises:
         DiskFull, StorageError: nothing was left behind.
@@ -158,7 +169,7 @@ def write_bag(
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(temporary, records, summary, custom, standard)
+        _write(temporary, records, summary, custom, standard, joints)
         for part in temporary.iterdir():
             flush(part)
         os.rename(temporary, path)
@@ -177,7 +188,11 @@ def _stamps_of(records: Sequence[bytes]) -> list[int]:
 
 
 def _for_viewers(
-    standard: StandardMessages | None, records: Sequence[bytes], stamps: Sequence[int], path: Path
+    standard: StandardMessages | None,
+    records: Sequence[bytes],
+    stamps: Sequence[int],
+    joints: Sequence[JointReading | None],
+    path: Path,
 ) -> list[StandardMessage]:
     """The messages beside the transitions; none where they cannot be made: the record itself counts more."""
     if standard is None or not records:
@@ -185,7 +200,7 @@ def _for_viewers(
     try:
         steps = [transition_message(record) for record in records]
         first = max(0, min(stamp_ns(steps[0].observation.stamp), stamps[0] - 1))
-        return list(standard.episode(steps, [first, *stamps]))
+        return list(standard.episode(steps, [first, *stamps], joints or [None] * (len(steps) + 1)))
     except (InvalidObservation, ValueError, OSError) as problem:
         log.warning("the bag %s has no pictures for viewers: %s", path, problem)
         return []
@@ -196,7 +211,8 @@ def _write(
     records: Sequence[bytes],
     summary: EpisodeSummary,
     custom: Mapping[str, str],
-    standard: StandardMessages | None = None,
+    standard: StandardMessages | None,
+    joints: Sequence[JointReading | None],
 ) -> None:
     writer = Writer(path, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -204,7 +220,7 @@ def _write(
     for key, value in custom.items():
         writer.set_custom_data(key, value)
     stamps = _stamps_of(records)
-    beside = _for_viewers(standard, records, stamps, path)
+    beside = _for_viewers(standard, records, stamps, joints, path)
     writer.open()
     chunks: list[int] = []
     compress = writer.storage.compressor  # type: ignore[union-attr]
@@ -376,13 +392,37 @@ def read_records(path: Path) -> list[bytes]:
     return _read(path, TRANSITIONS)
 
 
+def read_joints(path: Path) -> list[JointReading | None]:
+    """The measured joints of a bag, one for each observation: one more than there are steps.
+
+    None where there are none of ours: in a bag of an earlier release, or of an episode that a crash has cut
+    short. Raises :class:`DamagedBag`.
+    """
+    steps: list[int] = []
+    readings: dict[int, JointReading] = {}
+    for topic, stamp, data in _stamped(path, TRANSITIONS, JOINTS):
+        if topic == TRANSITIONS:
+            steps.append(stamp)
+        else:
+            with contextlib.suppress(InvalidObservation):
+                readings[stamp] = read_joint_state(data)
+    first = min(readings, default=-1)
+    return [readings.get(first) if steps and first < steps[0] else None, *map(readings.get, steps)]
+
+
 def _read(path: Path, topic: str) -> list[bytes]:
+    return [data for _, _, data in _stamped(path, topic)]
+
+
+def _stamped(path: Path, *topics: str) -> list[tuple[str, int, bytes]]:
+    """The messages of some topics, each with its topic and its log time, ns."""
     file = _named_data(path)
     verify_data(path, file)
     try:
         with Reader(file) as reader:
-            connections = [c for c in reader.connections if c.topic == topic]
-            return [bytes(data) for _, _, data in reader.messages(connections)] if connections else []
+            connections = [c for c in reader.connections if c.topic in topics]
+            messages = reader.messages(connections) if connections else ()
+            return [(connection.topic, stamp, bytes(data)) for connection, stamp, data in messages]
     except Exception as error:  # a damaged file fails anywhere inside the reader
         raise DamagedBag(f"the bag {path} is damaged: {error}") from error
 

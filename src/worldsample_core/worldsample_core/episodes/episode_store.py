@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from worldsample_core.arm.joint_reading import JointReading
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.episodes.episode_bag import (
     DamagedBag,
@@ -28,6 +29,7 @@ from worldsample_core.episodes.episode_bag import (
     decode_transition,
     encode_transition,
     read_information,
+    read_joints,
     read_metadata,
     read_records,
     true_summary,
@@ -92,6 +94,7 @@ class _Open:
     summary: EpisodeSummary
     journal: Path
     steps: int = 0
+    joints: list[JointReading | None] = dataclasses.field(default_factory=list)
 
 
 class EpisodeStore:
@@ -222,7 +225,7 @@ class EpisodeStore:
         try:
             records = read_records(path)
             transitions = [decode_transition(record) for record in records]
-            summary = true_summary(path, transitions)
+            summary, joints = true_summary(path, transitions), read_joints(path)
         except (DamagedBag, InvalidObservation):
             self._set_aside(path, str(problem))
             return None
@@ -230,7 +233,7 @@ class EpisodeStore:
         rescued.parent.mkdir(exist_ok=True)
         shutil.copyfile(data_file(path, _information(path)), rescued)
         shutil.rmtree(path)
-        self._write_bag(path, records, summary)
+        self._write_bag(path, records, summary, joints)
         self._report(f"{problem}; rebuilt from its data file")
         return summary
 
@@ -242,12 +245,15 @@ class EpisodeStore:
             return
         self._numbers = self._numbers.above(summary.first_seq + summary.steps, summary.episode + 1)
 
-    def _close_journal(self, path: Path, real_steps: int) -> EpisodeSummary | None:
+    def _close_journal(
+        self, path: Path, real_steps: int, joints: Sequence[JointReading | None] = ()
+    ) -> EpisodeSummary | None:
         """Turn the journal of an unfinished episode into a bag.
 
         Args:
             path: the journal.
             real_steps: number of training steps before this episode.
+            joints: one for each observation; empty: lost, as after a crash.
         """
         try:
             contents = read_journal(path)
@@ -292,7 +298,8 @@ class EpisodeStore:
             real_steps=real_steps + (steps if summary.kind == "train" else 0),
             path=f"{FOLDER}/{bag_name(summary.episode)}",
         )
-        self._write_bag(self.folder / bag_name(summary.episode), records, summary)
+        known = joints if len(joints) == steps + 1 else ()
+        self._write_bag(self.folder / bag_name(summary.episode), records, summary, known)
         path.unlink()
         return summary
 
@@ -352,16 +359,24 @@ class EpisodeStore:
         return episode
 
     @cpu_piece("recording")
-    def append(self, record: bytes) -> None:
+    def append(
+        self, record: bytes, before: JointReading | None = None, after: JointReading | None = None
+    ) -> None:
         """Keep one finished step: CDR bytes of the transition with seq ``next_seq``.
 
-        When this returns, a crash of the process does not lose the step.
+        When this returns, a crash of the process does not lose the step. The joints are for viewers: they are
+        kept in memory until the bag is written, and a crash loses those of the running episode.
+
+        Args:
+            record: the step.
+            before: joints at its observation; after: at the one that it led to; None: not known.
         """
         if self._journal is None or self._current is None:
             raise RuntimeError("no episode is open")
         self._journal.append(record)
         with self._lock:
             self._current.steps += 1
+            self._current.joints += [after] if self._current.joints else [before, after]
             self.next_seq += 1
             if self._current.summary.kind == "train":
                 self.real_steps += 1
@@ -406,7 +421,7 @@ class EpisodeStore:
         self._journal.close()
         self._journal = self._current = None
         steps = current.steps if current.summary.kind == "train" else 0
-        summary = self._close_journal(current.journal, self.real_steps - steps)
+        summary = self._close_journal(current.journal, self.real_steps - steps, current.joints)
         with self._lock:
             del self._open[current.summary.episode]
             if summary is None:
@@ -416,8 +431,14 @@ class EpisodeStore:
                 self._first_seqs.append(summary.first_seq)
         return summary
 
-    def _write_bag(self, path: Path, records: Sequence[bytes], summary: EpisodeSummary) -> None:
-        write_bag(path, records, summary, self.custom, self.standard)
+    def _write_bag(
+        self,
+        path: Path,
+        records: Sequence[bytes],
+        summary: EpisodeSummary,
+        joints: Sequence[JointReading | None] = (),
+    ) -> None:
+        write_bag(path, records, summary, self.custom, self.standard, joints)
 
     def _write_bags(self) -> None:
         while (item := self._closing.get()) is not None:
@@ -428,7 +449,8 @@ class EpisodeStore:
     def _write_one(self, item: _Open) -> None:
         try:
             records = read_journal(item.journal).records
-            self._write_bag(self.folder / bag_name(item.summary.episode), records, item.summary)
+            path = self.folder / bag_name(item.summary.episode)
+            self._write_bag(path, records, item.summary, item.joints)
             with self._lock:
                 self._summaries.append(item.summary)
                 self._first_seqs.append(item.summary.first_seq)

@@ -1,8 +1,9 @@
-"""An episode as ROS 2's own messages: pictures, lenses, poses and transforms, for viewers.
+"""An episode as ROS 2's own messages: pictures, lenses, poses, joints and transforms, for viewers.
 
 They stand in an episode's bag beside the transitions, on the graph's topics, and are made of them when the
-bag is written. No reader of ours looks at them. Each observation gives one of each: that before the first
-step, and that after every step, so one more than there are steps.
+bag is written. The measured joints, which no transition has, are handed over beside them. Training reads none
+of it. Each observation gives one of each: that before the first step, and that after every step, so one more
+than there are steps.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from worldsample_core.arm.a1x_kinematics import BASE_FRAME, EE_FRAME, forward_kinematics
+from worldsample_core.arm.joint_reading import JOINT_NAMES, JointReading
 from worldsample_core.arm.rotation import rotvec_to_matrix
 from worldsample_core.camera_calibration import (
     Lens,
@@ -31,12 +33,13 @@ from worldsample_core.camera_calibration import (
     lens_of_square,
     optical_frame,
 )
-from worldsample_core.observation import VIEWS
+from worldsample_core.observation import VIEWS, InvalidObservation
 from worldsample_core.settings import Settings
 
 PICTURES = "/{view}/color/image_raw/compressed"
 LENSES = "/{view}/color/camera_info"
 POSE = "/a1x/ee_pose"
+JOINTS = "/joint_states"
 MOVING, FIXED = "/tf", "/tf_static"
 
 PAUSE = 0.0005
@@ -76,6 +79,8 @@ def type_of(topic: str) -> str:
         return "tf2_msgs/msg/TFMessage"
     if topic == POSE:
         return "geometry_msgs/msg/PoseStamped"
+    if topic == JOINTS:
+        return "sensor_msgs/msg/JointState"
     return (
         "sensor_msgs/msg/CameraInfo" if topic.endswith("/camera_info") else "sensor_msgs/msg/CompressedImage"
     )
@@ -124,24 +129,32 @@ class StandardMessages:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The topics that an episode has."""
+        """The topics that an episode has, where the joints are known."""
         pictures = (PICTURES.format(view=view) for view in VIEWS)
         lenses = (LENSES.format(view=view) for view in VIEWS if view in self.lenses)
-        return (*pictures, *lenses, POSE, MOVING, *((FIXED,) if self.fixed else ()))
+        return (*pictures, *lenses, POSE, JOINTS, MOVING, *((FIXED,) if self.fixed else ()))
 
-    def episode(self, steps: Sequence[Any], stamps: Sequence[int]) -> Iterator[StandardMessage]:
+    def episode(
+        self, steps: Sequence[Any], stamps: Sequence[int], joints: Sequence[JointReading | None]
+    ) -> Iterator[StandardMessage]:
         """The messages of an episode, in order of time.
 
         Args:
             steps: its transitions as messages, at least one.
             stamps: one for each observation, ns, ascending: one more than there are steps.
+            joints: one for each observation; None where they are not known.
         """
         if self.fixed:
             yield _message(FIXED, stamps[0], _transforms(self.fixed, stamps[0]))
-        yield from self._observation(steps[0].observation, stamps[0])
-        for step, stamp in zip(steps, stamps[1:], strict=True):
-            time.sleep(PAUSE)
-            yield from self._observation(step.next_observation, stamp)
+        observations = [steps[0].observation, *(step.next_observation for step in steps)]
+        for number, (observation, stamp, reading) in enumerate(
+            zip(observations, stamps, joints, strict=True)
+        ):
+            if number:
+                time.sleep(PAUSE)
+            yield from self._observation(observation, stamp)
+            if reading is not None:
+                yield _message(JOINTS, stamp, _joint_state(reading, stamp))
 
     def _observation(self, observation: Any, stamp: int) -> Iterator[StandardMessage]:
         size = int(observation.width), int(observation.height)
@@ -218,6 +231,21 @@ def _pose(hand: Transform, stamp: int) -> Any:
     turn = _kind("geometry_msgs/msg/Quaternion")(*hand.rotation)
     pose = _kind("geometry_msgs/msg/Pose")(point, turn)
     return _kind("geometry_msgs/msg/PoseStamped")(_header(stamp, hand.parent), pose)
+
+
+def _joint_state(reading: JointReading, stamp: int) -> Any:
+    positions, velocities = map(np.ascontiguousarray, (reading.positions, reading.velocities))
+    kind = _kind("sensor_msgs/msg/JointState")
+    return kind(_header(stamp, ""), list(JOINT_NAMES), positions, velocities, np.empty(0))
+
+
+def read_joint_state(data: bytes) -> JointReading:
+    """The joints in one of these messages. Raises :class:`InvalidObservation` where they are not ours."""
+    try:
+        message: Any = standard_types().deserialize_cdr(data, type_of(JOINTS))
+    except Exception as error:  # a malformed message fails anywhere inside the reader
+        raise InvalidObservation(f"no joints: {error}") from error
+    return JointReading.of(message.name, message.position, message.velocity)
 
 
 def _transforms(transforms: Sequence[Transform], stamp: int) -> Any:

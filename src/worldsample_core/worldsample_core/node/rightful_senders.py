@@ -33,6 +33,7 @@ OWNERS = {
     "side/color/image_raw": CAMERA,
     "wrist/color/image_raw": CAMERA,
     "a1x/command": Owner("policy", "commands"),
+    "joint_states": Owner("a1x", "joints", prescribed=False),  # a cell may have other joints, too
     "a1x/ee_pose": Owner("a1x", "poses"),
     "a1x/gripper": Owner("a1x", "gripper states"),
     "a1x/status": Owner("a1x"),

@@ -6,6 +6,7 @@ dropped and counted; a camera none of whose images can be used ends the run with
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,8 +16,9 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from numpy.typing import NDArray
 from rclpy.node import Node
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, JointState
 
+from worldsample_core.arm.joint_reading import JointReading
 from worldsample_core.messages.conversions import check_image, image_to_numpy, stamp_ns
 from worldsample_core.messages.images import square_of, to_training_size
 from worldsample_core.messages.qos import SENSOR, STATUS
@@ -42,6 +44,8 @@ from worldsample_policy.acting.proprioception import Pose, Proprioception
 
 UNUSABLE = 5
 """Images in a row that cannot be used after which the camera, not one image, is at fault."""
+KEPT_JOINTS = 8
+"""Readings of the joints that are kept until an observation with their stamp is taken."""
 MAX_DISTANCE = 10.0
 """m from the base; no pose of an arm is beyond."""
 
@@ -76,6 +80,8 @@ class CellInput:
         self._topics = topics
         self.topics: dict[str, tuple[str, str]] = {}
         """Part of an observation -> (topic, type)."""
+        self._joints: dict[int, JointReading] = {}
+        topics.create_subscription(JointState, "joint_states", self._on_joints, SENSOR)
         for view in VIEWS:
             self._subscribe(view, Image, f"{view}/color/image_raw", SENSOR, partial(self._image, view))
         self._subscribe(POSE, PoseStamped, "a1x/ee_pose", SENSOR, _pose)
@@ -107,6 +113,16 @@ class CellInput:
         self._topics.create_subscription(kind, topic, heard, qos)
         module = kind.__module__.partition(".msg.")[0]
         self.topics[part] = (self.node.resolve_topic_name(topic), f"{module}/msg/{kind.__name__}")
+
+    def _on_joints(self, message: JointState) -> None:
+        """Keep a reading. The arm sends it just before the pose, with its stamp; nothing waits for it."""
+        reading = self._reception.take(
+            "joints", lambda: JointReading.of(message.name, message.position, message.velocity)
+        )
+        if reading is not None:
+            self._joints[stamp_ns(message.header.stamp)] = reading
+        while len(self._joints) > KEPT_JOINTS:
+            del self._joints[next(iter(self._joints))]
 
     def _image(self, view: str, message: Image) -> Image:
         """A camera's message, if it can become a training image. Raises :class:`InvalidObservation`."""
@@ -152,6 +168,10 @@ class CellInput:
         """
         for problem in self._at_fault.values():
             raise RunFailed(problem, "", BAD_CONFIGURATION)
+        tick = self._take()
+        return tick and dataclasses.replace(tick, joints=self._joints.get(tick.stamp))
+
+    def _take(self) -> Tick | None:
         if self.lockstep is not None:
             return self.lockstep.take()
         now = time.monotonic()

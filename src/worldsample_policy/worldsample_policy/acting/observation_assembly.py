@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsample_core.arm.joint_reading import JointReading
 from worldsample_core.observation import VIEWS, Observation
 from worldsample_policy.acting.proprioception import Proprioception
 
@@ -38,11 +39,17 @@ class OperatorInput:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One control step's input. stamp: ns, of the observation."""
+    """One control step's input.
+
+    Attributes:
+        stamp: ns, of the observation.
+        joints: at that time, for the bag; None: not known. No policy sees them.
+    """
 
     stamp: int
     observation: Observation
     operator: OperatorInput
+    joints: JointReading | None = None
 
 
 DecodeImage = Callable[[str, Any], NDArray[np.uint8]]

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsample_core.arm.joint_reading import JointReading
 from worldsample_core.config import from_mapping
 from worldsample_core.disturbance_config import DisturbanceConfig
 from worldsample_core.episodes.episode_bag import encode_transition
@@ -134,6 +135,7 @@ class PolicyLoop:
         self._reset_failures = 0
         self._empty = 0
         self._invalid = 0
+        self._joints: JointReading | None = None
         self._random = np.random.default_rng(settings.run.seed)
         self._pictures = EvaluationPictures(settings.run.path, settings.task.control_period)
 
@@ -346,8 +348,9 @@ class PolicyLoop:
             self._pictures.add(tick.observation.images)
         if rollout.finished is not None and counted:
             record = encode_transition(rollout.finished)
-            self.store.append(record)
+            self.store.append(record, self._joints, tick.joints)
             self.outputs.publish_transition(record)
+        self._joints = tick.joints
         if rollout.ended:
             self._end_episode()
             return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError
-from worldsample_core.episodes.episode_bag import encode_transition, read_transitions
+from worldsample_core.episodes.episode_bag import encode_transition, read_joints, read_transitions
 from worldsample_core.episodes.episode_store import EpisodeStore
 from worldsample_core.episodes.recorded_bags import recorded_bags
 from worldsample_core.settings import Settings
@@ -60,11 +60,12 @@ def import_demonstrations(
                 f"{bag} has images of {width}x{height}, this run uses {size[0]}x{size[1]}: set "
                 "run.image_size, or record demonstrations at this size"
             )
+        joints = read_joints(bag)
         episode = store.begin("demo", summary.seed)
-        for transition in transitions:
+        for step, transition in enumerate(transitions):
             record = dataclasses.replace(
                 transition, seq=store.next_seq, episode=episode, source="demo", policy_version=0, run=run.name
             )
-            store.append(encode_transition(record))
+            store.append(encode_transition(record), joints[step], joints[step + 1])
         store.finish(summary)
     return run.demos - present
