@@ -40,14 +40,18 @@ def test_a_strip_has_a_row_for_each_course_of_action(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "2.png"]
 
 
-def test_a_gif_shows_every_step_and_then_the_end(run: RunFolder, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "imagined.gif"
+@pytest.mark.parametrize("form", ["gif", "webp"])
+def test_a_moving_picture_shows_every_step_and_then_the_end(
+    run: RunFolder, tmp_path: Path, form: str
+) -> None:
+    out = tmp_path / "new" / f"imagined.{form}"
     assert imagine(run, "--out", out, "--episode", 0, "--from", 2, "--steps", 5) == 0
     with Image.open(out) as picture:
         assert picture.width >= LABEL + 2 * VIEW
         durations = []
         for frame in range(picture.n_frames):
             picture.seek(frame)
+            picture.load()
             durations.append(picture.info["duration"])
     assert durations[:5] == [100] * 5 and sum(durations) == 100 * (6 + 12)
 
@@ -65,7 +69,7 @@ def test_an_mp4_plays(run: RunFolder, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--out", "FOLDER/a.webm"), "ends in .mp4, .gif, .png"),
+        (("--out", "FOLDER/a.webm"), "ends in .mp4, .webp, .gif, .png"),
         (("--out", "FOLDER/a.png", "--episode", 7), "there is no episode 7"),
         (("--out", "FOLDER/a.png", "--from", 900), "there is no step 900"),
         (("--out", "FOLDER/a.png", "--perturb", 99), "--perturb is 0 .. 8"),

@@ -1,4 +1,4 @@
-"""Draws rows of segments as a film strip (PNG) or as a moving picture (MP4, GIF), side and wrist view."""
+"""Draws rows of segments as a film strip (PNG) or a moving picture (MP4, WebP, GIF), side and wrist view."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from worldsample_bringup.imagine.imagined_segments import Row
 from worldsample_core.config import ConfigError
 from worldsample_core.observation import VIEWS
 
-SUFFIXES = (".mp4", ".gif", ".png")
+SUFFIXES = (".mp4", ".webp", ".gif", ".png")
 VIEW, STRIP_VIEW, STRIP_FRAMES = 192, 96, 9  # pixels; pixels; frames in a row of a strip
 GAP, LABEL, LINE = 6, 128, 24  # pixels
 HOLD_SECONDS = 1.2  # for which the last frame stays
+WEBP_QUALITY = 80  # 0 .. 100
 INK, SOFT, PAPER, GREEN, RED = "#1c2330", "#667085", "#ffffff", "#15803d", "#b42318"
 
 
@@ -27,7 +28,7 @@ def write_comparison(rows: Sequence[Row], title: str, period: float, out: Path) 
         rows: from top to bottom, all of the same length.
         title: one line above.
         period: time of one step, s.
-        out: the file, .mp4, .gif or .png; replaced as a whole.
+        out: the file, .mp4, .webp, .gif or .png; replaced as a whole.
 
     Raises:
         ConfigError: another ending. OSError: the file cannot be written.
@@ -42,7 +43,7 @@ def write_comparison(rows: Sequence[Row], title: str, period: float, out: Path) 
         else:
             frames = [moment(rows, title, step, period) for step in range(len(rows[0].images))]
             held = [*frames, *[frames[-1]] * round(HOLD_SECONDS / period)]
-            (_write_mp4 if out.suffix.lower() == ".mp4" else _write_gif)(held, period, part)
+            _WRITERS[out.suffix.lower()](held, period, part)
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
@@ -113,6 +114,13 @@ def _scaled(image: NDArray[np.uint8], side: int) -> Image.Image:
     return Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
 
 
+def _write_webp(frames: list[Image.Image], period: float, out: Path) -> None:
+    duration = round(1000 * period)
+    frames[0].save(
+        out, save_all=True, append_images=frames[1:], duration=duration, loop=0, quality=WEBP_QUALITY
+    )
+
+
 def _write_gif(frames: list[Image.Image], period: float, out: Path) -> None:
     palette = frames[len(frames) // 2].quantize(128, dither=Image.Dither.NONE)
     indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
@@ -130,3 +138,6 @@ def _write_mp4(frames: list[Image.Image], period: float, out: Path) -> None:
         for frame in frames:
             file.mux(stream.encode(av.VideoFrame.from_image(frame)))
         file.mux(stream.encode())
+
+
+_WRITERS = {".mp4": _write_mp4, ".webp": _write_webp, ".gif": _write_gif}

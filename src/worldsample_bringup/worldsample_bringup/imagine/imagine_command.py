@@ -43,7 +43,10 @@ def add_imagine_options(parser: argparse.ArgumentParser) -> None:
         help="also imagine K other courses of action (default: 0)",
     )
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help="the picture to write: FILE.mp4, FILE.gif or FILE.png"
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="the picture to write: FILE.mp4, FILE.webp, FILE.gif or FILE.png",
     )
 
 
