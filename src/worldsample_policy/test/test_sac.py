@@ -307,8 +307,9 @@ def test_the_policy_may_see_by_keypoints_while_the_critics_do_not() -> None:
     sac = make_sac(policy_head=True, policy_head_kind="keypoints")
     assert sac.policy_projection is not None and sac.policy_projection.keypoints is not None
     assert sac.projection.keypoints is None
-    with pytest.raises(ValueError, match="policy_head"):
-        make_sac(policy_head_kind="keypoints")
+    assert make_sac(policy_head_kind="keypoints").policy_projection is None, "of a policy's own head only"
+    with pytest.raises(ValueError, match="policy_head_kind"):
+        make_sac(policy_head_kind="eyes")
 
 
 @pytest.mark.parametrize("head", HEADS)

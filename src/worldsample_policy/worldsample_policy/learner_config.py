@@ -351,8 +351,6 @@ class LearnerConfig(
             )
         if not 0.0 <= self.actor_average < 1.0:
             raise ValueError(f"learner.actor_average is {self.actor_average}; choose 0 <= average < 1")
-        if self.policy_head_kind and not self.policy_head:
-            raise ValueError("learner.policy_head_kind needs learner.policy_head=true")
         if self.actor_average and not self.policy_head:
             raise ValueError(
                 "learner.actor_average needs learner.policy_head=true: shared heads follow the critics"
