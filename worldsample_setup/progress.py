@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -153,23 +154,31 @@ class Progress:
             FileNotFoundError: no such command.
         """
         self.write_log("$ " + " ".join(command))
-        process = subprocess.Popen(
-            command,
-            env=dict(env) if env is not None else None,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,  # Ctrl-C reaches this process only, which then ends the whole group
-        )
-        self.command_started(process.pid)
         lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=_read_lines, args=(process, lines), daemon=True).start()
         output: list[str] = []
         tail: deque[str] = deque(maxlen=TAIL_LINES)
+        # A Ctrl-C between the start of the command and the first line that would end it leaves it behind.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
+            process = subprocess.Popen(
+                command,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,  # Ctrl-C reaches this process only, which then ends the whole group
+                preexec_fn=partial(signal.pthread_sigmask, signal.SIG_SETMASK, before),
+            )
+        except BaseException:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
+        try:
+            threading.Thread(target=_read_lines, args=(process, lines), daemon=True).start()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self.command_started(process.pid)
             while True:
                 try:
                     line = lines.get(timeout=0.2)

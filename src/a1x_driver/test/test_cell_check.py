@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ STRICT = DriverConfig(
     standin=True, topics=VendorTopics(feedback_arm=Topic("/hdas/feedback_arm", reliability="reliable"))
 )
 SECONDS = 1.2
+DISCOVERY = 15.0
+"""s within which the stand-ins are discovered."""
 SIZE = (64, 48)
 READY = np.array([0.0, 1.7326, -1.4204, 1.2586, 0.0, 0.0])
 
@@ -86,6 +89,7 @@ class StandInCell:
         node = Node("cell_probe", context=self.outside)
         executor = SingleThreadedExecutor(context=self.outside)
         executor.add_node(node)
+        self._wait_for_discovery(node)
         probe = CellProbe(node, driver, TeleopConfig())
         done = threading.Event()
         thread = threading.Thread(target=self._live, args=(done,))
@@ -101,6 +105,12 @@ class StandInCell:
         return {
             fault.name: fault.text for fault in find_faults(facts, driver, self.task, SIZE, "cpu", reference)
         }
+
+    def _wait_for_discovery(self, node: Node) -> None:
+        """On a busy machine the stand-ins are seen late; a person would look again."""
+        there, until = {each.get_name() for each in self.nodes}, time.monotonic() + DISCOVERY
+        while not there <= set(node.get_node_names()) and time.monotonic() < until:
+            time.sleep(0.05)
 
     def _live(self, done: threading.Event) -> None:
         while not done.is_set():
