@@ -13,12 +13,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from tests import fake_cell
+from worldsample_core.node.environment_variables import environment_variables
 from worldsample_core.node.parent_death import die_with
 from worldsample_policy import learner_node, policy_node
 from worldsample_worldmodel import worldmodel_node
@@ -42,7 +43,9 @@ class ForkedNode:
     ) -> None:
         """Start the node; its output goes to ``log``."""
         path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        with _environment({"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}):  # read as libraries are imported
+        with environment_variables(
+            {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        ):  # read as libraries are imported
             forkserver.set_forkserver_preload(["tests.fork_server"])
             forkserver.ensure_running()
         self.args = [name, *arguments]
@@ -75,21 +78,6 @@ class ForkedNode:
     def kill(self) -> None:
         """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for what is started meanwhile."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _run(name: str, arguments: list[str], environment: dict[str, str], log: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from worldsample_bringup.bench.faults.fault import Fault, Kind
 from worldsample_bringup.bench.faults.moved_clock import MovedClock
 from worldsample_bringup.bench.faults.two_computers import Cable, two_computers
 from worldsample_bringup.graph.node_command import ProcessSpec
+from worldsample_core.node.environment_variables import environment_variables
 
 DISK_MB = 1000
 """Size of the file system that is filled."""
@@ -76,12 +76,12 @@ def surroundings() -> Iterator[Surroundings]:
             around.missing["disk full"] = f"no file system of its own ({problem})"
         try:
             around.clock = MovedClock(Path(name))
-            stack.enter_context(_environment(around.clock.environment))
+            stack.enter_context(environment_variables(around.clock.environment))
         except OSError as problem:
             around.missing["clock set"] = str(problem)
         try:
             around.cable = stack.enter_context(two_computers())
-            stack.enter_context(_environment({"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}))
+            stack.enter_context(environment_variables({"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}))
         except OSError as problem:
             around.missing["network cut"] = str(problem)
         yield around
@@ -102,21 +102,6 @@ def small_disk(folder: Path) -> Iterator[str]:
     finally:
         if not problem:
             subprocess.run(["umount", "-l", str(folder)], check=False)
-
-
-@contextlib.contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
-    """Environment variables for what is started meanwhile."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def fill(path: Path) -> None:
