@@ -58,9 +58,8 @@ class Cable:
 
 def _carries() -> bool:
     """True once an address of the workstation's end may be used."""
-    said = subprocess.run(
-        ["ip", "-o", "addr", "show", "dev", WORKSTATION], capture_output=True, text=True, check=True
-    ).stdout
+    command = ["ip", "-o", "addr", "show", "dev", WORKSTATION]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return "inet " in said and "tentative" not in said
 
 
