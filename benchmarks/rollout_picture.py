@@ -1,8 +1,8 @@
 r"""Draws evaluation episodes of a trained policy as a moving picture (GIF): side camera and wrist camera.
 
     source <(./worldsample env)
-    python benchmarks/rollout_picture.py benchmarks/results/table1/sorting-worldsample-seed0 \
-        --out docs/images/rollout.gif
+    python benchmarks/rollout_picture.py benchmarks/results/table1-2000-seed10/sorting-rlpd_plus-seed10 \
+        --seeds 1 2 3 4 0 --out docs/images/rollout.gif
 
 The policy acts on its own 64x64 images; the picture is rendered larger from the same states. Every scene that
 was asked for is shown, whether the policy solves it or not. The picture runs in real time, at 10 Hz.

@@ -1,7 +1,7 @@
 """Act with a trained policy in the simulated cell, in one process and without ROS nodes.
 
     source <(./worldsample env)
-    python examples/act_with_policy.py benchmarks/results/table1/sorting-worldsample-seed0
+    python examples/act_with_policy.py benchmarks/results/table1-2000-seed10/sorting-rlpd_plus-seed10
 
 The folder is a run folder, or what ``./worldsample export`` made of one.
 """
