@@ -11,7 +11,6 @@ was asked for is shown, whether the policy solves it or not. The picture runs in
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -19,9 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from a1x_sim.cameras import Cameras
 from a1x_sim.cell import Cell
 from worldsample_bringup.run.run_folder import RunFolder
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from examples.act_with_policy import load_actor
+from worldsample_bringup.run.trained_actor import load_actor
 
 SIDE, BAR, GAP = 256, 24, 4  # pixels: side of a view, height of the caption, gap between the views
 HOLD = 10  # frames for which the end of an episode stays

@@ -108,10 +108,12 @@ class DashboardNode(Node):
 
     def _on_status(self, kind: str, message: Any) -> None:
         if self.reception.take("statuses", lambda: self._bounds.status(message)) is not None:
-            key = kind, str(getattr(message, "publisher", ""))
-            self._newest[key] = message  # in lockstep there are many a second: one of them is kept
+            publisher = str(getattr(message, "publisher", ""))
+            self._newest[kind, publisher] = (
+                message  # in lockstep there are many a second: one of them is kept
+            )
             if kind != "pacing":  # the learner's, too
-                self._silence.heard(str(getattr(message, "publisher", "")) or kind, time.monotonic())
+                self._silence.heard(publisher or kind, time.monotonic())
 
     def _every_second(self) -> None:
         self._take_statuses()

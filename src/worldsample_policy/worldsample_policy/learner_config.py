@@ -328,9 +328,8 @@ class LearnerConfig(
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
             raise ValueError(f"learner.encoder is {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
-        for name in ("head", "policy_head_kind"):
-            kind = getattr(self, name)
-            if kind not in HEADS and (kind or name == "head"):
+        for name, kinds in (("head", HEADS), ("policy_head_kind", ("", *HEADS))):
+            if (kind := getattr(self, name)) not in kinds:
                 raise ValueError(f"learner.{name} is {kind!r}; choose one of {', '.join(HEADS)}")
         if self.matmul_precision not in PRECISIONS:
             raise ValueError(

@@ -27,13 +27,10 @@ from a1x_sim.sim_config import SimConfig
 from worldsample_bringup.bench.machine_load import MachineLoad
 from worldsample_bringup.run.provenance import git_revision
 from worldsample_bringup.run.run_folder import RunFolder
+from worldsample_bringup.run.trained_actor import load_actor
 from worldsample_bringup.selftest import find_checkout
 from worldsample_core.config import ConfigError, from_mapping
 from worldsample_core.observation import GRIPPER, Observation
-from worldsample_policy.acting.actor import Actor
-from worldsample_policy.learner_config import LearnerConfig
-from worldsample_policy.learning import checkpoint_directory
-from worldsample_policy.sac.policy_export import acting_weights_of
 
 Array = NDArray[np.float64]
 
@@ -175,10 +172,7 @@ def measure(run: Path, scenes: int = 24, say: Callable[[str], object] = lambda t
     settings = folder.settings()
     if not settings.run.sim:
         raise ConfigError(f"{run} is of the real cell: only the simulator knows what an expert would do")
-    checkpoint = folder.checkpoint()
-    files, _ = checkpoint_directory.read(checkpoint)
-    actor = Actor(from_mapping(LearnerConfig, settings.learner, "learner"), settings.task)
-    actor.load(acting_weights_of(files))
+    actor = load_actor(folder)
     lines = from_mapping(SimConfig, settings.sim, "sim").rendered_lines
     cell = Cell(settings.task.name, settings.run.image_size, 0, settings.task, rendered_lines=lines)
     try:
@@ -194,7 +188,7 @@ def measure(run: Path, scenes: int = 24, say: Callable[[str], object] = lambda t
         "task": settings.task.name,
         "method": settings.run.method,
         "run": str(run),
-        "checkpoint": checkpoint.name,
+        "checkpoint": folder.checkpoint().name,
         "scenes": scenes,
         **figures(judged),
         "seconds": round(time.monotonic() - began, 1),

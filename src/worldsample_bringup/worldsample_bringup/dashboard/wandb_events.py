@@ -110,7 +110,7 @@ class _WandbProcess:
                 stderr=log,
                 bufsize=0,
                 start_new_session=True,  # Ctrl-C is for the run, which then ends this process
-                preexec_fn=_before_exec(),
+                preexec_fn=die_with_parent(NICE),
             )
         assert self._popen.stdin is not None and self._popen.stdout is not None
         self._input, self._output = self._popen.stdin, self._popen.stdout
@@ -170,13 +170,3 @@ class _WandbProcess:
             if word == SAY_PROBLEM:
                 raise ConnectionError(text)
             self._tell(f"curves at {text}")
-
-
-def _before_exec() -> Callable[[], None]:
-    bound = die_with_parent()
-
-    def before_exec() -> None:
-        bound()
-        os.nice(NICE)
-
-    return before_exec

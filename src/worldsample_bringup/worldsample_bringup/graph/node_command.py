@@ -91,13 +91,6 @@ class Process:
 
     def __init__(self, spec: ProcessSpec, environment: Mapping[str, str]) -> None:
         """Start it. Raises :class:`OSError` where it cannot be started."""
-        bound = die_with_parent()
-
-        def before_exec() -> None:
-            bound()
-            if spec.nice:
-                os.nice(spec.nice)
-
         self.spec = spec
         self._popen = subprocess.Popen(
             list(spec.command),
@@ -106,7 +99,7 @@ class Process:
             stderr=subprocess.STDOUT,
             env={**environment, **spec.environment},
             start_new_session=True,
-            preexec_fn=before_exec,
+            preexec_fn=die_with_parent(spec.nice),
         )
         assert self._popen.stdout is not None
         self.output: IO[bytes] = self._popen.stdout

@@ -77,19 +77,13 @@ class WebViewer:
             *(str(_program()), "--serve-web", "--bind", HOST, "--port", str(data)),
             *("--web-viewer-port", str(source), "--server-memory-limit", MEMORY, "--newest-first"),
         ]
-        bound = die_with_parent()
-
-        def before_exec() -> None:
-            bound()
-            os.nice(NICE)
-
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "CI": "1"},  # Rerun then neither sends usage data nor writes files for them
-            preexec_fn=before_exec,
+            preexec_fn=die_with_parent(NICE),
             start_new_session=True,
         )
         try:

@@ -12,16 +12,25 @@ _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be importe
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> Callable[[], None]:
+def die_with_parent(nice: int = 0) -> Callable[[], None]:
     """A ``preexec_fn``: the kernel kills the new process when this one dies, however that happens.
 
     The kernel watches the thread that starts the process: it must live as long as the process is to live.
+
+    Args:
+        nice: how much nicer than this process the new one is.
     """
-    return partial(die_with, os.getpid())
+    return partial(die_with, os.getpid(), nice)
 
 
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent, process ``parent``, dies or has died."""
+def die_with(parent: int, nice: int = 0) -> None:
+    """Have the kernel kill this process when its parent, process ``parent``, dies or has died.
+
+    Args:
+        nice: how much nicer this process becomes.
+    """
+    if nice:
+        os.nice(nice)
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
         os._exit(128 + signal.SIGKILL)
