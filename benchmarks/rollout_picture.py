@@ -52,6 +52,7 @@ def main() -> None:
     frames = []
     for seed in options.seeds:
         observation = cell.reset(seed)
+        actor.seed(seed)
         while True:
             views = [Image.fromarray(view) for view in cameras.render(cell.data)]
             end = "  success" if cell.success else ""
@@ -59,7 +60,7 @@ def main() -> None:
             frames.append(frame(views, text))
             if cell.success or cell.steps == settings.task.horizon:
                 break
-            observation = cell.step(actor.act(observation, deterministic=True)[0])
+            observation = cell.step(actor.act(observation, settings.run.evaluates_mean)[0])
         frames += [frames[-1]] * HOLD
         print(f"scene {seed}: {'success' if cell.success else 'no success'} after {cell.steps} steps")
     every = Image.new("RGB", (frames[0].width, 8 * frames[0].height))

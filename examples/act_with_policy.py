@@ -17,7 +17,7 @@ from worldsample_bringup.run.trained_actor import load_actor
 
 
 def main() -> None:
-    """Run episodes with the mean action, and count the successes."""
+    """Run episodes, with actions drawn from the policy as in an evaluation, and count the successes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -30,8 +30,9 @@ def main() -> None:
     successes = 0
     for seed in range(options.episodes):
         observation = cell.reset(seed)
+        actor.seed(seed)
         while not cell.success and cell.steps < settings.task.horizon:
-            action, _ = actor.act(observation, deterministic=True)
+            action, _ = actor.act(observation, settings.run.evaluates_mean)
             observation = cell.step(action)
         successes += cell.success
         print(f"scene {seed}: {'success' if cell.success else 'no success'} after {cell.steps} steps")

@@ -37,7 +37,7 @@ class Evaluator:
         """Raises ConfigError, NoRenderer."""
         run = settings.run
         lines = int(settings.sim["rendered_lines"])
-        self._black, self._task = run.black_images, settings.task
+        self._black, self._mean, self._task = run.black_images, run.evaluates_mean, settings.task
         self._size = run.image_size
         shape = (settings.cameras.height or self._size, settings.cameras.width or self._size)
         self._crops = [settings.cameras.calibration(view).crop for view in VIEWS]
@@ -65,7 +65,7 @@ class Evaluator:
         observation, steps = self._trained(self._cell.reset(seed)), 0
         self._pictures.add(observation.images)
         while steps < max_steps and not self._cell.success:
-            action, _ = self._actor.act(self._seen(observation), deterministic=True)
+            action, _ = self._actor.act(self._seen(observation), self._mean)
             observation = self._trained(self._cell.step(executable(action, self._task)))
             self._pictures.add(observation.images)
             steps += 1

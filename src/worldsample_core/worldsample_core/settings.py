@@ -131,6 +131,10 @@ class EvaluationConfig:
     """Episodes of each evaluation during training."""
     final_eval_episodes: Episodes = 50
     """Episodes of the last evaluation (mode eval: of the only one)."""
+    eval_actions: str = "sampled"
+    """Actions of the policy in evaluations: `sampled` from its distribution, as in training, or `mean`, its
+    most likely action, with which a policy that stands still goes on standing still [HiL-SERL and LeRobot
+    evaluate with samples]."""
     evaluate_beside: bool = True
     """Lockstep: evaluations run in a process with a simulator of its own, and training goes on meanwhile;
     without, they run in the run's own cell, and training waits. Scenes and results are the same."""
@@ -171,6 +175,8 @@ class RunConfig(CurvesConfig, EvaluationConfig, RecordingConfig, CellConfig, Ide
             raise ValueError("lag must be at least 1: the learner gets a step only after it is finished")
         if self.labels < 1:
             raise ValueError("labels must be at least 1")
+        if self.eval_actions not in ("sampled", "mean"):
+            raise ValueError(f"eval_actions is {self.eval_actions!r}; choose sampled or mean")
         if self.reward == "classifier" and not self.classifier_from and self.mode in ("train", "eval"):
             real = "" if self.sim else " --real"
             raise ValueError(
@@ -182,6 +188,11 @@ class RunConfig(CurvesConfig, EvaluationConfig, RecordingConfig, CellConfig, Ide
     def has_person(self) -> bool:
         """True if a person is the operator, and not a script."""
         return self.operator == "person" or (self.operator == "auto" and not self.sim)
+
+    @property
+    def evaluates_mean(self) -> bool:
+        """True if evaluations act with the policy's mean action."""
+        return self.eval_actions == "mean"
 
     @property
     def judged_by_classifier(self) -> bool:

@@ -67,9 +67,11 @@ class RunInMemory:
         self.refuse_reset = False
         self.checkpoints = 0
         self.brightest_seen = 0
+        self.acted_with_mean: set[tuple[str | None, bool]] = set()
         self.buttons: Callable[[int], dict[str, bool]] | None = None  # pressed at a step; None: success
 
     def act(self, observation: Observation, deterministic: bool) -> tuple[np.ndarray, int]:
+        self.acted_with_mean.add((self.loop.kind, deterministic))
         self.brightest_seen = max(self.brightest_seen, int(observation.images.max()))
         return self.action, self.weights.version
 
@@ -183,6 +185,15 @@ def test_a_policy_can_be_shown_black_images(tmp_path: Path, black: bool) -> None
     cell.run()
     assert len(cell.summaries) == 2
     assert (cell.brightest_seen == 0) == black
+
+
+@pytest.mark.parametrize("actions", ["sampled", "mean"])
+def test_evaluations_act_as_the_setting_says_and_training_always_samples(
+    tmp_path: Path, actions: str
+) -> None:
+    cell = RunInMemory(tmp_path, eval_actions=actions)
+    cell.run()
+    assert cell.acted_with_mean == {("train", False), ("eval", actions == "mean")}
 
 
 def test_an_interrupt_closes_the_episode(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_in_an_evaluation_the_operator_only_presses_buttons() -> None:
         seen.append(deterministic)
         return POLICY_ACTION, 1
 
-    episode = rollout("eval", act=policy)
+    episode = rollout("eval", act=policy, mean_action=True)
     np.testing.assert_allclose(episode.tick(tick(0, DRIVE), 0)[0], 0.5)  # type: ignore[index]
     episode.tick(tick(1, OperatorInput(active=True, action=DRIVE.action, success=True)), 0)
     assert episode.counts.success

@@ -290,6 +290,7 @@ class PolicyLoop:
             settings.run.name,
             episode,
             self._disturbance(plan.kind, episode),
+            plan.kind == "eval" and settings.run.evaluates_mean,
         )
         if plan.kind == "label":
             self.rollout.labels = label_count(self._episodes)

@@ -62,6 +62,7 @@ class EpisodeRollout:
     episode and keeps it, *abort* discards it.
 
     Attributes:
+        mean_action: the policy's most likely action is executed; without, a sample of its distribution.
         disturbance: pushes what the operator intends; None: nothing does.
         labels: kind label: what had been recorded before. labels_wanted: frames of each kind after which the
             episode ends (0: none).
@@ -76,6 +77,7 @@ class EpisodeRollout:
     run: str = ""
     episode: int = 0
     disturbance: Disturbance | None = None
+    mean_action: bool = False
     labels: LabelCount = field(default_factory=LabelCount)
     labels_wanted: int = 0
     counts: EpisodeCounts = field(default_factory=EpisodeCounts)
@@ -216,7 +218,7 @@ class EpisodeRollout:
                 return np.zeros(ACTION_DIM, np.float32), True
         if self.kind in RECORDINGS:
             return np.zeros(ACTION_DIM, np.float32), False
-        action, self.counts.policy_version = self.act(observation, self.kind == "eval")
+        action, self.counts.policy_version = self.act(observation, self.mean_action)
         try:
             return executable(action, self.task), False
         except InvalidObservation:
