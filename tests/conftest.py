@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 from tests.ros_domain import own_domain
 from worldsample_bringup.selftest import ALONE, REAL_TIME
+from worldsample_core.node.imported_objects import keep_imported_objects, pause_collection
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage in what the test files import: it stays until the end."""
+    pause_collection()
+    yield
+    keep_imported_objects()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -255,10 +255,12 @@ def _run(options: argparse.Namespace) -> int:
     if values.get("one_process"):
         from worldsample_bringup.one_process.refusal import refuse_what_needs_the_graph
         from worldsample_core.config import ConfigError
+        from worldsample_core.node.imported_objects import pause_collection
 
         if options.watch:
             raise ConfigError("--watch shows topics, and --one-process has none: leave one of them out")
         refuse_what_needs_the_graph(prepared.settings)
+        pause_collection()
         from worldsample_bringup.one_process.one_process_run import run_in_one_process
 
         outcome = run_in_one_process(prepared)

@@ -8,6 +8,9 @@ ends an episode are those of an evaluation in the run's own cell.
 
 from __future__ import annotations
 
+import worldsample_core.node.quiet_imports  # noqa: F401
+
+# isort: split
 import argparse
 import json
 import os
@@ -22,6 +25,7 @@ from safetensors.numpy import load_file
 from a1x_sim.cell import Cell
 from worldsample_core.config import from_mapping
 from worldsample_core.messages.images import to_training_size
+from worldsample_core.node.quiet_imports import imports_are_done
 from worldsample_core.observation import VIEWS, Observation
 from worldsample_core.settings import Settings, load_settings
 from worldsample_policy.acting.actor import Actor
@@ -101,6 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--config", type=Path, required=True, help="the run's config.yaml")
     config = parser.parse_args(arguments).config
+    imports_are_done()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not read as an answer
     torch.set_num_threads(1)

@@ -27,6 +27,7 @@ from worldsample_core.episodes.episode_bag import decode_transition
 from worldsample_core.episodes.journal import StorageError
 from worldsample_core.messages.weights import PackedWeights
 from worldsample_core.node.freed_memory import keep_freed_memory
+from worldsample_core.node.imported_objects import keep_imported_objects
 from worldsample_core.node.stopping import RunFailed, failure_of
 from worldsample_core.transition import EpisodeSummary
 from worldsample_policy.acting.policy_setup import make_acting, make_loop, make_store, take_demonstrations
@@ -212,6 +213,7 @@ def run_in_one_process(plan: Plan) -> Outcome:
     Raises:
         ConfigError: its folder cannot be used.
     """
+    keep_imported_objects()
     with plan.begin():
         console = Console(names=(NAME,))
         for line in opening(plan, None):
