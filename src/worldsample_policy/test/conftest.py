@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
+    import torch  # only here: it takes seconds, also where tests are listed only
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

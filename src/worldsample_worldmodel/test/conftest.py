@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
+
+if TYPE_CHECKING:
+    from worldsample_worldmodel.data.episodes import Episode
+    from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 
 from worldsample_core.config import TaskConfig
-from worldsample_worldmodel.data.episodes import Episode
-from worldsample_worldmodel.model.world_model_config import WorldModelConfig
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
+    import torch  # only here: it takes seconds, also where tests are listed only
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -24,6 +28,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def tiny() -> WorldModelConfig:
     """32x32 frames, the smallest network."""
+    from worldsample_worldmodel.model.world_model_config import WorldModelConfig
+
     return WorldModelConfig(
         image_size=32, width=8, latent=16, members=2, flow_modes=2, keypoints=2, horizon=4, batch=4,
         frames_per_segment=2, warmup=1, autocast=False,
@@ -45,6 +51,8 @@ def moving_square(number: int, steps: int = 12, success: bool = True, demo: bool
 
     The wrist view moves the other way.
     """
+    from worldsample_worldmodel.data.episodes import Episode
+
     rng = np.random.default_rng((number, int(demo)))
     side = 32
     actions = np.zeros((steps, 7), np.float32)
