@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -159,6 +160,19 @@ def test_a_session_tells_where_everything_is_and_ends_with_json(
     result = json.loads(lines[-1])
     assert result["task"] == "pushing" and result["exit_code"] == 0
     assert result["run_dir"] == str(tmp_path / "runs" / "pushing-worldsample-seed0")
+
+
+def test_hints_can_be_typed_whatever_the_folder_is_called(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with_scripts(monkeypatch, a1x="sys.exit(2)")
+    folder = "my runs/it's 1 \u00e9"
+    assert cli.main(["train", "--machine", "cpu", "--run-dir", folder]) == 2
+    hints = [line for line in capfd.readouterr().out.splitlines() if "--resume" in line]
+    assert len(hints) == 2
+    for hint in hints:
+        typed = shlex.split(hint.partition("worldsample ")[2])
+        assert typed == ["train", "--resume", folder]
 
 
 def test_a_failed_node_gives_its_exit_code_and_its_last_words(

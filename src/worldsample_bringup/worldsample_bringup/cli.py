@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from worldsample_bringup.bench.bench_command import add_benches
@@ -285,7 +286,7 @@ def _export(options: argparse.Namespace) -> int:
     from worldsample_core.command_name import command_name
 
     exported = export_run(trained_run(options.run_dir, Path("runs")), options.out, options.checkpoint)
-    print(f"{exported.path}\nevaluate it: {command_name()} eval --run-dir {exported.path}")
+    print(f"{exported.path}\nevaluate it: {command_name()} eval --run-dir {quote(str(exported.path))}")
     if options.json:
         print(json.dumps({**exported.read_summary(), "run_dir": str(exported.path)}))
     return 0

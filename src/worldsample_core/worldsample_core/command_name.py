@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -18,5 +19,5 @@ def command_name() -> str:
     command = Path(root, "worldsample")
     relative = os.path.relpath(command)
     if relative.startswith(".."):
-        return str(command)
-    return relative if "/" in relative else f"./{relative}"
+        return shlex.quote(str(command))
+    return shlex.quote(relative if "/" in relative else f"./{relative}")

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ class BagDemonstrations:
             choose(name, TOPICS, "topic in --map:")
         self.topics = {**TOPICS, **(topics or {})}
         if (folder / LEROBOT).is_file():
-            raise ConfigError(f"{folder} is a LeRobotDataset: give it with --lerobot {folder}")
+            raise ConfigError(f"{folder} is a LeRobotDataset: give it with --lerobot {quote(str(folder))}")
         self.bags = sorted(
             {path.parent for name in BAG_FILES for path in folder.rglob(name) if "damaged" not in path.parts}
         )

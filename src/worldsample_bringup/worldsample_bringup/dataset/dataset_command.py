@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from worldsample_bringup.run.options import refuse_unknown
@@ -128,7 +129,7 @@ def _import(options: argparse.Namespace) -> int:
     count, successes = write_demonstrations(planned.folder, planned.settings, episodes, _tell)
     out = planned.folder.path
     print(f"{out}: {count} demonstrations, {successes} of them successes")
-    print(f"train with them: {command_name()} train --task {options.task} --demos-from {out}")
+    print(f"train with them: {command_name()} train --task {options.task} --demos-from {quote(str(out))}")
     return _end(options, out)
 
 

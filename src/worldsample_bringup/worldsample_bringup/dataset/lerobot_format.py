@@ -9,6 +9,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from worldsample_core.config import ConfigError
@@ -107,7 +108,7 @@ def read_info(root: Path) -> DatasetInfo:
         raw = json.loads(path.read_text())
     except FileNotFoundError:
         bags = any(root.rglob("metadata.yaml")) or any(root.rglob("*.mcap"))
-        other = f"; it holds rosbag2 recordings: give it with --bag {root}" if bags else ""
+        other = f"; it holds rosbag2 recordings: give it with --bag {quote(str(root))}" if bags else ""
         raise ConfigError(f"{root} is no LeRobotDataset: it has no {INFO}{other}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error

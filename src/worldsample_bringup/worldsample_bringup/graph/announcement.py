@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from worldsample_bringup.dashboard.progress import duration
@@ -54,11 +55,13 @@ def opening(plan: Plan, domain: int | None) -> list[str]:
     lines += _person_in_words(plan.settings)
     lines += [f"  folder  {path}"]
     if run.mode == "train":
-        viewer = f"tensorboard --logdir {path}" if shutil.which("tensorboard") else f"{path}/report.html"
+        viewer = (
+            f"tensorboard --logdir {quote(path)}" if shutil.which("tensorboard") else f"{path}/report.html"
+        )
         lines += [f"  curves  {viewer}"]
     lines += [_topics_in_words(run.mode, domain)]
     lines += [f"  note    {sentence}" for sentence in left_over()]
-    later = f"; go on later: {command_name()} {run.mode} --resume {path}" if run.mode != "eval" else ""
+    later = f"; go on later: {command_name()} {run.mode} --resume {quote(path)}" if run.mode != "eval" else ""
     return [*lines, f"  stop    Ctrl-C{later}", ""]
 
 
@@ -138,11 +141,11 @@ def closing(folder: RunFolder, settings: Settings, outcome: Outcome) -> list[str
     if run.mode in ("demos", "label") and outcome.code == 0:
         option = "--demos-from" if run.mode == "demos" else "--classifier-from"
         words = f"train{'' if run.sim else ' --real'} --task {settings.task.name} {option}"
-        lines += [f"  use       {command_name()} {words} {shown(folder.path)}"]
+        lines += [f"  use       {command_name()} {words} {quote(shown(folder.path))}"]
     lines += [f"  report    {shown(folder.report)}"]
     lines += [f"  summary   {shown(folder.summary)}"]
     if outcome.code != 0 and run.mode != "eval":
-        lines += [f"  go on     {command_name()} {run.mode} --resume {shown(folder.path)}"]
+        lines += [f"  go on     {command_name()} {run.mode} --resume {quote(shown(folder.path))}"]
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from shlex import quote
 
 from worldsample_bringup.graph.announcement import closing, opening, shown
 from worldsample_bringup.graph.closed_cell import require_keys
@@ -65,7 +66,7 @@ def run_session(
             for line in closing(plan.folder, plan.settings, outcome):
                 console.say(line)
             if watch_port is not None:
-                console.say(f"  watch     again: {command_name()} watch {shown(plan.folder.path)}")
+                console.say(f"  watch     again: {command_name()} watch {quote(shown(plan.folder.path))}")
             return outcome
     finally:
         claim.release()

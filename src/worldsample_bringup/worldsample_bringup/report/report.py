@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from worldsample_bringup.dashboard.progress import duration
@@ -128,7 +129,9 @@ def _unfinished(settings: Settings, summary: dict[str, Any], live: bool) -> str:
         return ""
     if live:
         return '<p class="note">This run goes on. The page is written again every minute.</p>'
-    again = f" Go on with: <code>{command_name()} train --resume {escape(settings.run.directory)}</code>"
+    again = (
+        f" Go on with: <code>{command_name()} train --resume {escape(quote(settings.run.directory))}</code>"
+    )
     return f'<p class="note">This run is not finished.{again if settings.run.mode == "train" else ""}</p>'
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.command_name import command_name
@@ -30,7 +31,11 @@ def fit_classifier(folder: RunFolder, settings: Settings) -> str:
         f"  classifier  {100 * report.accuracy:.0f} % of {held_out} frames kept aside are judged right "
         f"({100 * report.true_positive_rate:.0f} % of the successes, "
         f"{100 * (1 - report.false_positive_rate):.0f} % of the failures)"
-        + (f"\n  weak        record more: label --resume {folder.path.name} --frames N" if weak else "")
+        + (
+            f"\n  weak        record more: label --resume {quote(folder.path.name)} --frames N"
+            if weak
+            else ""
+        )
     )
 
 
@@ -54,7 +59,7 @@ def check_classifier(path: str, task: str) -> str:
         what = what if labelled else "no labelled frames"
         raise ConfigError(
             f"--classifier-from: there are {what} in {folder}; record some: "
-            f"{command_name()} label --task {task} --out {path}"
+            f"{command_name()} label --task {task} --out {quote(str(path))}"
         )
     shown = {bag.custom.get("task", task) for bag in labelled}
     check_task("--classifier-from", folder, shown, task, "label")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import IO, Any
 
 from worldsample_bringup.run import configuration
@@ -142,7 +143,7 @@ def _new_folder(request: Request, runs: Path, name: str) -> RunFolder:
     folder = RunFolder(path)
     if folder.exists():
         again = (
-            f"go on with it: --resume {path}; or "
+            f"go on with it: --resume {quote(str(path))}; or "
             if folder.config.exists() and request.mode == "train"
             else ""
         )
@@ -178,7 +179,7 @@ def _demonstrations(path: str, task: str) -> dict[str, Any]:
     if not shown:
         raise ConfigError(
             f"--demos-from: there are no episodes in {folder} that show a success; "
-            f"record some: {command_name()} demos --task {task} --out {path}"
+            f"record some: {command_name()} demos --task {task} --out {quote(str(path))}"
         )
     check_task("--demos-from", folder, {custom.get("task", task) for custom in shown}, task, "demos")
     return {"demos_from": str(folder), "demos": len(shown)}

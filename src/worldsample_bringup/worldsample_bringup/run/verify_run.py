@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from worldsample_bringup.run.history import count_damaged
@@ -223,5 +224,7 @@ def _derived(folder: RunFolder) -> Iterator[FileFinding]:
             read_summary_text(folder.summary.read_bytes())
             yield FileFinding("summary.json", "whole")
         except ValueError as problem:
-            detail = f"unreadable ({problem}): `{command_name()} report {folder.path}` writes it again"
+            detail = (
+                f"unreadable ({problem}): `{command_name()} report {quote(str(folder.path))}` writes it again"
+            )
             yield FileFinding("summary.json", "mended", detail)

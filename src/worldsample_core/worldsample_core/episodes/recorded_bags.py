@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from worldsample_core.command_name import command_name
 from worldsample_core.config import ConfigError
@@ -61,7 +62,8 @@ def _whole(folder: Path, kind: EpisodeKind | None, told: Callable[[str], object]
         try:
             bag = read_bag(path, kind, told)
         except DamagedBag as problem:
-            told(f"{problem}; it is left out (`{command_name()} verify {folder}` looks at all of them)")
+            verify = f"{command_name()} verify {quote(str(folder))}"
+            told(f"{problem}; it is left out (`{verify}` looks at all of them)")
             continue
         if kind in (None, bag.summary.kind):
             yield bag
@@ -98,5 +100,5 @@ def refuse_foreign(folder: Path) -> None:
         return
     raise ConfigError(
         f"{folder} {said}, no run folder: make one of it with\n"
-        f"  {command_name()} dataset import {option} {folder} --task TASK --out DIR"
+        f"  {command_name()} dataset import {option} {quote(str(folder))} --task TASK --out DIR"
     )
