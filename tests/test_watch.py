@@ -26,7 +26,7 @@ from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_core.node.parent_death import die_with_parent
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_time]
-"""The viewer is nicer than everything else: beside busy tests it starves."""
+"""The viewer is nicer than everything else once it is there: beside busy tests it starves."""
 
 QUICK = ("--quick", "--machine", "cpu", "--steps", "90", "run.demos=2", "run.eval_every=0")
 LESS = ("worldmodel.adapt_updates=5", "worldmodel.reward.updates=10")
@@ -109,6 +109,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunFolde
                     page = answer.read().decode()
         viewer = viewer_of(folder.path)
         assert viewer is not None and train.poll() is None, log.read_text()
+        threads = [int(task.name) for task in Path(f"/proc/{viewer}/task").iterdir()]
+        assert {os.getpriority(os.PRIO_PROCESS, each) for each in threads} == {19}  # the run comes first
         os.kill(viewer, signal.SIGKILL)
         try:
             assert train.wait(timeout=PATIENCE) == 0, log.read_text()

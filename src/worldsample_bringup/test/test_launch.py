@@ -249,7 +249,7 @@ def test_a_launched_run_is_watched_where_it_is_asked_for(
     (viewer,) = (entity for entity in entities if type(entity).__name__ == "ExecuteProcess")
     spec = viewer_process(RunFolder(tmp_path / "runs" / "mine"), 9190)
     assert viewer.cmd == list(spec.command) and asked == [9190]
-    assert viewer.prefix == "nice -n 19"
+    assert viewer.prefix is None  # it would not be there in time on a busy computer; it gives way later
     (said,) = exit_of(entities, "watch", 1)
     assert type(said).__name__ == "LogInfo" and "goes on without it" in said.msg
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -26,6 +29,7 @@ from worldsample_bringup.viewer.curves import Curves, scalars
 from worldsample_bringup.viewer.imagined_playback import ImaginedPlayback, RealFrames
 from worldsample_bringup.viewer.live_view import LiveView
 from worldsample_bringup.viewer.node_health import LATE, NodeHealth
+from worldsample_bringup.viewer.priority import give_way
 from worldsample_bringup.viewer.recording import open_recording, set_moment, writable
 from worldsample_bringup.viewer.web_page import WebPage
 from worldsample_bringup.viewer.web_viewer import require_free_ports
@@ -248,6 +252,22 @@ def test_a_taken_port_is_told_with_a_free_one() -> None:
                 require_free_ports(port)
     with pytest.raises(ConfigError, match="1024"):
         require_free_ports(80)
+
+
+def test_what_looks_on_gives_way_with_all_its_threads() -> None:
+    program = (
+        "import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); "
+        "print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline()
+            threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
+            give_way(process.pid)
+            assert [os.getpriority(os.PRIO_PROCESS, each) for each in threads] == [19, 19]
+        finally:
+            process.kill()
+    give_way(process.pid)  # one that has ended is left alone
 
 
 class Source(BaseHTTPRequestHandler):

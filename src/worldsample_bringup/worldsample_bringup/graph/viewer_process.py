@@ -12,9 +12,11 @@ from worldsample_bringup.run.run_folder import RunFolder
 def viewer_process(folder: RunFolder, port: int) -> ProcessSpec:
     """The viewer as a process of its own: what befalls it does not touch the run.
 
+    It starts with the run's priority, and takes the least itself as soon as it shows something.
+
     Args:
         folder: of the run.
         port: of the page.
     """
     watch = (sys.executable, "-m", "worldsample_bringup.cli", "watch", str(folder.path))
-    return ProcessSpec("watch", (*watch, "--port", str(port)), on_exit=OnExit.LOOKS_ON, nice=19, grace=3.0)
+    return ProcessSpec("watch", (*watch, "--port", str(port)), on_exit=OnExit.LOOKS_ON, grace=3.0)

@@ -18,8 +18,9 @@ from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_bringup.viewer.blueprint import live_blueprint
 from worldsample_bringup.viewer.live_view import LiveView
 from worldsample_bringup.viewer.outlet import OutletChoice, open_outlet
+from worldsample_bringup.viewer.priority import give_way
 from worldsample_bringup.viewer.viewer_node import ViewerNode
-from worldsample_bringup.viewer.web_viewer import NICE, WebViewer
+from worldsample_bringup.viewer.web_viewer import WebViewer
 from worldsample_core.node.exit_codes import DONE, FAILED
 
 SILENCE = 10.0
@@ -47,13 +48,13 @@ def watch_live(run: RunFolder | None, choice: OutletChoice) -> int:
         asked.append(number)
 
     with open_outlet(choice, live_blueprint()) as outlet, ExitStack() as stack:
-        os.nice(max(0, NICE - os.nice(0)))
         rclpy.init(args=None, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(rclpy.try_shutdown)
         signal.signal(signal.SIGINT, on_signal)
         signal.signal(signal.SIGTERM, on_signal)
         view = LiveView(outlet.stream, settings)
         node = ViewerNode(view)
+        give_way(os.getpid())
         what = f" of {shown(run.path)}" if run is not None else ""
         outlet.announce(f"The live view{what}", "Ctrl-C ends the view, not the run")
         if choice.save is not None:

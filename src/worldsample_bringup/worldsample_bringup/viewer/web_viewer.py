@@ -10,6 +10,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from worldsample_bringup.viewer.priority import give_way
 from worldsample_bringup.viewer.web_page import HOST, WebPage
 from worldsample_core.config import ConfigError
 from worldsample_core.node.parent_death import die_with_parent
@@ -18,8 +19,6 @@ MEMORY = "1GB"
 """That the server keeps for a browser that comes later; the oldest data go first."""
 STARTING = 20.0
 """Seconds that the server may take until it listens."""
-NICE = 19
-"""Niceness of everything that only looks on: the run comes first."""
 
 
 def require_free_ports(port: int) -> None:
@@ -83,12 +82,13 @@ class WebViewer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "CI": "1"},  # Rerun then neither sends usage data nor writes files for them
-            preexec_fn=die_with_parent(NICE),
+            preexec_fn=die_with_parent(),
             start_new_session=True,
         )
         try:
             self._wait_for(data)
             self._wait_for(source)
+            give_way(self._process.pid)
             self._page = WebPage(port, source, data)
         except (ConfigError, OSError):
             self._process.kill()
