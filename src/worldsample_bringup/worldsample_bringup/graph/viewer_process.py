@@ -19,4 +19,4 @@ def viewer_process(folder: RunFolder, port: int) -> ProcessSpec:
         port: of the page.
     """
     watch = (sys.executable, "-m", "worldsample_bringup.cli", "watch", str(folder.path))
-    return ProcessSpec("watch", (*watch, "--port", str(port)), on_exit=OnExit.LOOKS_ON, grace=3.0)
+    return ProcessSpec("watch", (*watch, "--port", str(port)), on_exit=OnExit.LOOKS_ON, grace=10.0)

@@ -6,6 +6,8 @@ Only the standard library is imported before the command runs, so that help need
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from worldsample_bringup.run.options import Mode, Option, refuse_unknown
@@ -84,4 +86,9 @@ def watch(options: argparse.Namespace) -> int:
         return watch_folder(run, choice)
     from worldsample_bringup.viewer.watch_live import watch_live
 
-    return watch_live(run, choice)
+    code = watch_live(run, choice)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is closed. The interpreter would tidy for half a second of processor time, and with the least
+    # priority that takes half a minute on a busy computer: the viewer would be killed.
+    os._exit(code)
