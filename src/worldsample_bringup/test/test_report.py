@@ -438,6 +438,8 @@ def test_charts_survive_odd_data() -> None:
     assert chart("empty", [Series("a", [], "red")], "x") == ""
     assert chart("nothing finite", [Series("a", [(0, float("nan"))], "red")], "x") == ""
     assert "<path" in chart("constant", [Series("a", [(0, 5.0), (1, 5.0)], "red")], "x")
+    flat = chart("flat", [Series("a", [(0, 0.0), (1, 0.0)], "red")], "x")
+    assert ">1</text>" in flat and "0.001" not in flat, "nothing is no hair's breadth"
     long = chart("long", [Series("a", [(i, float(i % 7)) for i in range(20_000)], "red")], "x")
     assert len(long) < 20_000
 
@@ -487,9 +489,13 @@ def test_an_evaluation_stands_at_the_steps_of_its_checkpoint_with_its_pictures(p
     assert summary["eval_history"] == [[500, 2, 0.5]] and summary["real_steps"] == 500
     page = plan.folder.report.read_text()
     assert "50% at 500</title>" in page and "<td>500</td>" in page
-    captions = re.findall(r"scene (\d): (no success|success)", page)
+    captions = re.findall(r'title="scene (\d)">(no success|success)<', page)
     assert captions == [("1", "no success"), ("0", "success")], "the failures first"
-    assert page.count("data:image/webp;base64,") == 2
+    assert page.count("data:image/webp;base64,") == 2 and "episodes</p>" not in page
+    assert f"<h1>Evaluation of {settings.task.name} · " in page
+    next(plan.folder.path.glob("**/*.webp")).unlink()
+    write_report(plan.folder, settings, log.history)
+    assert "After 500 real steps: 1 of 2 episodes</p>" in plan.folder.report.read_text()
 
 
 def test_open_says_the_address_where_there_is_no_browser(

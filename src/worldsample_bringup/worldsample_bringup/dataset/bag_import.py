@@ -136,7 +136,8 @@ class BagDemonstrations:
                     raise DamagedBag(f"{error}\n{_remedy(bag)}") from error
                 raise
             except InvalidObservation as error:
-                raise ConfigError(f"{bag}: {error}") from error
+                smaller = "; choose a smaller one with --image-size" if "training size" in str(error) else ""
+                raise ConfigError(f"{bag}: {error}{smaller}") from error
             except Exception as error:  # a damaged file fails anywhere inside the reader
                 raise DamagedBag(
                     f"the bag {bag} is damaged: {type(error).__name__}: {error}\n{_remedy(bag)}"

@@ -143,6 +143,8 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 def _padded(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
+    if low == high == 0.0:
+        return 0.0, 1.0
     pad = 0.05 * (high - low) or max(0.05 * abs(high), 1e-3)
     return (0.0 if 0.0 <= low < 0.3 * high else low - pad), high + pad
 

@@ -17,6 +17,7 @@ from worldsample_bringup.report.summary import evaluations_of, lockstep_lapses, 
 from worldsample_bringup.report.world_curves import world_sections
 from worldsample_bringup.run.history import (
     WINDOW,
+    EvaluationRecord,
     History,
     Record,
     intervention_rate,
@@ -90,6 +91,7 @@ def render(
 ) -> str:
     """The page; ``live``: the run goes on, and the browser reads the page again every minute."""
     title = f"{settings.task.name} · {settings.run.method} · seed {settings.run.seed}"
+    title = MODES.get(settings.run.mode, "") + title
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(_subtitle(settings, history))}</p>',
@@ -100,7 +102,7 @@ def render(
         *world_sections(folder, history),
         *_learning(history),
         *_evaluations(settings, history),
-        *_clips(folder),
+        *_clips(folder, evaluations_of(settings, history)),
         *_settings_tables(settings),
     ]
     refresh = f'<meta http-equiv="refresh" content="{REFRESH}">' if live else ""
@@ -244,20 +246,25 @@ def _evaluations(settings: Settings, history: History) -> list[str]:
     return ["<h2>Evaluations</h2>", f"<table>{head}{rows}</table>"]
 
 
+MODES = {"eval": "Evaluation of ", "demos": "Demonstrations of ", "label": "Labels of "}
+"""First words of the title, where the run is no training."""
 WITH_CLIPS = 6
 """Evaluations whose moving pictures are in the page: the newest ones."""
 
 
-def _clips(folder: RunFolder) -> list[str]:
+def _clips(folder: RunFolder, evaluations: Sequence[EvaluationRecord]) -> list[str]:
     """Moving pictures of the newest evaluations, the failures first."""
     parts = []
+    episodes = {e.real_steps: e.episodes for e in evaluations}
     for step, clips in list(evaluation_clips(folder.path).items())[:WITH_CLIPS]:
         shown = "".join(
-            f"<figure><figcaption>scene {clip.scene}: {'success' if clip.success else 'no success'}"
-            f'</figcaption><img loading="lazy" alt="evaluation episode" src="{clip.url}"></figure>'
+            f'<figure><figcaption title="scene {clip.scene}">{"success" if clip.success else "no success"}'
+            f"</figcaption>"
+            f'<img loading="lazy" alt="evaluation episode" src="{clip.url}"></figure>'
             for clip in clips
         )
-        parts.append(f'<p class="soft">After {step:,} real steps</p><div class="clips">{shown}</div>')
+        many = f": {len(clips)} of {episodes[step]} episodes" if len(clips) < episodes.get(step, 0) else ""
+        parts.append(f'<p class="soft">After {step:,} real steps{many}</p><div class="clips">{shown}</div>')
     return parts
 
 

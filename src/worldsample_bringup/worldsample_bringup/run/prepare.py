@@ -320,6 +320,8 @@ def existing_run(text: str, runs: Path) -> RunFolder:
         if (path / "config.yaml").is_file():
             return RunFolder(path)
     there = ", ".join(folder.path.name for folder in newest_runs(runs)[:8]) or "none"
+    if Path(text).is_dir():
+        raise ConfigError(f"the folder {text} is no run: it has no config.yaml; runs in {runs}: {there}")
     raise ConfigError(f"there is no run {text!r}; runs in {runs}: {there}")
 
 
