@@ -19,6 +19,7 @@ from a1x_sim.cameras import Cameras
 from a1x_sim.cell import Cell
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_bringup.run.trained_actor import load_actor
+from worldsample_core.messages.training_pictures import TrainingPictures
 
 SIDE, BAR, GAP = 256, 24, 4  # pixels: side of a view, height of the caption, gap between the views
 HOLD = 10  # frames for which the end of an episode stays
@@ -46,7 +47,8 @@ def main() -> None:
     options = parser.parse_args()
     run = RunFolder(options.run)
     settings, actor = run.settings(), load_actor(run)
-    cell = Cell(settings.task.name, settings.run.image_size, config=settings.task)
+    pictures = TrainingPictures(settings)
+    cell = Cell(settings.task.name, pictures.camera_shape, config=settings.task)
     cameras = Cameras(cell.model, SIDE, SIDE)
     steps = run.checkpoint().name.removeprefix("step_")
     frames = []
@@ -60,7 +62,7 @@ def main() -> None:
             frames.append(frame(views, text))
             if cell.success or cell.steps == settings.task.horizon:
                 break
-            observation = cell.step(actor.act(observation, settings.run.evaluates_mean)[0])
+            observation = cell.step(actor.act(pictures.seen(observation), settings.run.evaluates_mean)[0])
         frames += [frames[-1]] * HOLD
         print(f"scene {seed}: {'success' if cell.success else 'no success'} after {cell.steps} steps")
     every = Image.new("RGB", (frames[0].width, 8 * frames[0].height))

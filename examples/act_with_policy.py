@@ -14,6 +14,7 @@ from pathlib import Path
 from a1x_sim.cell import Cell
 from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_bringup.run.trained_actor import load_actor
+from worldsample_core.messages.training_pictures import TrainingPictures
 
 
 def main() -> None:
@@ -26,13 +27,14 @@ def main() -> None:
     options = parser.parse_args()
     run = RunFolder(options.run)
     actor, settings = load_actor(run), run.settings()
-    cell = Cell(settings.task.name, settings.run.image_size, config=settings.task)
+    pictures = TrainingPictures(settings)
+    cell = Cell(settings.task.name, pictures.camera_shape, config=settings.task)
     successes = 0
     for seed in range(options.episodes):
         observation = cell.reset(seed)
         actor.seed(seed)
         while not cell.success and cell.steps < settings.task.horizon:
-            action, _ = actor.act(observation, settings.run.evaluates_mean)
+            action, _ = actor.act(pictures.seen(observation), settings.run.evaluates_mean)
             observation = cell.step(action)
         successes += cell.success
         print(f"scene {seed}: {'success' if cell.success else 'no success'} after {cell.steps} steps")

@@ -102,6 +102,8 @@ def test_recorded_and_trained_with_one_square_and_refused_with_another(tmp_path:
     evaluated = run(tmp_path, "eval", "--run-dir", "first", "--episodes", "1", "--json")
     assert evaluated.returncode == 0, evaluated.stderr
     assert digests(RunFolder(tmp_path / "first"))["transitions"] > 40
+    covered = run(tmp_path, "bench", "coverage", "--run-dir", "first", "--scenes", "1", "--json")
+    assert covered.returncode == 0, covered.stderr
 
 
 def test_the_page_holds_both_pictures_and_the_squares_of_now() -> None:

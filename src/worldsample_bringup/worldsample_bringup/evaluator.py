@@ -24,9 +24,9 @@ from safetensors.numpy import load_file
 
 from a1x_sim.cell import Cell
 from worldsample_core.config import from_mapping
-from worldsample_core.messages.images import to_training_size
+from worldsample_core.messages.training_pictures import TrainingPictures
 from worldsample_core.node.quiet_imports import imports_are_done
-from worldsample_core.observation import VIEWS, Observation
+from worldsample_core.observation import Observation
 from worldsample_core.settings import Settings, load_settings
 from worldsample_policy.acting.actor import Actor
 from worldsample_policy.acting.evaluation_pictures import EvaluationPictures
@@ -42,9 +42,8 @@ class Evaluator:
         run = settings.run
         lines = int(settings.sim["rendered_lines"])
         self._black, self._mean, self._task = run.black_images, run.evaluates_mean, settings.task
-        self._size = run.image_size
-        shape = (settings.cameras.height or self._size, settings.cameras.width or self._size)
-        self._crops = [settings.cameras.calibration(view).crop for view in VIEWS]
+        self._training = TrainingPictures(settings)
+        shape = self._training.camera_shape
         self._cell = Cell(self._task.name, shape, run.seed, self._task, rendered_lines=lines)
         self._actor = Actor(from_mapping(LearnerConfig, settings.learner, "learner"), self._task)
         self._loaded = ""
@@ -66,23 +65,17 @@ class Evaluator:
             self._actor.load(load_file(weights))
             self._loaded = weights
         self._actor.seed(seed)
-        observation, steps = self._trained(self._cell.reset(seed)), 0
+        observation, steps = self._training.seen(self._cell.reset(seed)), 0
         self._pictures.add(observation.images)
         while steps < max_steps and not self._cell.success:
             action, _ = self._actor.act(self._seen(observation), self._mean)
-            observation = self._trained(self._cell.step(executable(action, self._task)))
+            observation = self._training.seen(self._cell.step(executable(action, self._task)))
             self._pictures.add(observation.images)
             steps += 1
             if not self._cell.success and self._cell.task.failed(self._cell.state()):
                 break
         self._pictures.end(real_steps, seed, self._cell.success)
         return bool(self._cell.success), steps
-
-    def _trained(self, observation: Observation) -> Observation:
-        """The observation with images as the policy was trained on."""
-        pictures = zip(observation.images, self._crops, strict=True)
-        images = np.stack([to_training_size(picture, self._size, crop) for picture, crop in pictures])
-        return Observation(images, observation.proprio, observation.stamp)
 
     def _seen(self, observation: Observation) -> Observation:
         if not self._black:

@@ -30,6 +30,7 @@ from worldsample_bringup.run.run_folder import RunFolder
 from worldsample_bringup.run.trained_actor import load_actor
 from worldsample_bringup.selftest import find_checkout
 from worldsample_core.config import ConfigError, from_mapping
+from worldsample_core.messages.training_pictures import TrainingPictures
 from worldsample_core.observation import GRIPPER, Observation
 
 Array = NDArray[np.float64]
@@ -174,11 +175,12 @@ def measure(run: Path, scenes: int = 24, say: Callable[[str], object] = lambda t
         raise ConfigError(f"{run} is of the real cell: only the simulator knows what an expert would do")
     actor = load_actor(folder)
     lines = from_mapping(SimConfig, settings.sim, "sim").rendered_lines
-    cell = Cell(settings.task.name, settings.run.image_size, 0, settings.task, rendered_lines=lines)
+    pictures = TrainingPictures(settings)
+    cell = Cell(settings.task.name, pictures.camera_shape, 0, settings.task, rendered_lines=lines)
     try:
         judged = pushed_steps(
             cell,
-            lambda observation: actor.act(observation, deterministic=True)[0],
+            lambda observation: actor.act(pictures.seen(observation), deterministic=True)[0],
             scenes,
             lambda done: None if done % TOLD_EVERY else say(f"{done}/{scenes} scenes"),
         )

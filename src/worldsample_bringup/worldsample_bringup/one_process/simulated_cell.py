@@ -15,9 +15,9 @@ from worldsample_core.arm.joint_reading import JointReading
 from worldsample_core.arm.motion_command import Command
 from worldsample_core.arm.rotation import matrix_to_quaternion
 from worldsample_core.config import from_mapping
-from worldsample_core.messages.images import to_training_size
+from worldsample_core.messages.training_pictures import TrainingPictures
 from worldsample_core.node.stopping import RunFailed
-from worldsample_core.observation import GRIPPER, VIEWS, Observation
+from worldsample_core.observation import GRIPPER, Observation
 from worldsample_core.settings import Settings
 from worldsample_policy.acting.observation_assembly import OperatorInput, Tick
 from worldsample_policy.acting.proprioception import Pose, Proprioception
@@ -36,12 +36,11 @@ class SimulatedCell:
 
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError, NoRenderer."""
-        run, size = settings.run, settings.run.image_size
+        run = settings.run
         config = from_mapping(SimConfig, settings.sim, "sim")
-        shape = (settings.cameras.height or size, settings.cameras.width or size)
-        self._run, self._size, self._scale = run.name, size, settings.task.scale
-        self._crops = [settings.cameras.calibration(view).crop for view in VIEWS]
-        cell = Cell(settings.task.name, shape, run.seed, settings.task, rendered_lines=config.rendered_lines)
+        self._run, self._scale, self._pictures = run.name, settings.task.scale, TrainingPictures(settings)
+        shape, lines = self._pictures.camera_shape, config.rendered_lines
+        cell = Cell(settings.task.name, shape, run.seed, settings.task, rendered_lines=lines)
         pacing = LearnerPacing(NEVER_HELD, config.learner_patience)
         self._ticks = TickingCell(cell, config, pacing, run.seed, FIRST_STAMP, time.monotonic())
         self._operator = OperatorTurns(settings)
@@ -60,15 +59,15 @@ class SimulatedCell:
         position, rotation = ticks.cell.ee_pose()
         w, x, y, z = map(float, matrix_to_quaternion(rotation))
         pose = Pose(position, (x, y, z, w), ticks.stamp)
-        pictures = zip(ticks.observation.images, self._crops, strict=True)
-        images = np.stack([to_training_size(picture, self._size, crop) for picture, crop in pictures])
         proprio = self._proprioception.observe(pose, float(np.float32(ticks.cell.gripper()[0])))
         signal = self._operator.answer(ticks.state)
         operator = OperatorInput()
         if signal is not None:
             action = np.asarray(signal.action, np.float32)
             operator = OperatorInput(signal.active, action, signal.success, signal.failure, signal.abort)
-        observation = Observation(images, proprio, ticks.stamp * 1e-9).validate()
+        observation = Observation(
+            self._pictures(ticks.observation.images), proprio, ticks.stamp * 1e-9
+        ).validate()
         joints = JointReading.of(*ticks.cell.joint_states())
         return Tick(ticks.stamp, observation, operator, joints)
 
