@@ -102,9 +102,13 @@ def test_the_real_cell_trains_against_stand_ins(tmp_path: Path, ros_domain: int)
             stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent(),
         )
-        ends = ends_of_the_graph(ros_domain, lambda: run.poll() is None)
+        try:
+            ends = ends_of_the_graph(ros_domain, lambda: run.poll() is None)
+            code = run.wait(timeout=10)
+        finally:
+            run.kill()  # nothing of it works on beside the next tests
     text = (tmp_path / "said").read_text()
-    assert run.wait(timeout=10) == 0, text
+    assert code == 0, text
     summary = json.loads(text.splitlines()[-1])
     assert summary["finished"] and summary["real_steps"] == 25 and summary["demo_episodes"] >= 1
     folder = RunFolder(tmp_path / "runs" / "real")
