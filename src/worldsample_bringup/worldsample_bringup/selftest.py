@@ -32,7 +32,7 @@ def phases(root: Path, processors: int) -> dict[str, list[str]]:
 
     side by side: what shares the processors, graphs in lockstep too. Such a test waits for about half of its
         time: with one worker more than processors, none is idle.
-    real time: what needs its time and little of a processor, so that two beside each other do not notice.
+    real time: what needs its time and a third of a processor: several beside each other do not notice.
     alone: what others would disturb.
 
     A file's tests stay together: they share what is costly to make. The slow files come first
@@ -42,7 +42,7 @@ def phases(root: Path, processors: int) -> dict[str, list[str]]:
     shared = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     return {
         SHARED: ["-m", f"not {REAL_TIME} and not {ALONE}", *shared],
-        TIMED: ["-m", REAL_TIME, "-n", "2", *shared[2:], *files_with(REAL_TIME, root)],
+        TIMED: ["-m", REAL_TIME, *shared, *files_with(REAL_TIME, root)],
         LONE: ["-m", ALONE, *files_with(ALONE, root)],
     }
 
