@@ -30,4 +30,6 @@ def load_mujoco() -> None:
             raise
         raise NoRenderer(error) from error
     except Exception as error:  # PyOpenGL fails with whatever it stumbles over
+        if "KeyboardInterrupt" in str(error):  # ctypes makes an error of its own of Ctrl-C in a conversion
+            raise KeyboardInterrupt from error
         raise NoRenderer(error) from error

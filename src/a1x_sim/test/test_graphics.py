@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from a1x_sim.graphics import NoRenderer
+from a1x_sim.graphics import NoRenderer, load_mujoco
 
 PROGRAM = """
 from a1x_sim.cell import Cell
@@ -34,3 +35,15 @@ def test_without_that_variable_the_packages_are_named(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PYOPENGL_PLATFORM", "egl")  # as MuJoCo sets it
     monkeypatch.setenv("MUJOCO_GL", "egl")
     assert "apt install" in str(NoRenderer(ImportError("no libEGL")))
+
+
+def test_ctrl_c_while_opengl_is_loaded_is_no_lack_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ctypes makes an ArgumentError of a KeyboardInterrupt that comes while it converts an argument."""
+    error = "argument 1: KeyboardInterrupt: "
+    (tmp_path / "mujoco.py").write_text(f"import ctypes\nraise ctypes.ArgumentError({error!r})\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mujoco", raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        load_mujoco()

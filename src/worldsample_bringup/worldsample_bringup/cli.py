@@ -21,7 +21,7 @@ from worldsample_bringup.crop.crop_command import add_crop_options, crop
 from worldsample_bringup.dataset.dataset_command import add_dataset_commands
 from worldsample_bringup.graph.teleop_command import add_teleop_options, teleop
 from worldsample_bringup.imagine.imagine_command import add_imagine_options, imagine
-from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_unknown
+from worldsample_bringup.run.options import NEWEST, Mode, options_of, refuse_misspelt, refuse_unknown
 from worldsample_bringup.viewer.watch_command import (
     add_watch_options,
     add_watch_switch,
@@ -118,6 +118,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_check(_add(commands, "check", _check, "With --cell, settings as section.key=value may follow.\n"))
     for name in ("export", "imagine", "report", "verify", "settings", "check"):
         _add_json(commands.choices[name])
+    for command in commands.choices.values():
+        command.set_defaults(known=tuple(command._option_string_actions))
     return parser
 
 
@@ -218,6 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # NumPy makes an ImportError of a KeyboardInterrupt in its import: it comes while that is held back.
         import_module("worldsample_core.config")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # ./worldsample holds it back until here
+        if options.command != "test":  # what follows it is pytest's
+            refuse_misspelt(rest, options.known)
         return int(options.run(options))
     except KeyboardInterrupt:
         return 130

@@ -159,6 +159,8 @@ class RunConfig(CurvesConfig, EvaluationConfig, RecordingConfig, CellConfig, Ide
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 64:
             raise ValueError(f"a run name has 1 to 64 characters, got {self.name!r}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"a seed is 0 .. 2^63 - 1, got {self.seed}")
         if len(self.wandb) > 128 or set(self.wandb) & set("/\\#?%:"):
             raise ValueError(
                 f"wandb is a project, without / \\ # ? % :, got {self.wandb!r} (WANDB_ENTITY names a team)"

@@ -127,7 +127,8 @@ def live_line(settings: Settings, history: History, policy: Record, learner: Rec
     elif phase == "eval":
         recent = history.evals[-count:] if count else []
         rate = success_rate(recent)
-        parts.append(f"evaluation {count}/{of}" + (f", success {rate:.2f}" if rate is not None else ""))
+        many = f" {count}/{of}" if of else ""
+        parts.append(f"evaluation{many}" + (f", success {rate:.2f}" if rate is not None else ""))
     elif phase in ("done", "failed"):
         parts.append(phase)
     if settings.run.mode == "train":

@@ -9,6 +9,8 @@ from worldsample_core.settings import Settings
 def refuse_what_needs_the_graph(settings: Settings) -> None:
     """Raises :class:`ConfigError` where only the node graph can do what is asked."""
     run = settings.run
+    if run.has_person:
+        raise ConfigError("--one-process has no person who drives: leave out --operator, or --one-process")
     if run.mode != "train" or not run.sim or not run.lockstep:
         raise ConfigError(
             "--one-process trains in the simulated cell, in lockstep: leave out --real and --realtime, or "

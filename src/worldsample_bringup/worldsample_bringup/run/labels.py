@@ -49,6 +49,8 @@ def check_classifier(path: str, task: str) -> str:
     from worldsample_core.episodes.recorded_bags import recorded_bags  # needs the message packages
 
     folder = Path(path).absolute()
+    if not folder.is_dir():
+        raise ConfigError(f"--classifier-from: there is no folder {folder}")
     found = recorded_bags(folder, "label", lambda problem: print(f"  {problem}", file=sys.stderr))
     labelled = [bag for bag in found if is_kept(bag.summary)]
     count = label_count(bag.summary for bag in labelled)

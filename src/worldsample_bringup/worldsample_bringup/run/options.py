@@ -5,7 +5,8 @@ Standard library only, so that ``--help`` works before anything is installed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -214,5 +215,24 @@ def refuse_unknown(arguments: Sequence[str]) -> None:
     from worldsample_core.config import ConfigError
 
     for argument in arguments:
+        if not argument.startswith("-") and "=" not in argument and "." in argument:
+            raise ConfigError(f"the setting {argument} has no value: say {argument}=VALUE")
         if argument.startswith("-") or "=" not in argument:
             raise ConfigError(f"unknown argument {argument!r}; a setting looks like section.key=value")
+
+
+def refuse_misspelt(arguments: Sequence[str], options: Iterable[str]) -> None:
+    """Raise :class:`ConfigError` for an argument that is nearly an option, with that option's name.
+
+    Args:
+        arguments: those that no option took.
+        options: of the command, such as ``--task``.
+    """
+    from worldsample_core.config import ConfigError
+
+    known = sorted(options)
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        near = difflib.get_close_matches(name, known, 1, 0.75) if name.startswith("--") else []
+        if near:
+            raise ConfigError(f"unknown argument {name!r}; did you mean {near[0]}?")

@@ -137,6 +137,8 @@ def _new_folder(request: Request, runs: Path, name: str) -> RunFolder:
     given = request.run_dir or request.out
     if given and request.name:
         raise ConfigError("--run-dir and --name both name the run folder: give one of them")
+    if request.name in (".", "..") or "/" in request.name:
+        raise ConfigError(f"--name is a name in {runs}; a path is given as --run-dir {quote(request.name)}")
     path = Path(given) if given else runs / request.name if request.name else None
     if path is None:
         return RunFolder(free_path(runs / name))
@@ -173,6 +175,8 @@ def _demonstrations(path: str, task: str) -> dict[str, Any]:
         ConfigError: there are none, or they show another task.
     """
     folder = Path(path).absolute()
+    if not folder.is_dir():
+        raise ConfigError(f"--demos-from: there is no folder {folder}")
     shown = _successful_demonstrations(folder, lambda problem: print(f"  {problem}", file=sys.stderr))
     if not shown and _has_labels(folder):
         raise ConfigError(f"--demos-from: {folder} holds labelled frames: give it with --classifier-from")

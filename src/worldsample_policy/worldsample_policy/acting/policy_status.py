@@ -33,7 +33,9 @@ def policy_status(
     elif loop.state == "done":
         message.phase = PolicyStatus.DONE
     else:
-        message.phase = PHASES[loop.kind] if loop.kind else PolicyStatus.STARTING
+        evaluates = loop.state == "evaluating"  # also of a run that was resumed for nothing else
+        none = PolicyStatus.EVAL if evaluates else PolicyStatus.STARTING
+        message.phase = PHASES[loop.kind] if loop.kind else none
         message.detail = hold or loop.detail
     if loop.next is not None:
         message.episode, message.episodes_in_phase = loop.next.number, loop.next.of
