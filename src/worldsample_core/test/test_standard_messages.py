@@ -254,3 +254,37 @@ def test_joints_stand_where_they_are_known(tmp_path: Path) -> None:
     )
     assert episode_bag.read_joints(old) == [None] * (STEPS + 1)
     assert episode_bag.read_records(path) == episode_bag.read_records(old) == records()
+
+
+def reading(number: int) -> JointReading:
+    return JointReading(np.full(8, 0.1 * number), np.full(8, 0.2))
+
+
+@pytest.mark.parametrize("damage", ["", "short", "rotten", "gone"])
+def test_an_episode_that_a_crash_has_cut_short_keeps_its_joints(tmp_path: Path, damage: str) -> None:
+    store = EpisodeStore(tmp_path, "mine", standard=standard(), min_free_bytes=0)
+    store.begin("train", 5)
+    for step, record in enumerate(records()):
+        store.append(record, reading(step), None if step == 1 else reading(step + 1))
+    store._closing.put(None)  # as kill -9: nothing is closed but the lock
+    store._writer.join()
+    store._lock_file.close()
+    (beside,) = (tmp_path / "episodes").glob("*.joints")
+    data, known = beside.read_bytes(), [0.0, 0.1, None, 0.3, 0.4, 0.5]
+    if damage == "short":
+        beside.write_bytes(data[:-5])
+        known[5] = None
+    elif damage == "rotten":
+        beside.write_bytes(b"\xff" * 8 + data[8:])  # not a number
+        known[0] = None
+    elif damage == "gone":
+        beside.unlink()
+        known = [None] * (STEPS + 1)
+    (tmp_path / "episodes" / "000007.joints").write_bytes(b"left over")
+    with_joints = EpisodeStore(tmp_path, "mine", standard=standard(), min_free_bytes=0)
+    (bag,) = find_bags(tmp_path / "episodes")
+    again = episode_bag.read_joints(bag)
+    assert [None if one is None else one.positions[0] for one in again] == pytest.approx(known)
+    assert len(episode_bag.read_records(bag)) == STEPS
+    with_joints.close()
+    assert not list((tmp_path / "episodes").glob("*.j*")), "the journal and what is beside it are gone"

@@ -271,6 +271,8 @@ def _add_run_options(parser: argparse.ArgumentParser, every: str, out: str, resu
 
 def _loop(options: argparse.Namespace) -> int:
     refuse_unknown(options.rest)
+    if options.seconds < 1:
+        raise import_module("worldsample_core.config").ConfigError("--seconds is at least 1")
     return _show(options, import_module("worldsample_bringup.bench.bench_loop").measure(options.seconds))
 
 

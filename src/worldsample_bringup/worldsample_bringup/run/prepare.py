@@ -64,6 +64,8 @@ def plan(request: Request, runs: Path) -> Plan:
     Raises:
         ConfigError: something asked for is unknown, contradicts itself, or would overwrite a run.
     """
+    if request.mode in ("demos", "eval") and request.episodes is not None and request.episodes < 1:
+        raise ConfigError(f"--episodes is at least 1, got {request.episodes}")
     if request.mode == "eval":
         return _plan_eval(request, runs)
     if request.resume:

@@ -395,8 +395,7 @@ def read_records(path: Path) -> list[bytes]:
 def read_joints(path: Path) -> list[JointReading | None]:
     """The measured joints of a bag, one for each observation: one more than there are steps.
 
-    None where there are none of ours: in a bag of an earlier release, or of an episode that a crash has cut
-    short. Raises :class:`DamagedBag`.
+    None where there are none of ours, as in a bag of an earlier release. Raises :class:`DamagedBag`.
     """
     steps: list[int] = []
     readings: dict[int, JointReading] = {}

@@ -41,6 +41,12 @@ from worldsample_core.episodes.episode_numbering import (
     missing_numbers,
     read_numbering,
 )
+from worldsample_core.episodes.joint_log import (
+    JointLog,
+    read_joint_log,
+    remove_journal,
+    remove_without_journal,
+)
 from worldsample_core.episodes.journal import Journal, StorageError, disk_full, read_journal
 from worldsample_core.episodes.standard_messages import StandardMessages
 from worldsample_core.node.cpu_account import cpu_piece
@@ -137,6 +143,7 @@ class EpisodeStore:
         self._first_seqs: list[int] = []
         self._open: dict[int, _Open] = {}  # by episode: running, or waiting for its bag
         self._journal: Journal | None = None
+        self._joint_log: JointLog | None = None
         self._current: _Open | None = None
         self._cache: tuple[int, list[bytes]] = (-1, [])
         self._error: StorageError | None = None
@@ -183,12 +190,13 @@ class EpisodeStore:
             if match is None:
                 continue
             if any(summary.episode == int(match[1]) for summary in found):
-                path.unlink()  # its bag was complete
+                remove_journal(path)  # its bag was complete
                 continue
             before = sum(s.steps for s in found if s.kind == "train" and s.episode < int(match[1]))
             summary = self._close_journal(path, before)
             if summary is not None:
                 found.append(summary)
+        remove_without_journal(self.folder)
         found.sort(key=lambda s: s.episode)
         self._number(found)
         known = damaged_episodes(self.folder)
@@ -253,12 +261,12 @@ class EpisodeStore:
         Args:
             path: the journal.
             real_steps: number of training steps before this episode.
-            joints: one for each observation; empty: lost, as after a crash.
+            joints: one for each observation; empty: those beside the journal, as after a crash.
         """
         try:
             contents = read_journal(path)
             if not contents.records and not contents.damaged:
-                path.unlink()
+                remove_journal(path)
                 return None
             summary = from_mapping(EpisodeSummary, contents.header, str(path))
         except (StorageError, ConfigError) as problem:
@@ -269,7 +277,7 @@ class EpisodeStore:
                 path, f"{path} is damaged after {len(contents.records)} steps, which are kept", copy=True
             )
         if not contents.records:
-            path.unlink()
+            remove_journal(path)
             return None
         try:
             transitions = [decode_transition(record) for record in contents.records]
@@ -298,9 +306,9 @@ class EpisodeStore:
             real_steps=real_steps + (steps if summary.kind == "train" else 0),
             path=f"{FOLDER}/{bag_name(summary.episode)}",
         )
-        known = joints if len(joints) == steps + 1 else ()
+        known = joints if len(joints) == steps + 1 else read_joint_log(path, steps + 1)
         self._write_bag(self.folder / bag_name(summary.episode), records, summary, known)
-        path.unlink()
+        remove_journal(path)
         return summary
 
     def _set_aside(self, path: Path, problem: str, copy: bool = False) -> None:
@@ -355,6 +363,7 @@ class EpisodeStore:
             path = self.folder / f"{episode:06d}.journal"
             self._journal = Journal(path, dataclasses.asdict(summary), durable=self.durable)
             self._current = self._open[episode] = _Open(summary, path)
+            self._joint_log = JointLog(path)
             self.next_episode += 1
         return episode
 
@@ -364,8 +373,7 @@ class EpisodeStore:
     ) -> None:
         """Keep one finished step: CDR bytes of the transition with seq ``next_seq``.
 
-        When this returns, a crash of the process does not lose the step. The joints are for viewers: they are
-        kept in memory until the bag is written, and a crash loses those of the running episode.
+        When this returns, a crash of the process does not lose the step.
 
         Args:
             record: the step.
@@ -373,10 +381,14 @@ class EpisodeStore:
         """
         if self._journal is None or self._current is None:
             raise RuntimeError("no episode is open")
+        readings = [after] if self._current.joints else [before, after]
+        if self._joint_log is not None:
+            for reading in readings:
+                self._joint_log.append(reading)
         self._journal.append(record)
         with self._lock:
             self._current.steps += 1
-            self._current.joints += [after] if self._current.joints else [before, after]
+            self._current.joints += readings
             self.next_seq += 1
             if self._current.summary.kind == "train":
                 self.real_steps += 1
@@ -391,11 +403,10 @@ class EpisodeStore:
         current = self._current
         if current is None or self._journal is None:
             raise RuntimeError("no episode is open")
-        self._journal.close()
-        self._journal = self._current = None
+        self._close_files()
         with self._lock:
             if not current.steps:
-                current.journal.unlink()
+                remove_journal(current.journal)
                 del self._open[current.summary.episode]
                 self.next_episode = current.summary.episode
                 return dataclasses.replace(summary, steps=0)
@@ -418,8 +429,7 @@ class EpisodeStore:
         current = self._current
         if current is None or self._journal is None:
             return None
-        self._journal.close()
-        self._journal = self._current = None
+        self._close_files()
         steps = current.steps if current.summary.kind == "train" else 0
         summary = self._close_journal(current.journal, self.real_steps - steps, current.joints)
         with self._lock:
@@ -430,6 +440,14 @@ class EpisodeStore:
                 self._summaries.append(summary)
                 self._first_seqs.append(summary.first_seq)
         return summary
+
+    def _close_files(self) -> None:
+        """Close the running episode's files; no episode runs then."""
+        if self._journal is not None:
+            self._journal.close()
+        if self._joint_log is not None:
+            self._joint_log.close()
+        self._journal = self._joint_log = self._current = None
 
     def _write_bag(
         self,
@@ -455,7 +473,7 @@ class EpisodeStore:
                 self._summaries.append(item.summary)
                 self._first_seqs.append(item.summary.first_seq)
                 del self._open[item.summary.episode]
-            item.journal.unlink()
+            remove_journal(item.journal)
         except (StorageError, OSError) as error:  # the journal stays, and becomes a bag at the next start
             self._error = error if isinstance(error, StorageError) else StorageError(str(error))
             log.error("%s", error)
@@ -477,9 +495,7 @@ class EpisodeStore:
 
         The journal of an open episode stays on disk and becomes a bag at the next start.
         """
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = self._current = None
+        self._close_files()
         if self._writer.is_alive():
             self._closing.put(None)
             self._writer.join()
