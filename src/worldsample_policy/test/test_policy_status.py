@@ -1,4 +1,4 @@
-"""What the policy tells of itself."""
+"""The status that the policy publishes of itself."""
 
 from __future__ import annotations
 
