@@ -71,9 +71,11 @@ def test_an_mp4_plays(run: RunFolder, tmp_path: Path) -> None:
     [
         (("--out", "FOLDER/a.webm"), "ends in .mp4, .webp, .gif, .png"),
         (("--out", "FOLDER/a.png", "--episode", 7), "there is no episode 7"),
-        (("--out", "FOLDER/a.png", "--from", 900), "there is no step 900"),
+        (("--out", "FOLDER/a.png", "--from", 900), "got 900"),
         (("--out", "FOLDER/a.png", "--perturb", 99), "--perturb is 0 .. 8"),
-        (("--out", "FOLDER/a.png", "--steps", -2), "must not be negative"),
+        (("--out", "FOLDER/a.png", "--steps", -2), "--steps is 1 .. "),
+        (("--out", "FOLDER/a.png", "--steps", 0), "--steps is 1 .. "),
+        (("--out", "FOLDER/a.png", "--steps", 1000), "got 1000"),
     ],
 )
 def test_what_cannot_be_shown_is_said(

@@ -231,8 +231,9 @@ def interrupted(command: list[str], after: float, importing: bool = False) -> tu
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
-        for handled in (True, False) if importing else ():
-            wait_until(lambda now=handled: handles_sigint(process.pid) == now)
+        if importing:
+            wait_until(lambda: handles_sigint(process.pid))
+            wait_until(lambda: not handles_sigint(process.pid))
         time.sleep(after)
         process.send_signal(signal.SIGINT)
         output = process.communicate(timeout=60)[0]

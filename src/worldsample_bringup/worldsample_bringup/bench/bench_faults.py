@@ -46,6 +46,7 @@ RUN_SETTINGS = (
     "run.eval_every=0",
     "run.checkpoint_every=50",
     "task.max_real_steps=30000",
+    "learner.pretrain_updates=50",
     "operator.bother_first=0.0",
     "operator.bother_last=0.0",
 )

@@ -32,6 +32,7 @@ RUN_SETTINGS = (
     "task.max_real_steps=1000000",
     "learner.training_starts=20",
     "learner.encoder_steps=50",
+    "learner.pretrain_updates=50",
     "operator.bother_first=0.0",
     "operator.bother_last=0.0",
 )

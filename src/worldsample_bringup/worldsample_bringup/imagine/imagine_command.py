@@ -31,7 +31,6 @@ def add_imagine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps",
         type=int,
-        default=0,
         metavar="N",
         help="length of the segment (default: the model's horizon)",
     )

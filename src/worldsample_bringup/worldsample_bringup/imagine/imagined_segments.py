@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsample_core.config import ConfigError
-from worldsample_core.synthetic import SyntheticSegment
+from worldsample_core.synthetic import MAX_LENGTH, SyntheticSegment
 from worldsample_worldmodel.data.episodes import Episode
 from worldsample_worldmodel.running.imagined_twin import NothingToImagine, imagined_twin
 from worldsample_worldmodel.training.adaptation import Adaptation
@@ -59,7 +59,7 @@ def imagine_rows(
     adaptation: Adaptation,
     episode: Episode,
     start: int | None,
-    length: int,
+    length: int | None,
     counterfactuals: int,
     told: Callable[[str], None],
 ) -> tuple[list[Row], int]:
@@ -69,7 +69,7 @@ def imagine_rows(
         adaptation: the world model with its memory.
         episode: the real one.
         start: first step of the segment; None: so that it ends with the episode.
-        length: steps; 0: the model's horizon.
+        length: steps; None: the model's horizon, or what is left of the episode.
         counterfactuals: how many times the segment is imagined under perturbed actions.
         told: called with a line of progress before each row.
 
@@ -81,9 +81,16 @@ def imagine_rows(
     """
     if not 0 <= counterfactuals <= MAX_COUNTERFACTUALS:
         raise ConfigError(f"--perturb is 0 .. {MAX_COUNTERFACTUALS}, got {counterfactuals}")
+    if start is not None and not 0 <= start < len(episode):
+        raise ConfigError(f"--from is 0 .. {len(episode) - 1} in episode {episode.number}, got {start}")
+    left = len(episode) - (start or 0)
+    if length is not None and not 1 <= length <= min(left, MAX_LENGTH):
+        raise ConfigError(
+            f"--steps is 1 .. {min(left, MAX_LENGTH)} in episode {episode.number}"
+            + (f" from step {start}" if start else "")
+            + f", got {length}"
+        )
     length = length or adaptation.config.horizon
-    if length < 1 or (start is not None and start < 0):
-        raise ConfigError(f"--from and --steps must not be negative, got {start} and {length}")
     start = max(0, len(episode) - length) if start is None else start
     rows: list[Row] = []
     try:
