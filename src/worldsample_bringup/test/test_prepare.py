@@ -108,6 +108,7 @@ def test_options_become_settings(tmp_path: Path) -> None:
         ({"classifier_from": "/nowhere"}, "no folder /nowhere"),
         ({"classifier_from": str(Path(__file__).parent)}, "no labelled frames.*label --task pushing"),
         ({"overrides": ("run.reward=classifier",)}, "there is none: .*worldsample label"),
+        ({"overrides": ("run.eval_actions=best",)}, "not one of 'sampled', 'mean'"),
         ({"overrides": ("run.reward=magic",)}, "not one of 'auto', 'button', 'classifier'"),
         ({"resume": NEWEST}, "no unfinished run"),
         ({"resume": "nothing"}, "no run 'nothing'"),

@@ -131,7 +131,7 @@ class EvaluationConfig:
     """Episodes of each evaluation during training."""
     final_eval_episodes: Episodes = 50
     """Episodes of the last evaluation (mode eval: of the only one)."""
-    eval_actions: str = "sampled"
+    eval_actions: Literal["sampled", "mean"] = "sampled"
     """Actions of the policy in evaluations: `sampled` from its distribution, as in training, or `mean`, its
     most likely action, with which a policy that stands still goes on standing still [HiL-SERL and LeRobot
     evaluate with samples]."""
@@ -177,8 +177,6 @@ class RunConfig(CurvesConfig, EvaluationConfig, RecordingConfig, CellConfig, Ide
             raise ValueError("lag must be at least 1: the learner gets a step only after it is finished")
         if self.labels < 1:
             raise ValueError("labels must be at least 1")
-        if self.eval_actions not in ("sampled", "mean"):
-            raise ValueError(f"eval_actions is {self.eval_actions!r}; choose sampled or mean")
         if self.reward == "classifier" and not self.classifier_from and self.mode in ("train", "eval"):
             real = "" if self.sim else " --real"
             raise ValueError(
