@@ -48,7 +48,7 @@ def main() -> None:
     run = RunFolder(options.run)
     settings, actor = run.settings(), load_actor(run)
     pictures = TrainingPictures(settings)
-    cell = Cell(settings.task.name, pictures.camera_shape, config=settings.task)
+    cell = Cell(settings.task.name, settings.camera_shape, config=settings.task)
     cameras = Cameras(cell.model, SIDE, SIDE)
     steps = run.checkpoint().name.removeprefix("step_")
     frames = []

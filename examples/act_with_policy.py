@@ -28,7 +28,7 @@ def main() -> None:
     run = RunFolder(options.run)
     actor, settings = load_actor(run), run.settings()
     pictures = TrainingPictures(settings)
-    cell = Cell(settings.task.name, pictures.camera_shape, config=settings.task)
+    cell = Cell(settings.task.name, settings.camera_shape, config=settings.task)
     successes = 0
     for seed in range(options.episodes):
         observation = cell.reset(seed)

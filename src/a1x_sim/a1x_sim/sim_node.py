@@ -76,8 +76,7 @@ class SimNode(Node):
         lockstep = fixed_parameter(self, "lockstep", lockstep, "The simulator waits for the policy.")
         lag = fixed_parameter(self, "lag", lag, "Real steps that the learner may be behind.")
         self._config = from_mapping(SimConfig, settings.sim, "sim")
-        size = settings.run.image_size
-        shape = (settings.cameras.height or size, settings.cameras.width or size)
+        shape = settings.camera_shape
         self._awake, self._stamps = AwakeClock(), EvenStamps()
         self._reception, self._bounds = Reception(self.get_logger().warning), RunBounds.of(settings)
         self._pacing = LearnerPacing(lag, self._config.learner_patience) if lockstep else None

@@ -43,7 +43,7 @@ class Evaluator:
         lines = int(settings.sim["rendered_lines"])
         self._black, self._mean, self._task = run.black_images, run.evaluates_mean, settings.task
         self._training = TrainingPictures(settings)
-        shape = self._training.camera_shape
+        shape = settings.camera_shape
         self._cell = Cell(self._task.name, shape, run.seed, self._task, rendered_lines=lines)
         self._actor = Actor(from_mapping(LearnerConfig, settings.learner, "learner"), self._task)
         self._loaded = ""

@@ -251,6 +251,12 @@ class Settings:
     driver: dict[str, Any] = field(default_factory=dict)
     teleop: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def camera_shape(self) -> tuple[int, int]:
+        """(height, width) in pixels of the simulated cameras, side and wrist alike."""
+        size = self.run.image_size
+        return self.cameras.height or size, self.cameras.width or size
+
 
 def load_settings(path: Path | str) -> Settings:
     """Read a resolved ``config.yaml``. Raises :class:`worldsample_core.config.ConfigError`."""

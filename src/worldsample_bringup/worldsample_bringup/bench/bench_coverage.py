@@ -176,7 +176,7 @@ def measure(run: Path, scenes: int = 24, say: Callable[[str], object] = lambda t
     actor = load_actor(folder)
     lines = from_mapping(SimConfig, settings.sim, "sim").rendered_lines
     pictures = TrainingPictures(settings)
-    cell = Cell(settings.task.name, pictures.camera_shape, 0, settings.task, rendered_lines=lines)
+    cell = Cell(settings.task.name, settings.camera_shape, 0, settings.task, rendered_lines=lines)
     try:
         judged = pushed_steps(
             cell,

@@ -39,7 +39,7 @@ class SimulatedCell:
         run = settings.run
         config = from_mapping(SimConfig, settings.sim, "sim")
         self._run, self._scale, self._pictures = run.name, settings.task.scale, TrainingPictures(settings)
-        shape, lines = self._pictures.camera_shape, config.rendered_lines
+        shape, lines = settings.camera_shape, config.rendered_lines
         cell = Cell(settings.task.name, shape, run.seed, settings.task, rendered_lines=lines)
         pacing = LearnerPacing(NEVER_HELD, config.learner_patience)
         self._ticks = TickingCell(cell, config, pacing, run.seed, FIRST_STAMP, time.monotonic())

@@ -11,16 +11,11 @@ from worldsample_core.settings import Settings
 
 
 class TrainingPictures:
-    """Cuts and scales the pictures of a run's cameras.
-
-    Attributes:
-        camera_shape: (height, width) in pixels of the simulated cameras, side and wrist alike.
-    """
+    """Cuts and scales the pictures of a run's cameras."""
 
     def __init__(self, settings: Settings) -> None:
-        cameras, self._size = settings.cameras, settings.run.image_size
-        self._crops = [cameras.calibration(view).crop for view in VIEWS]
-        self.camera_shape = (cameras.height or self._size, cameras.width or self._size)
+        self._size = settings.run.image_size
+        self._crops = [settings.cameras.calibration(view).crop for view in VIEWS]
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """``(V, S, S, 3)`` from pictures ``(V, H, W, 3)``, both uint8 rgb.
